@@ -1,0 +1,1 @@
+"""rnncc: a computation-graph compiler for recurrent neural networks."""

@@ -1,0 +1,86 @@
+"""The errors a user can meet, and the one form they all have.
+
+A message says what is wrong, then the facts (both sides of a disagreement), then where the user wrote it,
+then what to do. Everything a user can cause is an `RnnccError`; anything else is an assertion with a sentence.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+_PACKAGE = str(Path(__file__).parent)
+
+
+class RnnccError(Exception):
+    """Base of every error that wrong input can cause.
+
+    `what` is one sentence; `facts` are lines of the form ``name: value`` that show both sides; `place` is where the
+    user wrote it; `remedy` says what to do.
+    """
+
+    def __init__(self, what: str, *facts: str, place: str | None = None, remedy: str | None = None) -> None:
+        self.what = what
+        self.facts = facts
+        self.place = place
+        self.remedy = remedy
+        lines = [what, *(f"  {fact}" for fact in facts)]
+        if place:
+            lines.append(f"  at {place}")
+        if remedy:
+            lines.append(f"  {remedy}")
+        super().__init__("\n".join(lines))
+
+    def __str__(self) -> str:  # KeyError and friends would print the repr of their argument
+        return str(self.args[0])
+
+
+class ShapeError(RnnccError, ValueError):
+    """Shapes of operands, weights or arguments do not fit each other."""
+
+
+class DTypeError(RnnccError, TypeError):
+    """An element type is not the one that is needed, and no conversion keeps the values."""
+
+
+class ArgumentError(RnnccError, ValueError):
+    """An argument of a layer, op or call has a value that has no meaning."""
+
+
+class StructureError(RnnccError, ValueError):
+    """A graph of layers does not hang together: a cycle, an unconnected input, a layer called too early."""
+
+
+class TokenError(RnnccError, IndexError):
+    """An index (a token id) lies outside its table."""
+
+
+class UnsupportedError(RnnccError, NotImplementedError):
+    """A known option that this version does not compile."""
+
+
+class ParseError(RnnccError, ValueError):
+    """Text is not valid graph IR or loop IR."""
+
+
+class VerifyError(RnnccError):
+    """An IR breaks one of its own rules: a bug in a pass, or in a text written by hand."""
+
+
+class MemoryLimitError(RnnccError, MemoryError):
+    """A model or a call needs more memory than there is."""
+
+
+def caller() -> str | None:
+    """Where the user's code called into rnncc: ``file.py:31: y = LSTM(128)(x)``, or None outside of a file."""
+    frame = sys._getframe(1)
+    while frame is not None and frame.f_code.co_filename.startswith(_PACKAGE):
+        frame = frame.f_back  # type: ignore[assignment]
+    if frame is None:
+        return None
+    path = Path(frame.f_code.co_filename)
+    if not path.is_file():
+        return None
+    lines = path.read_text(errors="replace").splitlines()
+    source = lines[frame.f_lineno - 1].strip() if 0 < frame.f_lineno <= len(lines) else ""
+    return f"{path.name}:{frame.f_lineno}: {source}"

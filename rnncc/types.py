@@ -1,0 +1,98 @@
+"""The types both IRs share: element types, dims and tensor types.
+
+A dim is an int or the name of an extent (``"B"``, ``"T"``) that is bound when a compiled model is called.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+
+import numpy as np
+
+from rnncc.errors import DTypeError
+
+Dim = int | str
+
+
+class DType(Enum):
+    """Element type of a tensor, a buffer or a register."""
+
+    F32 = "f32"
+    F64 = "f64"
+    I32 = "i32"
+    I64 = "i64"
+    BOOL = "bool"
+
+    @property
+    def numpy(self) -> np.dtype:  # type: ignore[type-arg]
+        """The same type in numpy's words."""
+        return _NUMPY[self]
+
+    @property
+    def size(self) -> int:
+        """Bytes of one element in memory."""
+        return _NUMPY[self].itemsize
+
+    @property
+    def is_float(self) -> bool:
+        """True for floating point types."""
+        return self in (DType.F32, DType.F64)
+
+    @property
+    def is_integer(self) -> bool:
+        """True for signed integer types (bool is not one)."""
+        return self in (DType.I32, DType.I64)
+
+    def __str__(self) -> str:
+        return self.value
+
+
+_NUMPY = {
+    DType.F32: np.dtype(np.float32),
+    DType.F64: np.dtype(np.float64),
+    DType.I32: np.dtype(np.int32),
+    DType.I64: np.dtype(np.int64),
+    DType.BOOL: np.dtype(np.bool_),
+}
+_FROM_NUMPY = {dtype.name: ours for ours, dtype in _NUMPY.items()}
+
+
+def dtype_of(spec: object) -> DType:
+    """The DType that a user means by ``"float32"``, ``"f32"``, ``np.float32`` or an array's dtype."""
+    if isinstance(spec, DType):
+        return spec
+    if isinstance(spec, str) and spec in DType._value2member_map_:
+        return DType(spec)
+    try:
+        return _FROM_NUMPY[np.dtype(spec).name]  # type: ignore[call-overload]
+    except (TypeError, KeyError):
+        known = ", ".join(_FROM_NUMPY)
+        raise DTypeError(f"unknown element type {spec!r}", f"known: {known}") from None
+
+
+@dataclass(frozen=True, slots=True)
+class TensorType:
+    """Element type and shape of a value: ``f32[B, T, 64]``; a scalar is ``f32[]``."""
+
+    dtype: DType
+    shape: tuple[Dim, ...]
+
+    @property
+    def rank(self) -> int:
+        """Number of dims."""
+        return len(self.shape)
+
+    def __str__(self) -> str:
+        return f"{self.dtype}[{', '.join(map(str, self.shape))}]"
+
+
+def bind_shape(shape: tuple[Dim, ...], extents: Mapping[str, int]) -> tuple[int, ...]:
+    """`shape` with every named extent replaced by its size."""
+    return tuple(dim if isinstance(dim, int) else extents[dim] for dim in shape)
+
+
+def named_dims(shapes: tuple[tuple[Dim, ...], ...]) -> tuple[str, ...]:
+    """Names of the extents in `shapes`, each once, in order of appearance."""
+    return tuple(dict.fromkeys(dim for shape in shapes for dim in shape if isinstance(dim, str)))
