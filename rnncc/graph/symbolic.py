@@ -1,0 +1,283 @@
+"""Symbolic tensors: what a user's Python code computes with while a graph is being declared.
+
+A `Tensor` knows its type and how it came to be (an `Application` of an op, or a leaf: an input or a weight); there is
+no builder to pass around. `build_graph` collects what a set of outputs needs into a flat `Graph`.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from rnncc.errors import ArgumentError, DTypeError, RnnccError, ShapeError, caller
+from rnncc.graph.ir import ArraySource, Source
+from rnncc.graph.op import Attr, Op, find_op
+from rnncc.types import Dim, DType, TensorType, dtype_of
+
+_serial = itertools.count()
+_scope: ContextVar[tuple[str, ...]] = ContextVar("rnncc_scope", default=())
+
+
+@contextmanager
+def scope(name: str) -> Iterator[None]:
+    """Ops applied inside belong to the layer `name` (shown in errors, nothing else)."""
+    token = _scope.set((*_scope.get(), name))
+    try:
+        yield
+    finally:
+        _scope.reset(token)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Application:
+    """One application of `op`; `serial` orders applications by creation."""
+
+    op: Op
+    inputs: tuple[Tensor, ...]
+    attrs: dict[str, Attr]
+    serial: int
+    scope: str
+    place: str | None
+    outputs: list[Tensor]
+
+
+class Tensor:
+    """A symbolic tensor: f32[B, T, 64] and where it comes from. Operators work as in NumPy.
+
+    `shape` shows named extents as None, as Keras does; `type.shape` has their names. A leaf has no `origin`: it is an
+    input (no `source`) or a weight (`source` holds the payload).
+    """
+
+    __slots__ = ("__weakref__", "history", "name", "origin", "source", "type")
+    __array_priority__ = 1000  # numpy must leave `array + tensor` to us
+
+    def __init__(
+        self,
+        type: TensorType,
+        name: str,
+        *,
+        origin: Application | None = None,
+        source: Source | None = None,
+    ) -> None:
+        self.type = type
+        self.name = name
+        self.origin = origin
+        self.source = source
+        self.history: Any = None
+        """Set by `layers`: which layer call made this tensor."""
+
+    @property
+    def shape(self) -> tuple[int | None, ...]:
+        """The shape with None for every extent that is not fixed."""
+        return tuple(dim if isinstance(dim, int) else None for dim in self.type.shape)
+
+    @property
+    def dtype(self) -> DType:
+        """Element type."""
+        return self.type.dtype
+
+    @property
+    def ndim(self) -> int:
+        """Number of dims."""
+        return self.type.rank
+
+    def __repr__(self) -> str:
+        return f"<Tensor {self.name}: {self.type}>"
+
+    def __bool__(self) -> bool:
+        raise ArgumentError(
+            f"the truth value of the symbolic tensor {self.name} is not known while the graph is declared",
+            f"{self.name}: {self.type}",
+            place=caller(),
+            remedy="use rnncc.ops.where(condition, a, b) instead of if/and/or",
+        )
+
+    def __iter__(self) -> Iterator[Tensor]:
+        if not self.type.shape or not isinstance(self.type.shape[0], int):
+            raise ArgumentError(
+                f"cannot iterate over the symbolic tensor {self.name}",
+                f"{self.name}: {self.type}",
+                place=caller(),
+                remedy="use rnncc.scan to loop over an extent that is bound at the call",
+            )
+        return (self[i] for i in range(self.type.shape[0]))
+
+    def __add__(self, other: object) -> Tensor:
+        return apply("add", self, other)
+
+    def __radd__(self, other: object) -> Tensor:
+        return apply("add", other, self)
+
+    def __sub__(self, other: object) -> Tensor:
+        return apply("sub", self, other)
+
+    def __rsub__(self, other: object) -> Tensor:
+        return apply("sub", other, self)
+
+    def __mul__(self, other: object) -> Tensor:
+        return apply("mul", self, other)
+
+    def __rmul__(self, other: object) -> Tensor:
+        return apply("mul", other, self)
+
+    def __truediv__(self, other: object) -> Tensor:
+        return apply("div", self, other)
+
+    def __rtruediv__(self, other: object) -> Tensor:
+        return apply("div", other, self)
+
+    def __neg__(self) -> Tensor:
+        return apply("neg", self)
+
+    def __matmul__(self, other: object) -> Tensor:
+        return apply("matmul", self, other)
+
+    def __rmatmul__(self, other: object) -> Tensor:
+        return apply("matmul", other, self)
+
+    def __lt__(self, other: object) -> Tensor:
+        return apply("less", self, other)
+
+    def __le__(self, other: object) -> Tensor:
+        return apply("less_equal", self, other)
+
+    def __gt__(self, other: object) -> Tensor:
+        return apply("less", other, self)
+
+    def __ge__(self, other: object) -> Tensor:
+        return apply("less_equal", other, self)
+
+    def __getitem__(self, key: object) -> Tensor:
+        return subscript(self, key)
+
+
+def input_tensor(type: TensorType, name: str) -> Tensor:
+    """A leaf whose array comes with the call."""
+    return Tensor(type, name)
+
+
+def weight_tensor(type: TensorType, name: str, source: Source) -> Tensor:
+    """A leaf whose array is `source.value`."""
+    return Tensor(type, name, source=source)
+
+
+def as_tensor(value: object, like: DType | None = None) -> Tensor:
+    """`value` as a symbolic tensor: a Tensor stays, a number takes the type of its partner, an array is kept whole."""
+    if isinstance(value, Tensor):
+        return value
+    if hasattr(value, "tensor") and isinstance(value.tensor, Tensor):  # a layer's weight
+        return value.tensor
+    if isinstance(value, bool | int | float | np.generic) and np.ndim(value) == 0:
+        number = value.item() if isinstance(value, np.generic) else value
+        dtype = like or (
+            DType.BOOL if isinstance(number, bool) else DType.I64 if isinstance(number, int) else DType.F32
+        )
+        if isinstance(number, float) and dtype.is_integer:
+            raise DTypeError(f"{number} is not a whole number", f"its partner has dtype {dtype}", place=caller())
+        return apply("constant", value=float(number) if dtype.is_float else number, dtype=dtype)
+    array = np.asarray(value)
+    if array.dtype == object:
+        raise ArgumentError(f"{value!r} is not a tensor, a number or an array", place=caller())
+    if array.dtype.kind == "f" and (like is None or like.is_float):
+        array = array.astype((like or DType.F32).numpy)
+    dtype = dtype_of(array.dtype)
+    return Tensor(TensorType(dtype, array.shape), "array", source=ArraySource(array))
+
+
+def apply(name: str, *operands: object, **attrs: Attr) -> Tensor:
+    """Apply the op `name`, which has one result."""
+    (result,) = apply_many(name, *operands, **attrs)
+    return result
+
+
+def apply_many(name: str, *operands: object, **attrs: Attr) -> tuple[Tensor, ...]:
+    """Apply the op `name` and return all its results."""
+    op = find_op(name)
+    partner = next((operand.dtype for operand in operands if isinstance(operand, Tensor)), None)
+    inputs = tuple(as_tensor(operand, partner) for operand in operands)
+    place = caller()
+    where = "/".join(_scope.get())
+    try:
+        types = op.infer([tensor.type for tensor in inputs], attrs)
+    except (ShapeError, DTypeError) as error:
+        raise _located(error, op, inputs, where, place) from None
+    application = Application(op, inputs, attrs, next(_serial), where, place, [])
+    application.outputs.extend(Tensor(type, op.name, origin=application) for type in types)
+    return tuple(application.outputs)
+
+
+def _located(error: RnnccError, op: Op, inputs: Sequence[Tensor], where: str, place: str | None) -> RnnccError:
+    """`error` of an op's `infer`, with the op, its layer, the operands and the user's line."""
+    width = max((len(tensor.name) for tensor in inputs), default=0)
+    operands = [f"{tensor.name.ljust(width)}: {tensor.type}" for tensor in inputs]
+    title = f"{op.name} in {where}" if where else op.name
+    return type(error)(f"{title}: {error.what}", *operands, *error.facts, place=place, remedy=error.remedy)
+
+
+def subscript(tensor: Tensor, key: object) -> Tensor:
+    """`tensor[key]` for ints, slices with step 1, None and ..., as in NumPy."""
+    keys = list(key) if isinstance(key, tuple) else [key]
+    if any(not (item is None or item is ... or isinstance(item, int | slice)) for item in keys):
+        raise ArgumentError(
+            f"cannot index {tensor.name} with {key!r}",
+            f"{tensor.name}: {tensor.type}",
+            place=caller(),
+            remedy="ints, slices, None and ... are known; rnncc.ops.take looks up rows by a tensor of indices",
+        )
+    given = sum(item is not None and item is not ... for item in keys)
+    if given > tensor.ndim:
+        raise ShapeError(f"{given} indices for {tensor.ndim} dims", f"{tensor.name}: {tensor.type}", place=caller())
+    missing = [slice(None)] * (tensor.ndim - given)
+    at = keys.index(...) if ... in keys else len(keys)
+    keys = keys[:at] + missing + keys[at + 1 :]
+    starts: list[int] = []
+    sizes: list[Dim] = []
+    shape: list[Dim] = []
+    axis = 0
+    for item in keys:
+        if item is None:
+            shape.append(1)
+            continue
+        start, size = _interval(tensor, axis, item)
+        starts.append(start)
+        sizes.append(size)
+        if isinstance(item, slice):
+            shape.append(size)
+        axis += 1
+    part = tensor
+    if tuple(sizes) != tensor.type.shape:
+        part = apply("slice", tensor, starts=tuple(starts), sizes=tuple(sizes))
+    return part if tuple(shape) == part.type.shape else apply("reshape", part, shape=tuple(shape))
+
+
+def _interval(tensor: Tensor, axis: int, item: object) -> tuple[int, Dim]:
+    """Start and size of what an int or slice takes from one axis."""
+    dim = tensor.type.shape[axis]
+    if item == slice(None):
+        return 0, dim
+    if not isinstance(dim, int):
+        raise ShapeError(
+            f"axis {axis} of {tensor.name} has the extent {dim}, known only at the call: it cannot be sliced",
+            f"{tensor.name}: {tensor.type}",
+            place=caller(),
+            remedy="rnncc.scan walks over such an axis",
+        )
+    if isinstance(item, int):
+        if not -dim <= item < dim:
+            raise ShapeError(
+                f"index {item} is outside axis {axis} of size {dim}",
+                f"{tensor.name}: {tensor.type}",
+                place=caller(),
+            )
+        return item % dim, 1
+    assert isinstance(item, slice)
+    start, stop, step = item.indices(dim)
+    if step != 1:
+        raise ArgumentError(f"slice step {step}: only step 1 is known", f"{tensor.name}: {tensor.type}", place=caller())
+    return start, max(0, stop - start)

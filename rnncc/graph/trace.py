@@ -1,0 +1,192 @@
+"""From symbolic tensors to a flat graph: collect what a set of outputs needs, in order of creation."""
+
+from __future__ import annotations
+
+import itertools
+import keyword
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+
+from rnncc.errors import ArgumentError, StructureError, caller
+from rnncc.graph.ir import Graph, Node, Source, Value
+from rnncc.graph.rewrite import rename_extents
+from rnncc.graph.symbolic import Application, Tensor, input_tensor
+from rnncc.types import Dim, TensorType, dtype_of
+
+_fresh = itertools.count(1)
+
+
+def fresh_extent(letter: str) -> str:
+    """A new extent that differs from all others: ``T?1``; `build_graph` gives it a plain name."""
+    return f"{letter}?{next(_fresh)}"
+
+
+def build_graph(name: str, inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> Graph:
+    """The graph that computes `outputs` from `inputs` and the weights that are reached.
+
+    Raises StructureError when an output needs an input that is not among `inputs`.
+    """
+    graph, weights = _flatten(name, (), inputs, (), outputs)
+    sources = {}
+    for value, tensor in zip(graph.consts, weights, strict=True):
+        if tensor.source is None:
+            raise StructureError(
+                f"{name} needs an input that it is not given",
+                f"needed: {tensor.name}: {tensor.type}",
+                f"given:  {', '.join(t.name for t in inputs) or 'nothing'}",
+                place=caller(),
+                remedy="add the missing Input to the list of inputs",
+            )
+        sources[value.name] = tensor.source
+    return _plain_extents(replace(graph, sources=sources))
+
+
+def build_body(
+    name: str, carry: Sequence[Tensor], xs: Sequence[Tensor], outputs: Sequence[Tensor]
+) -> tuple[Graph, list[Tensor]]:
+    """The closed body of a scan, and the tensors of the enclosing graph that it closes over.
+
+    What does not depend on `carry` or `xs` is not part of the body: it is computed once, outside.
+    """
+    return _flatten(name, (), carry, xs, outputs, stop_outside=True)
+
+
+def trace(function: Callable[..., object], *specs: TensorType | tuple[object, Sequence[Dim]]) -> Graph:
+    """The graph of a Python function of symbolic tensors.
+
+    Each spec is the TensorType of one argument, or a pair of dtype and shape: ``("float32", ("B", 3))``. The function
+    returns a tensor or a sequence of tensors.
+    """
+    types = [s if isinstance(s, TensorType) else TensorType(dtype_of(s[0]), tuple(s[1])) for s in specs]
+    code = getattr(function, "__code__", None)
+    names = list(code.co_varnames[: code.co_argcount]) if code else []
+    names += [f"x{i}" for i in range(len(names), len(types))]
+    inputs = [input_tensor(type, name) for type, name in zip(types, names, strict=False)]
+    result = function(*inputs)
+    outputs: list[Tensor] = []
+    for output in result if isinstance(result, list | tuple) else [result]:
+        if not isinstance(output, Tensor):
+            raise ArgumentError(f"{_name_of(function)} must return symbolic tensors, not {output!r}", place=caller())
+        outputs.append(output)
+    return build_graph(_name_of(function), inputs, outputs)
+
+
+def _name_of(function: Callable[..., object]) -> str:
+    name = getattr(function, "__name__", "graph")
+    return name if name.isidentifier() else "graph"
+
+
+def _flatten(
+    name: str,
+    consts: Sequence[Tensor],
+    inputs: Sequence[Tensor],
+    xs: Sequence[Tensor],
+    outputs: Sequence[Tensor],
+    *,
+    stop_outside: bool = False,
+) -> tuple[Graph, list[Tensor]]:
+    """The graph and, for each of its consts, the tensor outside that it stands for."""
+    given = list(dict.fromkeys([*inputs, *xs]))
+    needed = _reachable(outputs, given)
+    inside = _dependent(needed, given) if stop_outside else needed
+    unique = _Names()
+    values: dict[int, Value] = {}
+
+    def define(tensor: Tensor, hint: str) -> Value:
+        values[id(tensor)] = Value(unique(hint), tensor.type)
+        return values[id(tensor)]
+
+    input_values = tuple(define(tensor, tensor.name) for tensor in inputs)
+    x_values = tuple(define(tensor, tensor.name) for tensor in xs)
+    free: dict[int, Tensor] = {}
+    for tensor in [*(t for a in inside for t in a.inputs), *outputs]:
+        outside = tensor.origin is None or all(tensor.origin is not a for a in inside)
+        if outside and id(tensor) not in values:
+            free[id(tensor)] = tensor
+            define(tensor, tensor.name)
+    nodes = []
+    for application in inside:
+        results = tuple(define(tensor, tensor.name) for tensor in application.outputs)
+        operands = tuple(values[id(tensor)] for tensor in application.inputs)
+        nodes.append(Node(application.op, operands, results, application.attrs, application.scope, application.place))
+    const_values = tuple(values[key] for key in free)
+    result = tuple(values[id(tensor)] for tensor in outputs)
+    return Graph(_identifier(name), const_values, input_values, x_values, tuple(nodes), result), list(free.values())
+
+
+def _reachable(outputs: Iterable[Tensor], given: Iterable[Tensor]) -> list[Application]:
+    """Applications that `outputs` need, oldest first; the walk stops at `given`."""
+    stop = {id(tensor) for tensor in given}
+    found: dict[int, Application] = {}
+    stack = [tensor for tensor in outputs if id(tensor) not in stop]
+    while stack:
+        origin = stack.pop().origin
+        if origin is not None and origin.serial not in found:
+            found[origin.serial] = origin
+            stack.extend(tensor for tensor in origin.inputs if id(tensor) not in stop)
+    return [found[serial] for serial in sorted(found)]
+
+
+def _dependent(applications: Iterable[Application], given: Iterable[Tensor]) -> list[Application]:
+    """Those of `applications` whose results depend on `given`."""
+    known = {id(tensor) for tensor in given}
+    dependent = []
+    for application in applications:
+        if any(id(tensor) in known for tensor in application.inputs):
+            dependent.append(application)
+            known.update(id(tensor) for tensor in application.outputs)
+    return dependent
+
+
+class _Names:
+    """Hands out identifiers, each once."""
+
+    def __init__(self) -> None:
+        self._taken: set[str] = set()
+
+    def __call__(self, hint: str) -> str:
+        base = _identifier(hint)
+        name = base
+        for number in itertools.count(2):
+            if name not in self._taken:
+                break
+            name = f"{base}_{number}"
+        self._taken.add(name)
+        return name
+
+
+def _identifier(hint: str) -> str:
+    """`hint` as a Python identifier."""
+    word = re.sub(r"\W", "_", hint) or "v"
+    if word[0].isdigit():
+        word = f"v{word}"
+    return f"{word}_" if keyword.iskeyword(word) else word
+
+
+def _plain_extents(graph: Graph) -> Graph:
+    """`graph` with its fresh extents (``T?7``) renamed to T, T_2, ... in order of appearance."""
+    taken = {extent for extent in graph.extents if "?" not in extent}
+    renamed: dict[str, str] = {}
+    for extent in graph.extents:
+        letter, fresh, _ = extent.partition("?")
+        if fresh:
+            plain = letter
+            for number in itertools.count(2):
+                if plain not in taken:
+                    break
+                plain = f"{letter}_{number}"
+            taken.add(plain)
+            renamed[extent] = plain
+    return rename_extents(graph, renamed)
+
+
+def sources_of(graph: Graph) -> Mapping[str, Source]:
+    """The payload of every const of `graph`, or a StructureError that names those that have none."""
+    missing = [value.name for value in graph.consts if value.name not in graph.sources]
+    if missing:
+        raise StructureError(
+            f"graph {graph.name} has weights without values: {', '.join(missing)}",
+            remedy="a graph that was read from text has types only; give it sources, or make them inputs",
+        )
+    return graph.sources

@@ -1,0 +1,1 @@
+"""Loop IR: buffers and loops, no values; explicit tiles, registers and vectors."""

@@ -1,0 +1,89 @@
+"""Constructors for loop IR expressions that fold constants on the way: `i * 1` is `i`, `0 + j` is `j`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rnncc.loop.functions import FUNCTIONS
+from rnncc.loop.ir import Call, Const, Expr, Index, Load, Var
+from rnncc.types import Dim, DType
+
+ZERO = Const(0, DType.I64)
+ONE = Const(1, DType.I64)
+
+
+def integer(value: int) -> Const:
+    """An i64 constant: an index, a size."""
+    return Const(value, DType.I64)
+
+
+def size_of(dim: Dim) -> Expr:
+    """A dim as an expression: a number or the extent's name."""
+    return integer(dim) if isinstance(dim, int) else Var(dim)
+
+
+def load(buffer: str, index: Sequence[Index], dtype: DType) -> Load:
+    """`buffer[index]`."""
+    return Load(buffer, tuple(index), dtype)
+
+
+def call(function: str, *args: Expr) -> Expr:
+    """`function(args)` with the dtype that follows from the operands."""
+    dtype = FUNCTIONS[function].result or args[-1].dtype
+    if all(isinstance(arg, Const) for arg in args) and dtype is DType.I64:
+        return _fold(function, [arg for arg in args if isinstance(arg, Const)])
+    return Call(function, args, dtype)
+
+
+def _fold(function: str, args: list[Const]) -> Const:
+    values = [arg.value for arg in args]
+    return integer(int(FUNCTIONS[function].numpy(*values)))
+
+
+def add(a: Expr, b: Expr) -> Expr:
+    """`a + b` of indices; constants collect on the right."""
+    if isinstance(a, Const):
+        a, b = b, a
+    if isinstance(b, Const):
+        if b.value == 0:
+            return a
+        if isinstance(a, Call) and a.function == "add" and isinstance(a.args[1], Const):
+            return add(a.args[0], integer(int(a.args[1].value) + int(b.value)))
+    return call("add", a, b)
+
+
+def subtract(a: Expr, b: Expr) -> Expr:
+    """`a - b` of indices."""
+    if isinstance(b, Const):
+        return add(a, integer(-int(b.value)))
+    return ZERO if a == b else call("sub", a, b)
+
+
+def multiply(a: Expr, b: Expr) -> Expr:
+    """`a * b` of indices."""
+    if isinstance(a, Const):
+        a, b = b, a
+    if isinstance(b, Const):
+        if b.value == 0:
+            return ZERO
+        if b.value == 1:
+            return a
+    return call("mul", a, b)
+
+
+def floordiv(a: Expr, b: Expr) -> Expr:
+    """`a // b` of indices."""
+    return a if b == ONE else call("floordiv", a, b)
+
+
+def mod(a: Expr, b: Expr) -> Expr:
+    """`a % b` of indices."""
+    return ZERO if b == ONE else call("mod", a, b)
+
+
+def product(sizes: Sequence[Expr]) -> Expr:
+    """The product of sizes; 1 for none."""
+    result: Expr = ONE
+    for size in sizes:
+        result = multiply(result, size)
+    return result

@@ -1,0 +1,118 @@
+"""The functions that loop IR expressions may call: name, arity, how they print, and what they mean in numpy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from rnncc.types import DType
+
+
+@dataclass(frozen=True, slots=True)
+class Function:
+    """One scalar function. `infix` is its Python operator, if it has one; `result` the dtype it always has."""
+
+    name: str
+    arity: int
+    numpy: Callable[..., Any]
+    infix: str | None = None
+    result: DType | None = None
+    cheap: bool = True
+    """False for what costs more than keeping its result in memory."""
+
+
+def _sigmoid(x: Any) -> Any:
+    with np.errstate(over="ignore"):
+        small = np.exp(-np.abs(x))
+    return np.where(x < 0, small / (1 + small), 1 / (1 + small)).astype(np.asarray(x).dtype)
+
+
+def _exp(x: Any) -> Any:
+    with np.errstate(over="ignore"):
+        return np.exp(x)
+
+
+def _log(x: Any) -> Any:
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.log(x)
+
+
+def _divide(a: Any, b: Any) -> Any:
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.divide(a, b)
+
+
+def _erf(x: Any) -> Any:
+    """erf by its series and continued fraction in float64: slow, for interpretation only.
+
+    Source: Abramowitz and Stegun, Handbook of Mathematical Functions, 7.1.6 and 7.1.14.
+    """
+    array = np.asarray(x, dtype=np.float64)
+    magnitude = np.minimum(np.abs(array), 6.5)
+    series = np.zeros_like(magnitude)
+    term = np.ones_like(magnitude)
+    for n in range(120):
+        series += term
+        term = term * 2 * magnitude**2 / (2 * n + 3)
+    inner = 2 / np.sqrt(np.pi) * magnitude * np.exp(-(magnitude**2)) * series
+    tail = np.copy(magnitude)
+    for n in range(80, 0, -1):
+        tail = magnitude + n / 2 / np.where(tail == 0, 1, tail)
+    outer = 1 - np.exp(-(magnitude**2)) / np.sqrt(np.pi) / np.where(tail == 0, 1, tail)
+    result = np.copysign(np.where(magnitude < 3, inner, outer), array)
+    return np.where(np.isnan(array), array, result).astype(np.asarray(x).dtype)
+
+
+_TABLE = (
+    Function("add", 2, np.add, "+"),
+    Function("sub", 2, np.subtract, "-"),
+    Function("mul", 2, np.multiply, "*"),
+    Function("div", 2, _divide, "/", cheap=False),
+    Function("floordiv", 2, np.floor_divide, "//"),
+    Function("mod", 2, np.mod, "%"),
+    Function("max", 2, np.maximum),
+    Function("min", 2, np.minimum),
+    Function("neg", 1, np.negative),
+    Function("abs", 1, np.abs),
+    Function("floor", 1, np.floor),
+    Function("sqrt", 1, np.sqrt, cheap=False),
+    Function("exp", 1, _exp, cheap=False),
+    Function("log", 1, _log, cheap=False),
+    Function("tanh", 1, np.tanh, cheap=False),
+    Function("sigmoid", 1, _sigmoid, cheap=False),
+    Function("erf", 1, _erf, cheap=False),
+    Function("less", 2, np.less, "<", DType.BOOL),
+    Function("less_equal", 2, np.less_equal, "<=", DType.BOOL),
+    Function("equal", 2, np.equal, "==", DType.BOOL),
+    Function("not_equal", 2, np.not_equal, "!=", DType.BOOL),
+    Function("logical_and", 2, np.logical_and, None, DType.BOOL),
+    Function("logical_or", 2, np.logical_or, None, DType.BOOL),
+    Function("logical_not", 1, np.logical_not, None, DType.BOOL),
+    Function("where", 3, np.where),
+    Function("f32", 1, lambda x: np.asarray(x).astype(np.float32), None, DType.F32),
+    Function("f64", 1, lambda x: np.asarray(x).astype(np.float64), None, DType.F64),
+    Function("i32", 1, lambda x: np.asarray(x).astype(np.int32), None, DType.I32),
+    Function("i64", 1, lambda x: np.asarray(x).astype(np.int64), None, DType.I64),
+    Function("reduce_add", 1, lambda x: np.add.reduce(x, axis=-1)),
+    Function("reduce_max", 1, lambda x: np.maximum.reduce(x, axis=-1)),
+    Function("reduce_min", 1, lambda x: np.minimum.reduce(x, axis=-1)),
+)
+FUNCTIONS = {function.name: function for function in _TABLE}
+"""Every function by name. `f32`, `f64`, `i32`, `i64` are casts; `reduce_*` folds the lanes of one vector."""
+
+INFIX = {function.infix: function.name for function in _TABLE if function.infix}
+"""Function names by Python operator."""
+
+
+def identity_of(combine: str, dtype: DType) -> float | int:
+    """The number that `combine` (add, max, min) leaves everything alone with."""
+    if combine == "add":
+        return 0.0 if dtype.is_float else 0
+    sign = -1 if combine == "max" else 1
+    if dtype.is_float:
+        return sign * float("inf")
+    info = np.iinfo(dtype.numpy)
+    return int(info.min if combine == "max" else info.max)

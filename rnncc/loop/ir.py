@@ -1,0 +1,196 @@
+"""The loop IR: how a model is computed, with memory and loops and nothing else.
+
+    procedure  ::=  def name(dims): buffers; with setup(): statement*; statement*
+    buffer     ::=  name = space(dtype, [size, ...])
+                    space: input | output | weight | packed | temporary | register
+    statement  ::=  for i in kind(start, stop, step): statement*
+                    kind: range (in this order) | parallel (any order) | unroll | lanes (one vector)
+                 |  name = expr                                a scalar or vector, bound once
+                 |  buffer[index, ...] = expr                  store
+                 |  buffer[index, ...] += expr                 combine (sum, max, min: `+=`, `max=`, `min=` in prose)
+                 |  check(condition, message, expr, ...)       leave the procedure when the condition is false
+    expr       ::=  number | name | buffer[index, ...] | function(expr, ...)
+                 |  sum(expr for k in range(size))             reduction at one point (also: max, min)
+    index      ::=  expr | span(start, lanes) | span(start, lanes, limit)
+
+A span, allowed in the last place of an index only, makes a load or a store a vector: elements start, start + 1, ...;
+those at `limit` or beyond are neither read (they count as 0) nor written. Loop variables, dims and indices are i64.
+Registers are indexed by constants once loops of kind `unroll` and `lanes` are gone. `setup` runs once for a set of
+weights; it is the only place where `packed` buffers are written. `weight` buffers are never written.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rnncc.types import DType
+
+# ------------------------------------------------------------------ expressions
+
+
+@dataclass(frozen=True, slots=True)
+class Const:
+    """A number."""
+
+    value: float | int | bool
+    dtype: DType
+
+    @property
+    def lanes(self) -> int:
+        """Constants are scalars; operations broadcast them."""
+        return 1
+
+
+@dataclass(frozen=True, slots=True)
+class Var:
+    """A loop variable, a dim, or a name bound by `Let`."""
+
+    name: str
+    dtype: DType = DType.I64
+    lanes: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """The last index of a vector access: `lanes` elements from `start`, none at `limit` or beyond."""
+
+    start: Expr
+    lanes: int
+    limit: Expr | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """An element, or with a span a vector, of a buffer."""
+
+    buffer: str
+    index: tuple[Index, ...]
+    dtype: DType
+
+    @property
+    def lanes(self) -> int:
+        """1 for a scalar."""
+        last = self.index[-1] if self.index else None
+        return last.lanes if isinstance(last, Span) else 1
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A function of `rnncc.loop.functions` applied to operands of one lane count (scalars are broadcast)."""
+
+    function: str
+    args: tuple[Expr, ...]
+    dtype: DType
+
+    @property
+    def lanes(self) -> int:
+        """Lanes of the widest operand; a horizontal function gives 1."""
+        return 1 if self.function.startswith("reduce_") else max((arg.lanes for arg in self.args), default=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Reduce:
+    """`sum(value for variable in range(size))` at one point; gone after `tile`."""
+
+    function: str  # add, max or min
+    variable: str
+    size: Expr
+    value: Expr
+
+    @property
+    def dtype(self) -> DType:
+        """Element type of the result."""
+        return self.value.dtype
+
+    @property
+    def lanes(self) -> int:
+        """Reductions at a point are scalars."""
+        return 1
+
+
+Expr = Const | Var | Load | Call | Reduce
+Index = Const | Var | Load | Call | Reduce | Span
+
+# ------------------------------------------------------------------ statements
+
+
+@dataclass(frozen=True, slots=True)
+class For:
+    """A loop over start, start + step, ... < stop."""
+
+    variable: str
+    kind: str  # range, parallel, unroll, lanes
+    start: Expr
+    stop: Expr
+    step: int
+    body: tuple[Stmt, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Let:
+    """Bind a name once."""
+
+    name: str
+    value: Expr
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """Write an element or a vector, or combine it with what is there (`combine`: add, max, min)."""
+
+    buffer: str
+    index: tuple[Index, ...]
+    value: Expr
+    combine: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """Leave the procedure with error `code` (an index into `Procedure.messages`) when `condition` is false.
+
+    `values` (i64 scalars) are reported with the error: the offending number first, then its position.
+    """
+
+    condition: Expr
+    code: int
+    values: tuple[Expr, ...]
+
+
+Stmt = For | Let | Store | Check
+
+# ------------------------------------------------------------------ procedure
+
+
+@dataclass(frozen=True, slots=True)
+class Buffer:
+    """A block of memory or (space `register`) a group of registers. Row-major; the last axis is contiguous."""
+
+    name: str
+    dtype: DType
+    shape: tuple[Expr, ...]
+    space: str  # input, output, weight, packed, temporary, register
+
+
+@dataclass(frozen=True, slots=True)
+class Procedure:
+    """A whole compiled function: `dims` are the named extents, bound at the call."""
+
+    name: str
+    dims: tuple[str, ...]
+    buffers: tuple[Buffer, ...]
+    setup: tuple[Stmt, ...]
+    body: tuple[Stmt, ...]
+    messages: tuple[str, ...] = ()
+
+    def buffer(self, name: str) -> Buffer:
+        """The buffer called `name`."""
+        for buffer in self.buffers:
+            if buffer.name == name:
+                return buffer
+        raise AssertionError(f"{self.name} has no buffer {name}")
+
+
+SPACES = ("input", "output", "weight", "packed", "temporary", "register")
+KINDS = ("range", "parallel", "unroll", "lanes")
+COMBINE = {"add": "sum", "max": "max", "min": "min"}
+"""Combining functions and the name of the reduction in text."""

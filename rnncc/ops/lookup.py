@@ -1,0 +1,72 @@
+"""Table lookup: rows of a table by integer index."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from rnncc.errors import DTypeError, ShapeError, TokenError
+from rnncc.graph.ir import Value
+from rnncc.graph.op import Attrs, Emit, Op, register
+from rnncc.loop.builder import call, integer, size_of
+from rnncc.loop.ir import Expr
+from rnncc.ops.lowering import Guard, Operand, Point
+from rnncc.types import DType, TensorType
+
+
+def _infer(types: Sequence[TensorType], attrs: Attrs) -> tuple[TensorType, ...]:
+    table, index = types
+    if index.dtype is not DType.I64:
+        raise DTypeError("indices must be i64", f"indices: {index}", remedy="convert with rnncc.ops.cast")
+    if table.rank < 1:
+        raise ShapeError("the table has no rows", f"table: {table}")
+    return (TensorType(table.dtype, index.shape + table.shape[1:]),)
+
+
+def _eval(arrays: Sequence[np.ndarray], attrs: Attrs, extents: Mapping[str, int]) -> tuple[np.ndarray, ...]:
+    table, index = arrays
+    wrong = np.argwhere((index < 0) | (index >= len(table)))
+    if len(wrong):
+        position = tuple(map(int, wrong[0]))
+        raise token_error("index", int(index[position]), position, len(table))
+    return (table[index],)
+
+
+def token_error(name: str, value: int, position: tuple[int, ...], size: int) -> TokenError:
+    """The error for one index outside of a table with `size` rows."""
+    return TokenError(
+        f"{name} holds {value} at position {position}, outside the table of {size} rows",
+        f"allowed: 0 to {size - 1}",
+        remedy="a vocabulary of n words needs input_dim=n and ids below n",
+    )
+
+
+def _lower(point: Point) -> Expr:
+    table, index = point.operands
+    row = index.at(point.index[: index.type.rank])
+    return table.at([row, *point.index[index.type.rank :]])
+
+
+def _guard(operands: Sequence[Operand]) -> Guard:
+    table, index = operands
+
+    def inside(at: Sequence[Expr]) -> Expr:
+        row = index.at(at)
+        return call(
+            "logical_and",
+            call("less_equal", integer(0), row),
+            call("less", row, size_of(table.type.shape[0])),
+        )
+
+    return Guard(index.type.shape, inside, index.at, f"outside the table of {table.type.shape[0]} rows")
+
+
+def _lift(
+    emit: Emit, inputs: Sequence[Value], lifted: Sequence[bool], attrs: Attrs, output: TensorType
+) -> Value | None:
+    return None if lifted[0] else emit("take", *inputs)
+
+
+TAKE = register(Op("take", infer=_infer, eval=_eval, lower=_lower, lift=_lift, guard=_guard, arity=2, cheap=True))
+"""take(table, index): rows of `table`; the result has shape index.shape + table.shape[1:]. Out of range is an error."""
