@@ -1,7 +1,7 @@
 """The loop IR: how a model is computed, with memory and loops and nothing else.
 
     procedure  ::=  def name(dims): buffers; with setup(): statement*; statement*
-    buffer     ::=  name = space(dtype, [size, ...])
+    buffer     ::=  name = space(dtype, [size, ...]) | name = space(dtype, [size, ...], slot=number)
                     space: input | output | weight | packed | temporary | register
     statement  ::=  for i in kind(start, stop, step): statement*
                     kind: range (in this order) | parallel (any order) | unroll | lanes (one vector)
@@ -169,6 +169,8 @@ class Buffer:
     dtype: DType
     shape: tuple[Expr, ...]
     space: str  # input, output, weight, packed, temporary, register
+    slot: int | None = None
+    """Temporaries of one slot share memory; set by `plan_memory`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ negative. Most are one primitive; the others are a few lines of primitives, and 
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -251,7 +252,7 @@ def split(x: Any, indices_or_sections: int | Sequence[int], axis: int = 0) -> li
     else:
         cuts = [0, *indices_or_sections, dim]
     lead = (slice(None),) * at
-    return [tensor[(*lead, slice(a, b))] for a, b in zip(cuts, cuts[1:], strict=False)]
+    return [tensor[(*lead, slice(a, b))] for a, b in itertools.pairwise(cuts)]
 
 
 def broadcast_to(x: Any, shape: Sequence[Dim]) -> Tensor:

@@ -62,7 +62,7 @@ def _eval(arrays: Sequence[np.ndarray], attrs: Attrs, extents: Mapping[str, int]
 
 
 SCAN = register(Op("scan", infer=_infer, eval=_eval))
-"""scan(consts, init, xs; body, reverse, length, unroll) -> (final carry, ys). With no steps, the final carry is init."""
+"""scan(consts, init, xs; body, reverse, length, unroll) -> (final carry, ys); no steps: the final carry is init."""
 
 
 def scan(
@@ -81,7 +81,7 @@ def scan(
         step: a Python function of symbolic tensors, called once while the graph is declared. What it uses from outside
             (weights, other tensors) becomes a constant of the loop.
         init: the carry before the first step: a tensor, or a tuple, list or dict of them.
-        xs: tensors of shape ``[T, ...]`` (or a structure of them); a step sees ``[...]``. None for no inputs: give `length`.
+        xs: tensors of shape ``[T, ...]`` (or a structure of them); a step sees ``[...]``. None: give `length`.
         length: the number of steps, when `xs` is None.
         reverse: run from the last slice to the first; ys keep the order of xs.
         unroll: steps that one turn of the compiled loop holds.

@@ -1,0 +1,1 @@
+"""From graph IR to loop IR."""

@@ -1,0 +1,169 @@
+"""Lower a graph to loops, naively: one nest per node, every value in a buffer of its own, nothing decided.
+
+    y: f32[B, 8] = add(a, b)    ->    for i in parallel(0, B):
+                                          for j in parallel(0, 8):
+                                              y[i, j] = a[i, j] + b[i, j]
+
+A scan becomes a loop over time. Each state lives twice (`state[t % 2, ...]` is read, `state[(t + 1) % 2, ...]` is
+written), so a step may read any element of the old state after it has written elements of the new one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from rnncc.errors import UnsupportedError
+from rnncc.graph.ir import Graph, Node, Value, is_scan, scan_view
+from rnncc.loop.builder import ZERO, add, integer, load, mod, size_of, subtract
+from rnncc.loop.ir import Buffer, Check, Expr, For, Load, Procedure, Stmt, Store, Var
+from rnncc.ops.lowering import Guard, Operand, Point, Region
+from rnncc.types import Dim, TensorType
+
+AXIS_NAMES = "bijlmn"
+
+
+def lower(graph: Graph) -> Procedure:
+    """The procedure that computes `graph`; its consts are `weight` buffers, in order, then inputs, then outputs."""
+    lowering = _Lowering(graph)
+    return lowering.run()
+
+
+class _Lowering:
+    """Walks a graph once; `values` says how each value is read, `block` is where statements go."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        self.taken: set[str] = set(graph.extents)
+        self.buffers: list[Buffer] = []
+        self.messages: list[str] = []
+        self.values: dict[Value, Operand] = {}
+        self.block: list[Stmt] = []
+
+    def run(self) -> Procedure:
+        graph = self.graph
+        for value in graph.consts:
+            self.values[value] = self.operand(value.type, self.buffer(value.name, value.type, "weight"))
+        for value in graph.inputs:
+            self.values[value] = self.operand(value.type, self.buffer(value.name, value.type, "input"))
+        self.nodes(graph)
+        for number, value in enumerate(graph.outputs):
+            name = value.name if value not in (*graph.consts, *graph.inputs) else f"output_{number}"
+            target = self.buffer(f"{name}_out", value.type, "output")
+            self.fill(target, value.type, self.values[value].at)
+        return Procedure(graph.name, graph.extents, tuple(self.buffers), (), tuple(self.block), tuple(self.messages))
+
+    # -------------------------------------------------------------- names, buffers, nests
+
+    def fresh(self, hint: str) -> str:
+        name, number = hint, 2
+        while name in self.taken:
+            name, number = f"{hint}_{number}", number + 1
+        self.taken.add(name)
+        return name
+
+    def buffer(self, name: str, type: TensorType, space: str, lead: tuple[Dim, ...] = ()) -> str:
+        unique = self.fresh(name)
+        shape = tuple(size_of(dim) for dim in (*lead, *type.shape))
+        self.buffers.append(Buffer(unique, type.dtype, shape, space))
+        return unique
+
+    def operand(self, type: TensorType, buffer: str, lead: tuple[Expr, ...] = ()) -> Operand:
+        return Operand(type, lambda index: load(buffer, (*lead, *index), type.dtype))
+
+    def nest(self, shape: Sequence[Dim], leaf: Callable[[Sequence[Expr]], Stmt]) -> None:
+        """Append parallel loops over `shape` around `leaf(index)`."""
+        names = [self.fresh(AXIS_NAMES[min(axis, len(AXIS_NAMES) - 1)]) for axis in range(len(shape))]
+        statement = leaf([Var(name) for name in names])
+        for name, dim in zip(reversed(names), reversed(shape), strict=True):
+            statement = For(name, "parallel", ZERO, size_of(dim), 1, (statement,))
+        self.block.append(statement)
+
+    def fill(
+        self,
+        buffer: str,
+        type: TensorType,
+        value: Callable[[Sequence[Expr]], Expr],
+        lead: tuple[Expr, ...] = (),
+        start: Sequence[int] | None = None,
+    ) -> None:
+        """Append `buffer[lead, start + index] = value(index)` for every index of `type.shape`."""
+        corner = start or (0,) * type.rank
+
+        def leaf(index: Sequence[Expr]) -> Stmt:
+            place = tuple(add(i, integer(offset)) for i, offset in zip(index, corner, strict=True))
+            return Store(buffer, (*lead, *place), value(index))
+
+        self.nest(type.shape, leaf)
+
+    # -------------------------------------------------------------- nodes
+
+    def nodes(self, graph: Graph) -> None:
+        for node in graph.nodes:
+            if is_scan(node):
+                self.scan(node)
+            else:
+                self.node(node)
+
+    def node(self, node: Node) -> None:
+        op = node.op
+        if op.lower is None:
+            raise UnsupportedError(f"op {op.name} cannot be compiled", place=node.place)
+        operands = [self.values[value] for value in node.inputs]
+        type = node.output.type
+
+        def point(region: int) -> Callable[[Sequence[Expr]], Expr]:
+            assert op.lower is not None
+            rule = op.lower
+            return lambda index: rule(Point(operands, index, node.attrs, type, region, self.fresh))
+
+        if op.guard is not None:
+            self.guard(op.guard(operands))
+        if not node.inputs:  # a number or a counter: nothing worth a buffer
+            self.values[node.output] = Operand(type, point(0))
+            return
+        buffer = self.buffer(node.output.name, type, "temporary")
+        whole = [Region((0,) * type.rank, type.shape)]
+        regions = whole if op.regions is None else op.regions([operand.type for operand in operands], node.attrs)
+        for number, region in enumerate(regions):
+            self.fill(buffer, TensorType(type.dtype, region.shape), point(number), start=region.start)
+        self.values[node.output] = self.operand(type, buffer)
+
+    def guard(self, guard: Guard) -> None:
+        code = len(self.messages)
+        value = guard.value([ZERO] * len(guard.shape))
+        source = value.buffer if isinstance(value, Load) else "an index"
+        self.messages.append(f"{source} {guard.message}")
+        self.nest(guard.shape, lambda index: Check(guard.condition(index), code, (guard.value(index), *index)))
+
+    def scan(self, node: Node) -> None:
+        scan = scan_view(node)
+        body = scan.body
+        length = size_of(scan.length)
+        t = Var(self.fresh("t"))
+        step = subtract(subtract(length, integer(1)), t) if scan.reverse else t
+        old, new = mod(t, integer(2)), mod(add(t, integer(1)), integer(2))
+        self.values.update(zip(body.consts, (self.values[value] for value in scan.consts), strict=True))
+        states = []
+        for value, init in zip(body.inputs, scan.init, strict=True):
+            state = self.buffer(value.name, value.type, "temporary", lead=(2,))
+            states.append(state)
+            self.fill(state, value.type, self.values[init].at, lead=(ZERO,))
+            self.values[value] = self.operand(value.type, state, (old,))
+        for value, xs in zip(body.xs, scan.xs, strict=True):
+            self.values[value] = self.slice_of(self.values[xs], step)
+        outer, self.block = self.block, []
+        self.nodes(body)
+        for state, value in zip(states, scan.next_carry, strict=True):
+            self.fill(state, value.type, self.values[value].at, lead=(new,))
+        for value, ys in zip(scan.body_ys, scan.ys, strict=True):
+            collected = self.buffer(ys.name, value.type, "temporary", lead=(scan.length,))
+            self.fill(collected, value.type, self.values[value].at, lead=(step,))
+            self.values[ys] = self.operand(ys.type, collected)
+        outer.append(For(t.name, "range", ZERO, length, 1, tuple(self.block)))
+        self.block = outer
+        for state, value in zip(states, scan.final, strict=True):
+            self.values[value] = self.operand(value.type, state, (mod(length, integer(2)),))
+
+    def slice_of(self, operand: Operand, step: Expr) -> Operand:
+        type = TensorType(operand.type.dtype, operand.type.shape[1:])
+        return Operand(type, lambda index: operand.at([step, *index]))

@@ -1,0 +1,87 @@
+"""Split a graph in two: what depends on the weights only (done once) and what depends on the inputs (done per call)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from rnncc.graph.ir import Graph, Node, Value
+from rnncc.types import DType
+
+
+def split_setup(graph: Graph) -> tuple[Graph, Graph]:
+    """`(setup, main)`: the outputs of `setup` are the consts of `main`, name by name.
+
+    def g(e, w, /, ids):              def setup(e, w, /):         def g(table, /, ids):
+        table = matmul(e, w)     ->       table = matmul(e, w)        return take(table, ids)
+        return take(table, ids)           return table
+    """
+    constant = set(graph.consts)
+    setup: list[Node] = []
+    main: list[Node] = []
+    for node in graph.nodes:
+        if node.inputs and all(value in constant for value in node.inputs) and _has_fixed_size(node):
+            constant.update(node.outputs)
+            setup.append(node)
+        else:
+            main.append(node)
+    used = [value for node in main for value in node.inputs] + list(graph.outputs)
+    weights = tuple(dict.fromkeys(value for value in used if value in constant))
+    needed = _needed(setup, weights)
+    setup_graph = replace(graph, name="setup", inputs=(), nodes=needed, outputs=weights)
+    return setup_graph, replace(graph, consts=weights, nodes=tuple(main), sources={})
+
+
+def _has_fixed_size(node: Node) -> bool:
+    return all(isinstance(dim, int) for value in node.outputs for dim in value.type.shape)
+
+
+def _needed(nodes: list[Node], outputs: tuple[Value, ...]) -> tuple[Node, ...]:
+    """Those of `nodes` that `outputs` depend on."""
+    wanted = set(outputs)
+    kept = []
+    for node in reversed(nodes):
+        if wanted.intersection(node.outputs):
+            wanted.update(node.inputs)
+            kept.append(node)
+    return tuple(reversed(kept))
+
+
+def convert_floats(graph: Graph, dtype: DType) -> Graph:
+    """`graph` with every float of type `dtype`: what `compile(dtype=...)` means."""
+    return _Retype(dtype).graph(graph)
+
+
+class _Retype:
+    """Rebuilds a graph with another float type."""
+
+    def __init__(self, dtype: DType) -> None:
+        self.dtype = dtype
+
+    def graph(self, graph: Graph) -> Graph:
+        new: dict[Value, Value] = {}
+
+        def value(old: Value) -> Value:
+            if old not in new:
+                dtype = self.dtype if old.type.dtype.is_float else old.type.dtype
+                new[old] = old if dtype is old.type.dtype else Value(old.name, replace(old.type, dtype=dtype))
+            return new[old]
+
+        def values(old: tuple[Value, ...]) -> tuple[Value, ...]:
+            return tuple(map(value, old))
+
+        consts, inputs, xs = values(graph.consts), values(graph.inputs), values(graph.xs)
+        nodes = tuple(
+            replace(
+                node,
+                inputs=values(node.inputs),
+                outputs=values(node.outputs),
+                attrs={key: self.attr(item) for key, item in node.attrs.items()},
+            )
+            for node in graph.nodes
+        )
+        return replace(graph, consts=consts, inputs=inputs, xs=xs, nodes=nodes, outputs=values(graph.outputs))
+
+    def attr(self, item: object) -> object:
+        if isinstance(item, Graph):
+            return self.graph(item)
+        return self.dtype if isinstance(item, DType) and item.is_float else item
