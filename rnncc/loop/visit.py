@@ -1,0 +1,234 @@
+"""Generic walks over loop IR: map, substitute, collect. Nothing is rebuilt that does not change."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import assert_never, overload
+
+from rnncc.loop.functions import FUNCTIONS
+from rnncc.loop.ir import Call, Check, Const, Expr, For, Index, Let, Load, Reduce, Span, Stmt, Store, Var
+from rnncc.types import DType
+
+# ------------------------------------------------------------------ expressions
+
+
+def result_dtype(function: str, args: Sequence[Expr]) -> DType:
+    """The dtype of `function(args)`: the function's own, or that of the last operand."""
+    known = FUNCTIONS.get(function)
+    return known.result if known and known.result else args[-1].dtype
+
+
+def map_expr(expr: Expr, function: Callable[[Expr], Expr]) -> Expr:
+    """`expr` rebuilt from the leaves up, with every subexpression replaced by what `function` makes of it."""
+    return function(map_children(expr, lambda child: map_expr(child, function)))
+
+
+def map_children(expr: Expr, function: Callable[[Expr], Expr]) -> Expr:
+    """`expr` with `function` applied to its direct operands (starts and limits of spans included)."""
+    match expr:
+        case Const() | Var():
+            return expr
+        case Load(_, index):
+            new_index = map_index(index, function)
+            return expr if new_index is index else replace(expr, index=new_index)
+        case Call(_, args):
+            new_args = tuple(function(arg) for arg in args)
+            return expr if _same(args, new_args) else replace(expr, args=new_args)
+        case Reduce(_, _, size, value):
+            new_size, new_value = function(size), function(value)
+            if new_size is size and new_value is value:
+                return expr
+            return replace(expr, size=new_size, value=new_value)
+        case _:
+            assert_never(expr)
+
+
+def map_index(index: tuple[Index, ...], function: Callable[[Expr], Expr]) -> tuple[Index, ...]:
+    """`index` with `function` applied to every expression in it; the same object when nothing changed."""
+    new = tuple(_map_span(item, function) if isinstance(item, Span) else function(item) for item in index)
+    return index if _same(index, new) else new
+
+
+def _map_span(span: Span, function: Callable[[Expr], Expr]) -> Span:
+    start = function(span.start)
+    limit = None if span.limit is None else function(span.limit)
+    return span if start is span.start and limit is span.limit else Span(start, span.lanes, limit)
+
+
+def _same(old: Sequence[object], new: Sequence[object]) -> bool:
+    return len(old) == len(new) and all(a is b for a, b in zip(old, new, strict=True))
+
+
+def children(expr: Expr) -> Iterator[Expr]:
+    """The direct operands of `expr`, starts and limits of spans included."""
+    match expr:
+        case Const() | Var():
+            return
+        case Load(_, index):
+            yield from index_exprs(index)
+        case Call(_, args):
+            yield from args
+        case Reduce(_, _, size, value):
+            yield size
+            yield value
+        case _:
+            assert_never(expr)
+
+
+def index_exprs(index: Iterable[Index]) -> Iterator[Expr]:
+    """The expressions in an index; a span has a start and maybe a limit."""
+    for item in index:
+        if isinstance(item, Span):
+            yield item.start
+            if item.limit is not None:
+                yield item.limit
+        else:
+            yield item
+
+
+def free_variables(expr: Expr) -> frozenset[str]:
+    """Names of the variables that `expr` mentions and does not bind itself."""
+    match expr:
+        case Var(name):
+            return frozenset({name})
+        case Reduce(_, variable, size, value):
+            return free_variables(size) | (free_variables(value) - {variable})
+        case _:
+            return frozenset().union(*map(free_variables, children(expr)))
+
+
+# ------------------------------------------------------------------ statements
+
+
+def expressions_of(statement: Stmt) -> Iterator[Expr]:
+    """The expressions that stand in `statement` itself: not in a loop's body, and not inside of each other."""
+    match statement:
+        case For(_, _, start, stop):
+            yield start
+            yield stop
+        case Let(_, value):
+            yield value
+        case Store(_, index, value):
+            yield from index_exprs(index)
+            yield value
+        case Check(condition, _, values):
+            yield condition
+            yield from values
+        case _:
+            assert_never(statement)
+
+
+def map_statement(statement: Stmt, function: Callable[[Expr], Expr]) -> Stmt:
+    """`statement` with `function` applied to each of `expressions_of` it and, in a loop, of its body."""
+    match statement:
+        case For(_, _, start, stop, _, body):
+            bounds = function(start), function(stop)
+            new_body = map_statements(body, function)
+            if bounds[0] is start and bounds[1] is stop and new_body is body:
+                return statement
+            return replace(statement, start=bounds[0], stop=bounds[1], body=new_body)
+        case Let(_, value):
+            new_value = function(value)
+            return statement if new_value is value else replace(statement, value=new_value)
+        case Store(_, index, value):
+            new_index, new_value = map_index(index, function), function(value)
+            if new_index is index and new_value is value:
+                return statement
+            return replace(statement, index=new_index, value=new_value)
+        case Check(condition, _, values):
+            new_condition, new_values = function(condition), tuple(function(value) for value in values)
+            if new_condition is condition and _same(values, new_values):
+                return statement
+            return replace(statement, condition=new_condition, values=new_values)
+        case _:
+            assert_never(statement)
+
+
+def map_statements(statements: tuple[Stmt, ...], function: Callable[[Expr], Expr]) -> tuple[Stmt, ...]:
+    """`map_statement` on each; the same tuple when nothing changed."""
+    new = tuple(map_statement(statement, function) for statement in statements)
+    return statements if _same(statements, new) else new
+
+
+def walk_statements(statements: Iterable[Stmt]) -> Iterator[Stmt]:
+    """Every statement, a loop before its body."""
+    for statement in statements:
+        yield statement
+        if isinstance(statement, For):
+            yield from walk_statements(statement.body)
+
+
+def walk_exprs(root: Expr | Stmt | Iterable[Stmt]) -> Iterator[Expr]:
+    """Every expression in an expression, a statement (a loop's body included) or statements, outer before inner."""
+    match root:
+        case Const() | Var() | Load() | Call() | Reduce():
+            yield root
+            for child in children(root):
+                yield from walk_exprs(child)
+        case For() | Let() | Store() | Check():
+            yield from walk_exprs([root])
+        case _:
+            for statement in walk_statements(root):
+                for expr in expressions_of(statement):
+                    yield from walk_exprs(expr)
+
+
+def loads_of(statement: Stmt) -> Iterator[Load]:
+    """Every load in `statement`, a loop's body included. (A combining store reads its element too: see `stores_of`.)"""
+    return (expr for expr in walk_exprs(statement) if isinstance(expr, Load))
+
+
+def stores_of(statement: Stmt) -> Iterator[Store]:
+    """Every store in `statement`, a loop's body included."""
+    return (inner for inner in walk_statements([statement]) if isinstance(inner, Store))
+
+
+# ------------------------------------------------------------------ substitution
+
+
+@overload
+def substitute(root: Expr, replacement: Mapping[str, Expr]) -> Expr: ...
+@overload
+def substitute(root: tuple[Stmt, ...], replacement: Mapping[str, Expr]) -> tuple[Stmt, ...]: ...
+def substitute(root: Expr | tuple[Stmt, ...], replacement: Mapping[str, Expr]) -> Expr | tuple[Stmt, ...]:
+    """`root` with free variables replaced.
+
+    Names are unique in their scope, so a name that `root` binds itself is never one that `replacement` mentions.
+    """
+    if isinstance(root, tuple):
+        bound = {name for statement in walk_statements(root) for name in _bound_by(statement)}
+        captured = bound & {name for expr in replacement.values() for name in free_variables(expr)}
+        assert not captured, f"{sorted(captured)} would be captured by the substitution"
+        outer = {name: expr for name, expr in replacement.items() if name not in bound}
+        return map_statements(root, lambda expr: substitute(expr, outer)) if outer else root
+    return _substitute(root, replacement) if replacement else root
+
+
+def _substitute(expr: Expr, replacement: Mapping[str, Expr]) -> Expr:
+    match expr:
+        case Var(name):
+            return replacement.get(name, expr)
+        case Reduce(_, variable, size, value):
+            used = free_variables(value) - {variable}
+            captured = [name for name in used & replacement.keys() if variable in free_variables(replacement[name])]
+            assert not captured, f"{variable} would be captured by the substitution of {sorted(captured)}"
+            inner = {name: new for name, new in replacement.items() if name != variable}
+            new_size, new_value = _substitute(size, replacement), _substitute(value, inner)
+            if new_size is size and new_value is value:
+                return expr
+            return replace(expr, size=new_size, value=new_value)
+        case _:
+            return map_children(expr, lambda child: _substitute(child, replacement))
+
+
+def _bound_by(statement: Stmt) -> tuple[str, ...]:
+    match statement:
+        case For(variable):
+            return (variable,)
+        case Let(name):
+            return (name,)
+        case Store() | Check():
+            return ()
+        case _:
+            assert_never(statement)
