@@ -1,0 +1,327 @@
+"""The rules of loop IR that its grammar in `ir.py` does not show. A procedure that breaks one is a bug in a pass.
+
+Names are unique in their scope and bound before they are used. Operands have one dtype, and lanes 1 or those of the
+widest. Every access has the rank of its buffer. Spaces say who writes: nobody `input` and `weight`, `setup` alone
+`packed`; `setup` itself knows neither extents nor arguments. Register indices are constant once `unroll` and `lanes`
+loops are expanded.
+"""
+
+from __future__ import annotations
+
+import keyword
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import assert_never
+
+from rnncc.errors import VerifyError
+from rnncc.loop.builder import add, integer
+from rnncc.loop.functions import FUNCTIONS
+from rnncc.loop.index import affine
+from rnncc.loop.ir import (
+    COMBINE,
+    KINDS,
+    SPACES,
+    Buffer,
+    Call,
+    Check,
+    Const,
+    Expr,
+    For,
+    Index,
+    Let,
+    Load,
+    Procedure,
+    Reduce,
+    Span,
+    Stmt,
+    Store,
+    Var,
+)
+from rnncc.loop.printer import lines, show_access, show_expr
+from rnncc.loop.visit import free_variables, result_dtype, substitute
+from rnncc.types import DType
+
+_FLOATS = ("div", "floor", "sqrt", "exp", "log", "tanh", "sigmoid", "erf")
+_BOOLS = ("logical_and", "logical_or", "logical_not")
+_ANY = ("equal", "not_equal", "where", "f32", "f64", "i32", "i64")
+_TAKES = {
+    **dict.fromkeys(("floordiv", "mod"), (DType.I32, DType.I64)),
+    **dict.fromkeys(_FLOATS, (DType.F32, DType.F64)),
+    **dict.fromkeys(_BOOLS, (DType.BOOL,)),
+    **dict.fromkeys(_ANY, tuple(DType)),
+}
+"""What a function's operands may be; any number for all others."""
+_NUMBERS = (DType.F32, DType.F64, DType.I32, DType.I64)
+
+
+def verify(procedure: Procedure, *, after: str | None = None, context: Sequence[str] = ()) -> None:
+    """Raise VerifyError, with the line and what is wrong in it, when `procedure` breaks a rule.
+
+    `after` names the pass that made it; `context` are more lines for the message.
+    """
+    try:
+        _Verifier(procedure).run()
+    except _Broken as broken:
+        what = f"after {after}: {broken.what}" if after else broken.what
+        raise VerifyError(what, *broken.facts, *context) from None
+
+
+class _Broken(Exception):
+    def __init__(self, what: str, facts: tuple[str, ...]) -> None:
+        super().__init__(what)
+        self.what = what
+        self.facts = facts
+
+
+@dataclass(frozen=True, slots=True)
+class _Scope:
+    """What may be named here. `samples` has a value that each variable of a loop to be unrolled may have."""
+
+    variables: dict[str, Var]
+    samples: dict[str, Expr] = field(default_factory=dict)
+
+    def nested(self) -> _Scope:
+        """A scope whose additions end with it."""
+        return _Scope(dict(self.variables), dict(self.samples))
+
+
+class _Verifier:
+    def __init__(self, procedure: Procedure) -> None:
+        self.procedure = procedure
+        self.buffers: dict[str, Buffer] = {}
+        self.in_setup = False
+        self.lines = list(lines(procedure))
+        self.line = 0
+        self.numbers: Iterator[int] = iter([number for number, (_, node) in enumerate(self.lines) if node is not None])
+
+    def fail(self, what: str, culprit: str = "") -> _Broken:
+        """The error for the current line, with carets under `culprit`."""
+        text = self.lines[self.line][0]
+        found = re.search(rf"(?<!\w){re.escape(culprit)}(?!\w)", text) if culprit else None
+        first = found.start() if found else len(text) - len(text.lstrip())
+        width = len(culprit) if found else len(text.lstrip())
+        number = f"{self.line + 1:>4} | "
+        return _Broken(what, (number + text, " " * (len(number) - 2) + "| " + " " * first + "^" * width))
+
+    # -------------------------------------------------------------- declarations
+
+    def run(self) -> None:
+        """Verify the declarations, then the two lists of statements, in the order of the printed lines."""
+        scope = _Scope({})
+        for dim in self.procedure.dims:
+            self._bind(Var(dim), scope)
+        for buffer in self.procedure.buffers:
+            self.line = next(self.numbers)
+            self._declare(buffer, scope)
+        self.in_setup = True
+        self._block(self.procedure.setup, _Scope({}))
+        self.in_setup = False
+        self._block(self.procedure.body, scope)
+
+    def _declare(self, buffer: Buffer, scope: _Scope) -> None:
+        if buffer.space not in SPACES:
+            raise self.fail(f"there is no space {buffer.space}; known: {', '.join(SPACES)}", buffer.space)
+        self._check_new(buffer.name, scope)
+        for size in buffer.shape:
+            self._size(size, "a size", scope)
+            if buffer.space in ("register", "weight", "packed") and not isinstance(size, Const):
+                raise self.fail(f"sizes of a {buffer.space} buffer are constant", show_expr(size))
+        self.buffers[buffer.name] = buffer
+
+    def _check_new(self, name: str, scope: _Scope) -> None:
+        if not name.isidentifier() or keyword.iskeyword(name):
+            raise self.fail(f"{name!r} is not an identifier", name)
+        if name in self.buffers or name in scope.variables or (self.in_setup and name in self.procedure.dims):
+            raise self.fail(f"{name} is already bound here", name)
+
+    def _bind(self, variable: Var, scope: _Scope) -> None:
+        self._check_new(variable.name, scope)
+        scope.variables[variable.name] = variable
+
+    # -------------------------------------------------------------- statements
+
+    def _block(self, statements: Iterable[Stmt], scope: _Scope) -> None:
+        inner = scope.nested()
+        for statement in statements:
+            self.line = next(self.numbers)
+            self._statement(statement, inner)
+
+    def _statement(self, statement: Stmt, scope: _Scope) -> None:
+        match statement:
+            case For():
+                self._loop(statement, scope)
+            case Let(name, value):
+                self._expr(value, scope)
+                self._bind(Var(name, value.dtype, value.lanes), scope)
+            case Store():
+                self._store(statement, scope)
+            case Check(condition, code, values):
+                self._expect(condition, DType.BOOL, "a condition", scope)
+                if not 0 <= code < len(self.procedure.messages):
+                    raise self.fail(f"there is no message {code} among {len(self.procedure.messages)}", str(code))
+                for value in values:
+                    self._size(value, "a reported value", scope)
+            case _:
+                assert_never(statement)
+
+    def _loop(self, loop: For, scope: _Scope) -> None:
+        if loop.kind not in KINDS:
+            raise self.fail(f"there is no kind of loop {loop.kind}; known: {', '.join(KINDS)}", loop.kind)
+        if loop.step < 1:
+            raise self.fail("the step of a loop is positive", str(loop.step))
+        self._size(loop.start, "the start of a loop", scope)
+        self._size(loop.stop, "the stop of a loop", scope)
+        inner = scope.nested()
+        self._bind(Var(loop.variable), inner)
+        if loop.kind in ("unroll", "lanes"):
+            # Not the start itself: u * n is 0 there and yet no constant.
+            inner.samples[loop.variable] = add(_sample(loop.start, scope), integer(7 * loop.step))
+        self._block(loop.body, inner)
+
+    def _store(self, store: Store, scope: _Scope) -> None:
+        buffer = self._access(store.buffer, store.index, scope)
+        if buffer.space in ("input", "weight"):
+            raise self.fail(f"{buffer.name} is {buffer.space}: nothing writes to it", buffer.name)
+        if buffer.space == "packed" and not self.in_setup:
+            raise self.fail(f"{buffer.name} is packed: only setup writes to it", buffer.name)
+        self._expr(store.value, scope)
+        text = show_expr(store.value)
+        if store.value.dtype is not buffer.dtype:
+            raise self.fail(f"{store.value.dtype} is stored in {buffer.name} of {buffer.dtype}", text)
+        lanes = _index_lanes(store.index)
+        if store.value.lanes not in (1, lanes):
+            raise self.fail(f"{store.value.lanes} lanes are stored in {lanes}", text)
+        if store.combine is not None:
+            if store.combine not in COMBINE:
+                raise self.fail(f"{store.combine} does not combine; known: {', '.join(COMBINE)}")
+            if buffer.dtype not in _NUMBERS:
+                raise self.fail(f"{store.combine} does not combine {buffer.dtype}", buffer.name)
+
+    # -------------------------------------------------------------- accesses
+
+    def _access(self, name: str, index: tuple[Index, ...], scope: _Scope) -> Buffer:
+        buffer = self.buffers.get(name)
+        if buffer is None:
+            raise self.fail(f"{name} is no buffer", name)
+        if self.in_setup and buffer.space in ("input", "output"):
+            raise self.fail(f"{name} is {buffer.space}: setup runs before there are arguments", name)
+        text = show_access(name, index)
+        if len(index) != len(buffer.shape):
+            raise self.fail(f"{name} has {len(buffer.shape)} axes, {len(index)} are indexed", text)
+        for position, item in enumerate(index):
+            if isinstance(item, Span):
+                if position != len(index) - 1:
+                    raise self.fail("a span is the last index only", text)
+                self._span(item, text, scope)
+            start = item.start if isinstance(item, Span) else item
+            self._size(start, "an index", scope)
+            if buffer.space == "register" and not _is_constant(start, scope):
+                raise self.fail("a register has constant indices", text)
+        return buffer
+
+    def _span(self, span: Span, text: str, scope: _Scope) -> None:
+        if span.lanes < 1:
+            raise self.fail(f"a span of {span.lanes} lanes", text)
+        if span.limit is not None:
+            self._size(span.limit, "the limit of a span", scope)
+
+    # -------------------------------------------------------------- expressions
+
+    def _size(self, expr: Expr, role: str, scope: _Scope) -> None:
+        self._expect(expr, DType.I64, role, scope)
+
+    def _expect(self, expr: Expr, dtype: DType, role: str, scope: _Scope) -> None:
+        self._expr(expr, scope)
+        if expr.dtype is not dtype:
+            raise self.fail(f"{role} is {dtype}, this is {expr.dtype}", show_expr(expr))
+        if expr.lanes != 1:
+            raise self.fail(f"{role} is a scalar, this has {expr.lanes} lanes", show_expr(expr))
+
+    def _expr(self, expr: Expr, scope: _Scope) -> None:
+        match expr:
+            case Const():
+                pass
+            case Var(name):
+                self._variable(expr, scope.variables.get(name))
+            case Load(name, index, dtype):
+                buffer = self._access(name, index, scope)
+                if dtype is not buffer.dtype:
+                    raise self.fail(f"{name} is {buffer.dtype}, its load says {dtype}", show_expr(expr))
+            case Call():
+                self._call(expr, scope)
+            case Reduce():
+                self._reduce(expr, scope)
+            case _:
+                assert_never(expr)
+
+    def _variable(self, used: Var, bound: Var | None) -> None:
+        name = used.name
+        if self.in_setup and bound is None and name in self.procedure.dims:
+            raise self.fail(f"{name} is an extent: setup runs before extents are known", name)
+        if bound is None:
+            raise self.fail(f"{name} is used before it is defined", name)
+        if used != bound:
+            raise self.fail(f"{name} is {_type(bound)}, its use says {_type(used)}", name)
+
+    def _call(self, call: Call, scope: _Scope) -> None:
+        function = FUNCTIONS.get(call.function)
+        text = show_expr(call)
+        if function is None:
+            raise self.fail(f"there is no function {call.function}", call.function)
+        if len(call.args) != function.arity:
+            raise self.fail(f"{call.function} takes {function.arity} operands, not {len(call.args)}", text)
+        for arg in call.args:
+            self._expr(arg, scope)
+        operands = call.args
+        if call.function == "where":
+            if call.args[0].dtype is not DType.BOOL:
+                raise self.fail(f"a condition is bool, this is {call.args[0].dtype}", show_expr(call.args[0]))
+            operands = call.args[1:]
+        dtypes = [arg.dtype for arg in operands]
+        if len(set(dtypes)) > 1:
+            raise self.fail(f"{call.function} of {' and '.join(map(str, dtypes))}", text)
+        if dtypes[0] not in _TAKES.get(call.function, _NUMBERS):
+            raise self.fail(f"{call.function} does not take {dtypes[0]}", text)
+        if call.dtype is not result_dtype(call.function, call.args):
+            raise self.fail(f"{result_dtype(call.function, call.args)} results, the call says {call.dtype}", text)
+        self._lanes(call, text)
+
+    def _lanes(self, call: Call, text: str) -> None:
+        lanes = sorted({arg.lanes for arg in call.args} - {1})
+        if len(lanes) > 1:
+            raise self.fail(f"operands have {' and '.join(map(str, lanes))} lanes", text)
+        if call.function.startswith("reduce_") and not lanes:
+            raise self.fail(f"{call.function} folds a vector, this is a scalar", text)
+
+    def _reduce(self, reduce: Reduce, scope: _Scope) -> None:
+        if reduce.function not in COMBINE:
+            raise self.fail(f"{reduce.function} does not reduce; known: {', '.join(COMBINE)}", show_expr(reduce))
+        self._size(reduce.size, "the size of a reduction", scope)
+        inner = scope.nested()
+        self._bind(Var(reduce.variable), inner)
+        self._expr(reduce.value, inner)
+        if reduce.value.lanes != 1:
+            raise self.fail(f"a reduction is of scalars, this has {reduce.value.lanes} lanes", show_expr(reduce.value))
+        if reduce.value.dtype not in _NUMBERS:
+            raise self.fail(f"{reduce.function} does not reduce {reduce.value.dtype}", show_expr(reduce.value))
+
+
+def _type(variable: Var) -> str:
+    return f"{variable.dtype} x {variable.lanes}" if variable.lanes > 1 else str(variable.dtype)
+
+
+def _index_lanes(index: Sequence[Index]) -> int:
+    last = index[-1] if index else None
+    return last.lanes if isinstance(last, Span) else 1
+
+
+def _sample(expr: Expr, scope: _Scope) -> Expr:
+    """`expr` as it is in one iteration of all loops that will be unrolled."""
+    return substitute(expr, {name: scope.samples[name] for name in free_variables(expr) & scope.samples.keys()})
+
+
+def _is_constant(index: Expr, scope: _Scope) -> bool:
+    """True when unrolling leaves a number."""
+    value = affine(_sample(index, scope))
+    return value is not None and not value.terms
