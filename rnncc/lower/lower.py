@@ -19,7 +19,8 @@ from rnncc.loop.ir import Buffer, Check, Expr, For, Load, Procedure, Stmt, Store
 from rnncc.ops.lowering import Guard, Operand, Point, Region
 from rnncc.types import Dim, TensorType
 
-AXIS_NAMES = "bijlmn"
+ROW, COLUMN, OTHERS = "b", "j", ("i", "l", "m", "n", "o", "p", "q")
+"""Loop variables: the batch, the last axis, all other axes."""
 
 
 def lower(graph: Graph) -> Procedure:
@@ -33,7 +34,7 @@ class _Lowering:
 
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
-        self.taken: set[str] = set(graph.extents)
+        self.taken: set[str] = {*graph.extents, ROW, COLUMN, *OTHERS}
         self.buffers: list[Buffer] = []
         self.messages: list[str] = []
         self.values: dict[Value, Operand] = {}
@@ -72,7 +73,7 @@ class _Lowering:
 
     def nest(self, shape: Sequence[Dim], leaf: Callable[[Sequence[Expr]], Stmt]) -> None:
         """Append parallel loops over `shape` around `leaf(index)`."""
-        names = [self.fresh(AXIS_NAMES[min(axis, len(AXIS_NAMES) - 1)]) for axis in range(len(shape))]
+        names = axis_names(shape)
         statement = leaf([Var(name) for name in names])
         for name, dim in zip(reversed(names), reversed(shape), strict=True):
             statement = For(name, "parallel", ZERO, size_of(dim), 1, (statement,))
@@ -167,3 +168,10 @@ class _Lowering:
     def slice_of(self, operand: Operand, step: Expr) -> Operand:
         type = TensorType(operand.type.dtype, operand.type.shape[1:])
         return Operand(type, lambda index: operand.at([step, *index]))
+
+
+def axis_names(shape: Sequence[Dim]) -> list[str]:
+    """One loop variable per axis; nests use the same names again, since none is inside of another."""
+    others = iter(OTHERS)
+    last = len(shape) - 1
+    return [ROW if dim == "B" else COLUMN if axis == last else next(others) for axis, dim in enumerate(shape)]

@@ -1,0 +1,64 @@
+"""What the loop passes know of the machine, and the shapes of tiles they choose from it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rnncc.types import DType
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """Vector registers: how many bytes each, and how many."""
+
+    vector_bytes: int
+    registers: int
+
+    def lanes(self, dtype: DType, extent: int | None) -> int:
+        """Elements of one vector for a loop of `extent` turns (None: not known): a power of two."""
+        lanes = self.vector_bytes // max(dtype.size, 4)
+        while extent is not None and lanes // 2 >= max(extent, 1):
+            lanes //= 2
+        return lanes
+
+
+@dataclass(frozen=True, slots=True)
+class TileShape:
+    """A register tile for many rows (`rows` x `vectors`), and one for a single row (1 x `row_vectors`).
+
+    `row_vectors` is a multiple of `vectors`: both read the same packed weights.
+    """
+
+    rows: int
+    vectors: int
+    row_vectors: int
+
+
+FMA_CHAINS = 8
+"""Independent accumulators that keep two multiply-add units with a latency of four cycles busy."""
+
+
+def tile_shape(machine: Machine, reductions: int, vectors: int | None) -> TileShape:
+    """The tile for a nest with `reductions` accumulators a point and `vectors` vectors in a row (None: not known).
+
+    Many rows: each weight vector and each broadcast input is used as often as the registers allow; they hold
+    reductions * vectors * rows sums, the weights of one k, and one input. One row: every weight is used once, so all
+    that counts is to have FMA_CHAINS sums on the way.
+    """
+    available = machine.registers - 1
+    width = max(1, (4 if machine.registers >= 32 else 2) // reductions)
+    if vectors is not None:
+        width = min(width, max(vectors, 1))
+    rows = max(1, min(8, (available - reductions * width - 1) // (reductions * width)))
+    return TileShape(rows, width, _row_vectors(reductions, width, vectors, available))
+
+
+def _row_vectors(reductions: int, width: int, vectors: int | None, available: int) -> int:
+    wanted = max(width, -(-FMA_CHAINS // reductions))
+    wanted = -(-wanted // width) * width
+    if vectors is None or vectors <= wanted:
+        return wanted if vectors is None else -(-max(vectors, 1) // width) * width
+    for count in range(wanted, wanted * 2, width):
+        if vectors % count == 0 and count * reductions <= available - 2:
+            return count
+    return wanted

@@ -1,0 +1,98 @@
+"""What several loop passes look at: a perfect nest of parallel loops over whole extents, and what it defines."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rnncc.loop.builder import ZERO
+from rnncc.loop.index import stride_in
+from rnncc.loop.ir import Expr, For, Index, Load, Span, Stmt, Store, Var
+from rnncc.loop.visit import children, free_variables, substitute
+
+
+@dataclass(frozen=True, slots=True)
+class Nest:
+    """`for v1 in parallel(0, s1): for v2 in parallel(0, s2): ... body`, where body has no loops."""
+
+    variables: tuple[str, ...]
+    sizes: tuple[Expr, ...]
+    body: tuple[Stmt, ...]
+
+    @property
+    def stores(self) -> tuple[Store, ...]:
+        """The stores of the body."""
+        return tuple(statement for statement in self.body if isinstance(statement, Store))
+
+
+def nest_of(statement: Stmt) -> Nest | None:
+    """`statement` as a nest, or None when it is a loop over time, or tiled already."""
+    variables: list[str] = []
+    sizes: list[Expr] = []
+    body: tuple[Stmt, ...] = (statement,)
+    while len(body) == 1 and isinstance(body[0], For):
+        loop = body[0]
+        if loop.kind != "parallel" or loop.start != ZERO or loop.step != 1:
+            return None
+        variables.append(loop.variable)
+        sizes.append(loop.stop)
+        body = loop.body
+    if any(isinstance(inner, For) for inner in body):
+        return None
+    return Nest(tuple(variables), tuple(sizes), body)
+
+
+def loops_of(nest: Nest) -> tuple[Stmt, ...]:
+    """The statements that `nest` stands for."""
+    body = nest.body
+    for variable, size in zip(reversed(nest.variables), reversed(nest.sizes), strict=True):
+        body = (For(variable, "parallel", ZERO, size, 1, body),)
+    return body
+
+
+def scalars(index: Sequence[Index]) -> tuple[Expr, ...]:
+    """`index` of an access that is not a vector: before `vectorize`, every access."""
+    assert not any(isinstance(item, Span) for item in index), "a span before vectorize"
+    return tuple(item for item in index if not isinstance(item, Span))
+
+
+@dataclass(frozen=True, slots=True)
+class Definition:
+    """A temporary whose every element is written once, as a function of its index: `buffer[variables] = value`."""
+
+    buffer: str
+    variables: tuple[str, ...]
+    sizes: tuple[Expr, ...]
+    value: Expr
+
+    def at(self, index: Sequence[Index]) -> Expr:
+        """The value at `index`."""
+        place = dict(zip(self.variables, scalars(index), strict=True))
+        return substitute(self.value, place)
+
+
+def definition_of(nest: Nest | None, shape: Sequence[Expr] | None) -> Definition | None:
+    """What `nest` defines, when it is one store that covers a buffer of `shape` point by point."""
+    if nest is None or shape is None or len(nest.body) != 1:
+        return None
+    (store,) = nest.body
+    if not isinstance(store, Store) or store.combine or store.index != tuple(map(Var, nest.variables)):
+        return None
+    if nest.sizes != tuple(shape):
+        return None
+    return Definition(store.buffer, nest.variables, nest.sizes, store.value)
+
+
+def walks(index: Sequence[Index], variable: str, strides: tuple[int, ...]) -> bool:
+    """True when `variable` moves an access in its last axis only, and there by one of `strides`."""
+    *lead, last = scalars(index) or (Var(variable),)
+    return stride_in(last, variable) in strides and not any(variable in free_variables(item) for item in lead)
+
+
+def uses_as_value(expr: Expr, variable: str) -> bool:
+    """True when `variable` is used outside of an index."""
+    if isinstance(expr, Load):
+        return False
+    if isinstance(expr, Var):
+        return expr.name == variable
+    return any(uses_as_value(part, variable) for part in children(expr))

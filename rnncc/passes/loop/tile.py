@@ -1,0 +1,142 @@
+"""Give every nest its register tile: accumulators, the loop over k outside of the tile's rows and vectors.
+
+    for b in parallel(0, B):                       for js in parallel(0, 128, 32):
+        for j in parallel(0, 128):                     for b in parallel(0, B // 6 * 6, 6):
+            z = sum(h[b, k] * u[k, j] ...)                 for m in unroll(0, 6):
+            y[b, j] = tanh(z)                ->                for j in lanes(js, js + 16):
+                                                                   sum_0[m, 0, j - js] = 0.0
+                                                           for k in range(0, 64):
+                                                               for m in unroll(0, 6):
+                                                                   for j in lanes(js, js + 16):
+                                                                       sum_0[m, 0, j - js] += h[b + m, k] * u[k, j]
+                                                           for m in unroll(0, 6):
+                                                               for j in lanes(js, js + 16):
+                                                                   z = sum_0[m, 0, j - js]
+                                                                   y[b + m, j] = tanh(z)
+                                                       for b in parallel(B // 6 * 6, B):   (one row, more vectors)
+
+The order of the additions of one sum is that of k, in every tile: a row has the same bits whatever its neighbours.
+A nest whose last axis is not contiguous in memory runs over k in vectors if that is, and else point by point.
+
+Requires: `fuse`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from rnncc.loop.builder import integer
+from rnncc.loop.ir import Buffer, Expr, For, Let, Load, Procedure, Reduce, Stmt, Store, Var
+from rnncc.loop.visit import (
+    map_expr,
+    map_statements,
+    substitute,
+    walk_exprs,
+    walk_statements,
+)
+from rnncc.passes.loop.machine import Machine
+from rnncc.passes.loop.nest import Nest, nest_of, uses_as_value, walks
+from rnncc.passes.loop.tile_builders import point_tile, register_tile, vector_tile
+from rnncc.types import DType
+
+
+def tile(procedure: Procedure, machine: Machine) -> Procedure:
+    """Tile every nest of `procedure`."""
+    tiler = _Tiler(procedure, machine)
+    body = tiler.block(procedure.body)
+    return replace(procedure, body=body, buffers=(*procedure.buffers, *tiler.registers))
+
+
+class _Tiler:
+    """Holds what all nests share: names, new registers, which buffers are weights."""
+
+    def __init__(self, procedure: Procedure, machine: Machine) -> None:
+        self.machine = machine
+        self.weights = {buffer.name for buffer in procedure.buffers if buffer.space == "weight"}
+        self.taken = {buffer.name for buffer in procedure.buffers} | set(procedure.dims)
+        for statement in walk_statements(procedure.body):
+            if isinstance(statement, For):
+                self.taken.add(statement.variable)
+            elif isinstance(statement, Let):
+                self.taken.add(statement.name)
+        self.taken |= {part.variable for part in walk_exprs(procedure.body) if isinstance(part, Reduce)}
+        self.registers: list[Buffer] = []
+        self.row, self.vector = self.fresh("m"), self.fresh("v")
+
+    def fresh(self, hint: str) -> str:
+        name, number = hint, 2
+        while name in self.taken:
+            name, number = f"{hint}_{number}", number + 1
+        self.taken.add(name)
+        return name
+
+    def block(self, statements: Sequence[Stmt]) -> tuple[Stmt, ...]:
+        result: list[Stmt] = []
+        for statement in statements:
+            nest = nest_of(statement)
+            if isinstance(statement, For) and statement.kind == "range":
+                result.append(replace(statement, body=self.block(statement.body)))
+            elif nest is None or not nest.variables or not nest.stores:
+                result.append(statement)
+            else:
+                result.extend(self.nest(nest))
+        return tuple(result)
+
+    def nest(self, nest: Nest) -> tuple[Stmt, ...]:
+        epilogue, sums = _split_reductions(nest.body, self.fresh)
+        plain = replace(nest, body=epilogue)
+        if not _is_contiguous(nest, epilogue, sums, self.weights):
+            return point_tile(plain, sums, self.machine, self)
+        if sums:
+            return register_tile(plain, sums, self.machine, self)
+        return vector_tile(plain, self.machine)
+
+    def register(self, hint: str, dtype: DType, *shape: int) -> str:
+        name = self.fresh(hint)
+        self.registers.append(Buffer(name, dtype, tuple(map(integer, shape)), "register"))
+        return name
+
+
+# ------------------------------------------------------------------ what a nest consists of
+
+
+def _split_reductions(
+    body: tuple[Stmt, ...], fresh: Callable[[str], str]
+) -> tuple[tuple[Stmt, ...], dict[str, Reduce]]:
+    """`body` with every reduction replaced by a variable, and the reductions by that variable's name.
+
+    Reductions over equally many elements share one loop variable.
+    """
+    names: dict[Reduce, str] = {}
+    variables: dict[Expr, str] = {}
+
+    def replaced(expr: Expr) -> Expr:
+        if not isinstance(expr, Reduce):
+            return expr
+        variable = variables.setdefault(expr.size, expr.variable)
+        shared = replace(expr, variable=variable, value=substitute(expr.value, {expr.variable: Var(variable)}))
+        if shared not in names:
+            names[shared] = fresh("sum")
+        return Var(names[shared], expr.dtype)
+
+    statements = map_statements(body, lambda expr: map_expr(expr, replaced))
+    return statements, {name: reduction for reduction, name in names.items()}
+
+
+def _is_contiguous(nest: Nest, epilogue: tuple[Stmt, ...], sums: dict[str, Reduce], weights: set[str]) -> bool:
+    """True when the last loop walks memory with stride one (or not at all) in all that the nest touches.
+
+    Weights inside of a reduction do not count: `pack` brings them into the order in which they are read.
+    """
+    j = nest.variables[-1]
+    if not all(walks(store.index, j, (1,)) for store in nest.stores):
+        return False
+    loads = [part for part in walk_exprs(epilogue) if isinstance(part, Load)]
+    for reduction in sums.values():
+        parts = walk_exprs(reduction.value)
+        loads += [part for part in parts if isinstance(part, Load) and part.buffer not in weights]
+    if not all(walks(load.index, j, (0, 1)) for load in loads):
+        return False
+    values = [statement.value for statement in epilogue if isinstance(statement, Let | Store)]
+    return not any(uses_as_value(value, j) for value in [*values, *(one.value for one in sums.values())])

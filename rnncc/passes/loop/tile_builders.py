@@ -1,0 +1,259 @@
+"""The three forms that `tile` gives a nest: a register tile around k, plain vectors, or point by point."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from rnncc.loop.builder import ZERO, add, call, floordiv, integer, mod, multiply, product, subtract
+from rnncc.loop.functions import identity_of
+from rnncc.loop.ir import Const, Expr, For, Load, Reduce, Stmt, Store, Var
+from rnncc.loop.visit import substitute, walk_exprs
+from rnncc.passes.loop.machine import Machine, tile_shape
+from rnncc.passes.loop.nest import Nest, loops_of, uses_as_value, walks
+from rnncc.types import DType
+
+Sums = Mapping[str, Reduce]
+"""The reductions of a nest, by the name that its body uses for the result."""
+
+
+class Names(Protocol):
+    """Hands out names and registers that the procedure does not have yet.
+
+    `row` and `vector` are the loop variables inside of every tile.
+    """
+
+    row: str
+    vector: str
+
+    def fresh(self, hint: str) -> str:
+        """A new name."""
+
+    def register(self, hint: str, dtype: DType, *shape: int) -> str:
+        """A new register buffer."""
+
+
+# ------------------------------------------------------------------ register tiles
+
+
+def register_tile(nest: Nest, sums: Sums, machine: Machine, names: Names) -> tuple[Stmt, ...]:
+    """Panels of the last axis outside, rows inside, and for each tile: zero, loop over k, finish."""
+    return _RegisterTile(nest, sums, machine, names).loops()
+
+
+class _RegisterTile:
+    """The last axis is cut into panels; all other axes together are the rows."""
+
+    def __init__(self, nest: Nest, sums: Sums, machine: Machine, names: Names) -> None:
+        self.nest, self.sums, self.names = nest, sums, names
+        *self.row_variables, self.j = nest.variables
+        *self.row_sizes, self.extent = nest.sizes
+        fixed = int(self.extent.value) if isinstance(self.extent, Const) else None
+        self.lanes = machine.lanes(_widest(list(sums.values())), fixed)
+        vectors = None if fixed is None else -(-fixed // self.lanes)
+        self.shape = tile_shape(machine, len(sums), vectors)
+        self.row_count = product(self.row_sizes)
+
+    def loops(self) -> tuple[Stmt, ...]:
+        """The whole nest."""
+        wide = self.shape.row_vectors * self.lanes if isinstance(self.extent, Const) else self.lanes
+        full = multiply(floordiv(self.extent, integer(wide)), integer(wide))
+        panel = Var(self.names.fresh("js"))
+        loops: list[Stmt] = []
+        if full != ZERO:
+            loops.append(For(panel.name, "parallel", ZERO, full, wide, self.panel(panel, wide // self.lanes, False)))
+        if isinstance(self.extent, Const) and isinstance(full, Const):
+            left = int(self.extent.value) - int(full.value)
+            if left:
+                loops += self.panel(full, -(-left // self.lanes), left % self.lanes != 0)
+        elif not isinstance(self.extent, Const):
+            rest = self.panel(panel, 1, True)
+            loops.append(For(panel.name, "parallel", full, self.extent, self.lanes, rest))
+        return tuple(loops)
+
+    def panel(self, start: Expr, vectors: int, partial: bool) -> tuple[Stmt, ...]:
+        """All rows of `vectors` vectors from `start`; `partial`: the last one ends at the extent."""
+        rows = self.shape.rows
+        main = multiply(floordiv(self.row_count, integer(rows)), integer(rows))
+        if rows == 1 or not self.row_sizes:
+            main = ZERO
+        loops: list[Stmt] = []
+        if main != ZERO:
+            loops += self.main_rows(start, vectors, partial, main)
+        if main != self.row_count:
+            loops += self.rows(start, vectors, partial, 1, main, self.row_count)
+        return tuple(loops)
+
+    def main_rows(self, start: Expr, vectors: int, partial: bool, main: Expr) -> list[Stmt]:
+        """The rows that come in full tiles: fewer vectors at a time."""
+        width = self.shape.vectors
+        if vectors % width == 0 and vectors > width and not partial:
+            inner = Var(self.names.fresh("jt"))
+            body = tuple(self.rows(inner, width, False, self.shape.rows, ZERO, main))
+            stop = add(start, integer(vectors * self.lanes))
+            return [For(inner.name, "parallel", start, stop, width * self.lanes, body)]
+        loops: list[Stmt] = []
+        for first in range(0, vectors, width):
+            some = min(width, vectors - first)
+            last = partial and first + some == vectors
+            loops += self.rows(add(start, integer(first * self.lanes)), some, last, self.shape.rows, ZERO, main)
+        return loops
+
+    def rows(self, start: Expr, vectors: int, partial: bool, rows: int, begin: Expr, end: Expr) -> list[Stmt]:
+        """A loop over tiles of `rows` rows."""
+        if not self.row_sizes:
+            return list(self.tile(start, vectors, partial, rows, None))
+        row = Var(self.names.fresh("r"))
+        return [For(row.name, "parallel", begin, end, rows, self.tile(start, vectors, partial, rows, row))]
+
+    def tile(self, start: Expr, vectors: int, partial: bool, rows: int, row: Var | None) -> tuple[Stmt, ...]:
+        """Zero the sums, add up over k, and finish with the body of the nest."""
+        place = self.place(start, vectors, partial, rows, row)
+        registers = {
+            name: self.names.register(name, one.dtype, rows, vectors, self.lanes) for name, one in self.sums.items()
+        }
+        zero = [
+            Store(registers[name], place.register, Const(identity_of(one.function, one.dtype), one.dtype))
+            for name, one in self.sums.items()
+        ]
+        loops: dict[tuple[str, Expr], list[Stmt]] = {}
+        for name, one in self.sums.items():
+            update = Store(registers[name], place.register, one.value, one.function)
+            loops.setdefault((one.variable, one.size), []).append(update)
+        statements = [*self.positions(place), *place.around(zero)]
+        for (variable, size), updates in loops.items():
+            statements.append(For(variable, "range", ZERO, size, 1, place.around(updates)))
+        results = {name: Load(registers[name], place.register, one.dtype) for name, one in self.sums.items()}
+        return (*statements, *place.around(substitute(self.nest.body, results)))
+
+    def place(self, start: Expr, vectors: int, partial: bool, rows: int, row: Var | None) -> _Place:
+        """The tile of `rows` x `vectors` at (`row`, `start`), and where on each row axis its rows are."""
+        m: Expr = ZERO if rows == 1 else Var(self.names.row)
+        v: Expr = ZERO if vectors == 1 else Var(self.names.vector)
+        begin = add(start, multiply(v, integer(self.lanes)))
+        stop = add(begin, integer(self.lanes))
+        where: dict[str, Expr] = {}
+        if row is not None and len(self.row_variables) == 1:
+            where = {self.row_variables[0]: add(row, m)}
+        elif row is not None:
+            where = {
+                name: Load(self.names.register(f"{name}_of", DType.I64, rows), (m,), DType.I64)
+                for name in self.row_variables
+            }
+        loops = tuple((str(x.name), n) for x, n in ((m, rows), (v, vectors)) if isinstance(x, Var))
+        lanes = For(self.j, "lanes", begin, call("min", stop, self.extent) if partial else stop, 1, ())
+        return _Place(loops, lanes, (m, v, subtract(Var(self.j), begin)), where, None if row is None else add(row, m))
+
+    def positions(self, place: _Place) -> tuple[Stmt, ...]:
+        """When several axes are rows: fill the registers that hold each row's index on each axis."""
+        if len(self.row_variables) < 2 or place.row is None:
+            return ()
+        rest = place.row
+        stores: list[Stmt] = []
+        for variable, size in reversed(list(zip(self.row_variables, self.row_sizes, strict=True))):
+            register = place.where[variable]
+            assert isinstance(register, Load)
+            value = rest if variable == self.row_variables[0] else mod(rest, size)
+            stores.append(Store(register.buffer, register.index, value))
+            rest = floordiv(rest, size)
+        return _unrolled(place.loops[:1] if place.register[0] != ZERO else (), tuple(stores))
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """One register tile: the unrolled loops and the lanes around a point, and how that point is said."""
+
+    loops: tuple[tuple[str, int], ...]
+    lanes: For
+    register: tuple[Expr, Expr, Expr]
+    where: Mapping[str, Expr]
+    row: Expr | None
+
+    def around(self, body: Sequence[Stmt]) -> tuple[Stmt, ...]:
+        """Loops over the points of the tile around `body`, which speaks of the nest's own variables."""
+        return _unrolled(self.loops, (replace(self.lanes, body=substitute(tuple(body), self.where)),))
+
+
+def _unrolled(loops: Sequence[tuple[str, int]], body: tuple[Stmt, ...]) -> tuple[Stmt, ...]:
+    for variable, count in reversed(loops):
+        body = (For(variable, "unroll", ZERO, integer(count), 1, body),)
+    return body
+
+
+def _widest(values: Sequence[Expr]) -> DType:
+    return max((value.dtype for value in values), key=lambda dtype: dtype.size)
+
+
+# ------------------------------------------------------------------ plain vectors
+
+
+def vector_tile(nest: Nest, machine: Machine) -> tuple[Stmt, ...]:
+    """No sums: the other axes as they are, the last one in vectors."""
+    *variables, j = nest.variables
+    *sizes, extent = nest.sizes
+    fixed = int(extent.value) if isinstance(extent, Const) else None
+    lanes = machine.lanes(_widest([store.value for store in nest.stores]), fixed)
+    full = multiply(floordiv(extent, integer(lanes)), integer(lanes))
+    start = Var(f"{j}s")
+
+    def vector(begin: Expr, stop: Expr) -> tuple[Stmt, ...]:
+        return (For(j, "lanes", begin, stop, 1, nest.body),)
+
+    loops: list[Stmt] = []
+    if full != ZERO:
+        body = vector(start, add(start, integer(lanes)))
+        loops.append(For(start.name, "parallel", ZERO, full, lanes, body))
+    if full != extent:
+        rest = call("min", add(start, integer(lanes)), extent)
+        loops.append(For(start.name, "parallel", full, extent, lanes, vector(start, rest)))
+    body = tuple(loops)
+    for variable, size in zip(reversed(variables), reversed(sizes), strict=True):
+        body = (For(variable, "parallel", ZERO, size, 1, body),)
+    return body
+
+
+# ------------------------------------------------------------------ point by point
+
+
+def point_tile(nest: Nest, sums: Sums, machine: Machine, names: Names) -> tuple[Stmt, ...]:
+    """Scalar points; each of their sums in vectors over k where k is contiguous."""
+    body: list[Stmt] = []
+    results: dict[str, Expr] = {}
+    for name, one in sums.items():
+        register = names.register(name, one.dtype, 1)
+        body += _sum_over_k(register, one, machine, names)
+        results[name] = Load(register, (ZERO,), one.dtype)
+    body += substitute(nest.body, results)
+    return loops_of(replace(nest, body=tuple(body)))
+
+
+def _sum_over_k(register: str, one: Reduce, machine: Machine, names: Names) -> list[Stmt]:
+    fixed = int(one.size.value) if isinstance(one.size, Const) else None
+    lanes = machine.lanes(one.dtype, fixed)
+    start = Const(identity_of(one.function, one.dtype), one.dtype)
+    if lanes == 1 or not _is_contiguous_in(one.value, one.variable):
+        update = Store(register, (ZERO,), one.value, one.function)
+        return [Store(register, (ZERO,), start), For(one.variable, "range", ZERO, one.size, 1, (update,))]
+    full = multiply(floordiv(one.size, integer(lanes)), integer(lanes))
+    partial = names.register(f"{register}_part", one.dtype, lanes)
+    block, lane = Var(names.fresh("ks")), Var(names.fresh("lane"))
+    in_lane = Store(partial, (subtract(Var(one.variable), block),), one.value, one.function)
+    vector = For(one.variable, "lanes", block, add(block, integer(lanes)), 1, (in_lane,))
+    clear = For(lane.name, "lanes", ZERO, integer(lanes), 1, (Store(partial, (lane,), start),))
+    fold = Reduce(one.function, lane.name, integer(lanes), Load(partial, (lane,), one.dtype))
+    statements: list[Stmt] = [
+        clear,
+        For(block.name, "range", ZERO, full, lanes, (vector,)),
+        Store(register, (ZERO,), fold),
+    ]
+    if full != one.size:
+        update = Store(register, (ZERO,), one.value, one.function)
+        statements.append(For(one.variable, "range", full, one.size, 1, (update,)))
+    return statements
+
+
+def _is_contiguous_in(value: Expr, variable: str) -> bool:
+    return all(
+        walks(part.index, variable, (0, 1)) for part in walk_exprs(value) if isinstance(part, Load)
+    ) and not uses_as_value(value, variable)
