@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from rnncc.loop.functions import FUNCTIONS
-from rnncc.loop.ir import Call, Const, Expr, Index, Load, Var
+from rnncc.loop.ir import Call, Const, Expr, Index, Load, Span, Var
 from rnncc.types import Dim, DType
 
 ZERO = Const(0, DType.I64)
@@ -87,3 +87,34 @@ def product(sizes: Sequence[Expr]) -> Expr:
     for size in sizes:
         result = multiply(result, size)
     return result
+
+
+def folded(expr: Expr) -> Expr:
+    """`expr`, whose operands are folded already, with its own constants folded; a vector may lose its limit."""
+    match expr:
+        case Call(function, args) if expr.dtype is DType.I64 and expr.lanes == 1 and function in _FOLDING:
+            return _FOLDING[function](*args)
+        case Load():
+            return Load(expr.buffer, folded_index(expr.index), expr.dtype)
+        case _:
+            return expr
+
+
+def folded_index(index: tuple[Index, ...]) -> tuple[Index, ...]:
+    """An index whose parts are folded already, without a limit that it does not reach."""
+    match index:
+        case (*lead, Span(Const(start), lanes, Const(limit))) if start + lanes <= limit:
+            return (*lead, Span(integer(int(start)), lanes))
+        case _:
+            return index
+
+
+_FOLDING: dict[str, Callable[..., Expr]] = {
+    "add": add,
+    "sub": subtract,
+    "mul": multiply,
+    "floordiv": floordiv,
+    "mod": mod,
+    "min": lambda a, b: call("min", a, b),
+    "max": lambda a, b: call("max", a, b),
+}

@@ -111,7 +111,7 @@ class _RegisterTile:
         """Zero the sums, add up over k, and finish with the body of the nest."""
         place = self.place(start, vectors, partial, rows, row)
         registers = {
-            name: self.names.register(name, one.dtype, rows, vectors, self.lanes) for name, one in self.sums.items()
+            name: self.names.register("acc", one.dtype, rows, vectors, self.lanes) for name, one in self.sums.items()
         }
         zero = [
             Store(registers[name], place.register, Const(identity_of(one.function, one.dtype), one.dtype))
@@ -204,7 +204,9 @@ def vector_tile(nest: Nest, machine: Machine) -> tuple[Stmt, ...]:
     if full != ZERO:
         body = vector(start, add(start, integer(lanes)))
         loops.append(For(start.name, "parallel", ZERO, full, lanes, body))
-    if full != extent:
+    if isinstance(full, Const) and full != extent:
+        loops += vector(full, extent)
+    elif full != extent:
         rest = call("min", add(start, integer(lanes)), extent)
         loops.append(For(start.name, "parallel", full, extent, lanes, vector(start, rest)))
     body = tuple(loops)

@@ -1,0 +1,121 @@
+"""Turn loops over lanes into vectors: contiguous accesses become spans, the others are broadcast.
+
+    for j in lanes(js, js + 16):                         z = acc[0, 0, span(0, 16)]
+        z = acc[0, 0, j - js]                      ->    y[b, span(js, 16)] = tanh(z + bias[span(js, 16)])
+        y[b, j] = tanh(z + bias[j])
+    for j in lanes(js, min(js + 16, 37)):          ->    y[b, span(js, 16, 37)] = tanh(x[b, span(js, 16, 37)])
+        y[b, j] = tanh(x[b, j])
+
+Requires: `tile` (a loop over lanes has no loops inside, and its accesses have stride 0 or 1).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+from rnncc.loop.builder import add, integer, subtract
+from rnncc.loop.index import difference, stride_in
+from rnncc.loop.ir import Call, Const, Expr, For, Index, Let, Load, Procedure, Reduce, Span, Stmt, Store, Var
+from rnncc.loop.visit import map_children, substitute
+from rnncc.passes.loop.nest import scalars
+
+
+def vectorize(procedure: Procedure) -> Procedure:
+    """Replace every loop over lanes by vector statements."""
+    padded = {buffer.name for buffer in procedure.buffers if buffer.space in ("register", "packed")}
+    body = tuple(inner for statement in procedure.body for inner in _statement(statement, padded))
+    return replace(procedure, body=body)
+
+
+def _statement(statement: Stmt, padded: set[str]) -> tuple[Stmt, ...]:
+    match statement:
+        case For() if statement.kind == "lanes":
+            return _Lanes.of(statement, padded).statements(statement.body)
+        case For():
+            body = tuple(inner for outer in statement.body for inner in _statement(outer, padded))
+            return (replace(statement, body=body),)
+        case Let():
+            return (replace(statement, value=_fold_lanes(statement.value)),)
+        case Store():
+            return (replace(statement, value=_fold_lanes(statement.value)),)
+        case _:
+            return (statement,)
+
+
+def _fold_lanes(expr: Expr) -> Expr:
+    """Reductions over the lanes of one register, as `reduce_add` and the like."""
+    if isinstance(expr, Reduce):
+        assert isinstance(expr.value, Load) and isinstance(expr.size, Const), "tile leaves folds of registers only"
+        *lead, last = scalars(expr.value.index)
+        assert last == Var(expr.variable), "a fold runs over the lanes"
+        vector = replace(expr.value, index=(*lead, Span(integer(0), int(expr.size.value))))
+        return Call(f"reduce_{expr.function}", (vector,), expr.dtype)
+    return map_children(expr, _fold_lanes)
+
+
+@dataclass(slots=True)
+class _Lanes:
+    """One loop over lanes: `variable` runs over `lanes` elements from `start`, below `limit` if there is one."""
+
+    variable: str
+    start: Expr
+    lanes: int
+    limit: Expr | None
+    padded: set[str]
+    bound: dict[str, int] = field(default_factory=dict)
+
+    @staticmethod
+    def of(loop: For, padded: set[str]) -> _Lanes:
+        """The lanes of a loop `lanes(start, start + n)` or `lanes(start, min(start + n, limit))`."""
+        stop, limit = loop.stop, None
+        if isinstance(stop, Call) and stop.function == "min":
+            stop, limit = stop.args
+        count = difference(stop, loop.start)
+        assert count is not None and count > 0, "a loop over lanes has a fixed number of turns"
+        lanes = 1 << (count - 1).bit_length()
+        if lanes != count:
+            assert limit is None, "only full vectors have a limit"
+            limit = stop
+        return _Lanes(loop.variable, loop.start, lanes, limit, padded)
+
+    def statements(self, body: tuple[Stmt, ...]) -> tuple[Stmt, ...]:
+        """`body` with vectors."""
+        result: list[Stmt] = []
+        for statement in body:
+            match statement:
+                case Let(name, value):
+                    vector = self.expr(value)
+                    self.bound[name] = vector.lanes
+                    result.append(Let(name, vector))
+                case Store(buffer, index, value):
+                    place = self.index(buffer, scalars(index))
+                    result.append(replace(statement, index=place, value=self.expr(value)))
+                case _:
+                    raise AssertionError("a loop over lanes holds lets and stores only")
+        return tuple(result)
+
+    def expr(self, expr: Expr) -> Expr:
+        match expr:
+            case Var(name) if name in self.bound:
+                return replace(expr, lanes=self.bound[name])
+            case Load(buffer, index):
+                return replace(expr, index=self.index(buffer, scalars(index)))
+            case _:
+                return map_children(expr, self.expr)
+
+    def index(self, buffer: str, index: tuple[Expr, ...]) -> tuple[Index, ...]:
+        """The place of a load or store: a span when its last axis walks with the lanes."""
+        if not index or stride_in(index[-1], self.variable) != 1:
+            return index
+        first = substitute(index[-1], {self.variable: self.start})
+        distance = subtract(index[-1], Var(self.variable))
+        offset = difference(index[-1], Var(self.variable))
+        if offset is not None:
+            first = add(self.start, integer(offset))
+        elif difference(first, integer(0)) == 0:
+            first = integer(0)
+        limit = None
+        if self.limit is not None and buffer not in self.padded:
+            assert offset is not None, f"the limit of {distance} is not known"
+            limit = add(self.limit, integer(offset))
+        return (*index[:-1], Span(first, self.lanes, limit))
