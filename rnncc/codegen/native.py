@@ -1,0 +1,103 @@
+"""LLVM IR text to machine code: LLVM's optimizer and back end, behind one function.
+
+LLVM's own vectorizers are off: vectors are explicit in the text, and a vectorizer that added some would also choose
+in which order a sum is added up.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from functools import cache
+
+from llvmlite import binding as llvm
+
+from rnncc.codegen.target import Target
+
+# llvmlite's own lock, which it also takes to free objects, in whatever thread that happens. A child process that was
+# forked while another thread held it would wait for ever at its first compilation, so that fork() waits for the lock.
+LLVM_LOCK: AbstractContextManager[object] = getattr(llvm.ffi.lib, "_lock", None) or threading.RLock()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=LLVM_LOCK.__enter__,
+        after_in_parent=lambda: LLVM_LOCK.__exit__(None, None, None),
+        after_in_child=lambda: LLVM_LOCK.__exit__(None, None, None),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class NativeCode:
+    """What LLVM made of one module.
+
+    Only `object_code` is kept. The two readable forms are derived from the source again when they are asked for:
+    people read a kernel rarely, and printing costs about as much as compiling.
+    """
+
+    source: str
+    target: Target
+    level: int
+    object_code: bytes
+
+    @property
+    def llvm_optimized(self) -> str:
+        """The module after LLVM's optimizer, as LLVM IR text."""
+        with LLVM_LOCK:
+            machine = _machine(self.target, self.level)
+            return str(_optimized(self.source, self.target, self.level, machine))
+
+    @property
+    def assembly(self) -> str:
+        """The machine code in the target's assembly language."""
+        with LLVM_LOCK:
+            machine = _machine(self.target, self.level)
+            machine.set_asm_verbosity(True)
+            return str(machine.emit_assembly(_optimized(self.source, self.target, self.level, machine)))
+
+
+def compile_module(llvm_text: str, target: Target, level: int = 2) -> NativeCode:
+    """Optimize LLVM IR text at `level` (0 to 3) and compile it for `target`, to one relocatable object file.
+
+    The text comes from our emitter, so that text which LLVM rejects is an AssertionError with LLVM's message.
+    """
+    assert 0 <= level <= 3, f"LLVM has the optimization levels 0 to 3, and not {level}"
+    with LLVM_LOCK:
+        machine = _machine(target, level)
+        module = _optimized(llvm_text, target, level, machine)
+        return NativeCode(llvm_text, target, level, bytes(machine.emit_object(module)))
+
+
+def _optimized(llvm_text: str, target: Target, level: int, machine: llvm.TargetMachine) -> llvm.ModuleRef:
+    """The parsed, verified and optimized module, in a context of its own that goes away with it."""
+    try:
+        module = llvm.parse_assembly(llvm_text, llvm.create_context())
+        module.triple = target.triple
+        module.data_layout = str(machine.target_data)
+        module.verify()
+    except RuntimeError as error:
+        raise AssertionError(f"the emitter produced LLVM IR that LLVM rejects: {error}") from None
+    options = llvm.create_pipeline_tuning_options(speed_level=level)
+    options.loop_vectorization = False
+    options.slp_vectorization = False
+    options.loop_interleaving = False
+    options.loop_unrolling = False  # tiles are unrolled by the emitter, which knows how many registers they need
+    builder = llvm.create_pass_builder(machine, options)
+    builder.getModulePassManager().run(module, builder)
+    return module
+
+
+def _machine(target: Target, level: int) -> llvm.TargetMachine:
+    """LLVM's back end for `target`: position independent code that fits within 2 GiB, as in a shared library."""
+    _initialize()
+    back_end = llvm.Target.from_triple(target.triple)
+    return back_end.create_target_machine(
+        cpu=target.cpu, features=target.features, opt=level, reloc="pic", codemodel="small"
+    )
+
+
+@cache
+def _initialize() -> None:
+    """All back ends at once: the wheel holds them, and a target need not be the host."""
+    llvm.initialize_all_targets()
+    llvm.initialize_all_asmprinters()
