@@ -1,1 +1,1 @@
-"""Loop IR to LLVM IR to machine code."""
+"""From scheduled loop IR to LLVM IR, and from there to machine code."""

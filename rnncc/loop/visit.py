@@ -184,6 +184,12 @@ def stores_of(statement: Stmt) -> Iterator[Store]:
     return (inner for inner in walk_statements([statement]) if isinstance(inner, Store))
 
 
+def buffers_of(statement: Stmt) -> frozenset[str]:
+    """Names of the buffers that `statement` reads or writes, a loop's body included."""
+    read = {load.buffer for load in loads_of(statement)}
+    return frozenset(read | {store.buffer for store in stores_of(statement)})
+
+
 # ------------------------------------------------------------------ substitution
 
 

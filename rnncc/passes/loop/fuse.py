@@ -25,6 +25,7 @@ from rnncc.loop.functions import FUNCTIONS
 from rnncc.loop.index import affine, difference
 from rnncc.loop.ir import Call, Const, Expr, For, Index, Let, Load, Procedure, Reduce, Span, Stmt, Store, Var
 from rnncc.loop.visit import (
+    buffers_of,
     children,
     expressions_of,
     loads_of,
@@ -45,8 +46,7 @@ def fuse(procedure: Procedure) -> Procedure:
     names = _Names(procedure)
     temporaries = {buffer.name: buffer.shape for buffer in procedure.buffers if buffer.space == "temporary"}
     body = _fuse_block(procedure.body, temporaries, names)
-    used = {load.buffer for statement in body for load in loads_of(statement)}
-    used |= {store.buffer for statement in body for store in stores_of(statement)}
+    used = frozenset[str]().union(*map(buffers_of, body))
     buffers = tuple(buffer for buffer in procedure.buffers if buffer.space != "temporary" or buffer.name in used)
     return replace(procedure, body=body, buffers=buffers)
 

@@ -1,0 +1,246 @@
+"""Scheduled loop IR to LLVM IR text: one instruction after the other, nothing decided.
+
+Every buffer is a pointer argument that aliases no other, every dim an i64; registers become allocas that LLVM turns
+into values. A loop's block is named after its variable, so that the assembly shows which loop is which.
+
+The entry point is `i32 name(ptr pointers, ptr dims, ptr status)`: pointers in the order of `Emitted.pointers`, dims in
+that of the procedure. It returns 0, or 1 + the number of the message of a failed check; `status` then holds the
+values that the check reports (their number first).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import assert_never
+
+from rnncc.codegen.instructions import Code, Operand, llvm_type
+from rnncc.codegen.target import Target
+from rnncc.loop.builder import add, integer, multiply
+from rnncc.loop.ir import (
+    Buffer,
+    Call,
+    Check,
+    Const,
+    Expr,
+    For,
+    Index,
+    Let,
+    Load,
+    Procedure,
+    Reduce,
+    Span,
+    Stmt,
+    Store,
+    Var,
+)
+from rnncc.loop.visit import buffers_of
+from rnncc.types import DType
+
+STATUS_VALUES = 8
+"""How many values `status` must have room for, besides their number."""
+
+
+@dataclass(frozen=True, slots=True)
+class Emitted:
+    """An LLVM module: its text, its entry point, and what the entry point's pointers are.
+
+    A pointer is a buffer's name, or for temporaries the number of a slot.
+    """
+
+    text: str
+    entry: str
+    pointers: tuple[str | int, ...]
+
+
+def emit(procedure: Procedure, target: Target) -> Emitted:
+    """The LLVM module of a procedure that went through all loop passes."""
+    return _Emitter(procedure, target).module()
+
+
+class _Emitter:
+    """Walks the statements once; `environment` holds loop variables, dims and lets."""
+
+    def __init__(self, procedure: Procedure, target: Target) -> None:
+        self.procedure = procedure
+        self.buffers = {buffer.name: buffer for buffer in procedure.buffers}
+        self.code = Code(target)
+        self.environment: dict[str, Operand] = {dim: Operand(f"%dim.{dim}", DType.I64, 1) for dim in procedure.dims}
+        self.registers: dict[str, str] = {}
+
+    def module(self) -> Emitted:
+        procedure, code = self.procedure, self.code
+        memory = [buffer for buffer in procedure.buffers if buffer.space != "register"]
+        used = frozenset[str]().union(*map(buffers_of, procedure.body))
+        memory = [buffer for buffer in memory if buffer.name in used]
+        for statement in procedure.body:
+            self.statement(statement)
+        code.line("ret i32 0")
+        pointers = tuple(buffer.slot if buffer.slot is not None else buffer.name for buffer in memory)
+        parameters = [f"ptr noalias %buffer.{buffer.name}" for buffer in memory]
+        parameters += [f"i64 %dim.{dim}" for dim in procedure.dims] + ["ptr noalias %status"]
+        allocas = "\n".join(f"  {register} = alloca {type}, align 64" for register, type in self.registers.items())
+        body = (
+            f"define internal i32 @rnncc.body({', '.join(parameters)}) nounwind noinline {{\n"
+            f"entry:\n{allocas}\n" + "\n".join(code.lines) + "\n}\n"
+        )
+        entry = f"rnncc.{procedure.name}"
+        text = "\n".join([_entry(entry, memory, procedure.dims), body, *code.module_lines()])
+        return Emitted(text, entry, pointers)
+
+    # -------------------------------------------------------------- statements
+
+    def block(self, statements: Sequence[Stmt]) -> None:
+        for statement in statements:
+            self.statement(statement)
+
+    def statement(self, statement: Stmt) -> None:
+        match statement:
+            case For():
+                self.loop(statement)
+            case Let(name, value):
+                self.environment[name] = self.expr(value)
+            case Store():
+                self.store(statement)
+            case Check():
+                self.check(statement)
+            case _:
+                assert_never(statement)
+
+    def loop(self, loop: For) -> None:
+        assert loop.kind in ("range", "parallel"), f"a loop of kind {loop.kind} is left after the loop passes"
+        code = self.code
+        start, stop = self.expr(loop.start), self.expr(loop.stop)
+        name = code.label(f"{loop.variable}.{loop.kind}")
+        code.line(f"br label %{name}.enter")
+        code.open(f"{name}.enter")
+        variable = Operand(code.name(loop.variable), DType.I64, 1)
+        following = code.name(f"{loop.variable}.next")
+        code.line(f"br label %{name}.head")
+        code.open(f"{name}.head")
+        code.line(f"{variable.text} = phi i64 [ {start.text}, %{name}.enter ], [ {following}, %{name}.latch ]")
+        inside = code.assign(f"icmp slt i64 {variable.text}, {stop.text}")
+        code.line(f"br i1 {inside}, label %{name}, label %{name}.exit")
+        code.open(name)
+        outer = self.environment.get(loop.variable)
+        self.environment[loop.variable] = variable
+        self.block(loop.body)
+        if outer is not None:
+            self.environment[loop.variable] = outer
+        code.line(f"br label %{name}.latch")
+        code.open(f"{name}.latch")
+        code.line(f"{following} = add nsw i64 {variable.text}, {loop.step}")
+        code.line(f"br label %{name}.head")
+        code.open(f"{name}.exit")
+
+    def store(self, store: Store) -> None:
+        buffer = self.buffers[store.buffer]
+        lanes = _lanes(store.index)
+        code = self.code
+        if store.combine is None:
+            value = self.expr(store.value)
+        else:
+            old = self.load(Load(store.buffer, store.index, buffer.dtype))
+            value = self.combined(store.combine, old, store.value)
+        value = code.broadcast(value, lanes)
+        if buffer.space == "register":
+            code.line(f"store {value.type} {value.text}, ptr {self.register(buffer, store.index)}, align 64")
+            return
+        address, span = self.address(buffer, store.index)
+        code.store(value, address, self.mask(span))
+
+    def combined(self, function: str, old: Operand, value: Expr) -> Operand:
+        """`old` combined with `value`: a sum of products is one fused multiply-add where there is one."""
+        code = self.code
+        if function == "add" and isinstance(value, Call) and value.function == "mul" and value.dtype.is_float:
+            left, right = (code.broadcast(self.expr(arg), old.lanes) for arg in value.args)
+            return code.multiply_add(left, right, old)
+        return code.call(function, [old, code.broadcast(self.expr(value), old.lanes)], old.dtype)
+
+    def check(self, check: Check) -> None:
+        code = self.code
+        condition = self.expr(check.condition)
+        name = code.label("check")
+        code.line(f"br i1 {condition.text}, label %{name}.passed, label %{name}.failed")
+        code.open(f"{name}.failed")
+        for number, value in enumerate((integer(len(check.values)), *check.values)):
+            place = code.assign(f"getelementptr inbounds i64, ptr %status, i64 {number}")
+            code.line(f"store i64 {self.expr(value).text}, ptr {place}")
+        code.line(f"ret i32 {check.code + 1}")
+        code.open(f"{name}.passed")
+
+    # -------------------------------------------------------------- expressions
+
+    def expr(self, expr: Expr) -> Operand:
+        match expr:
+            case Const(value, dtype):
+                return self.code.constant(value, dtype)
+            case Var(name):
+                return self.environment[name]
+            case Load():
+                return self.load(expr)
+            case Call(function, args, dtype):
+                return self.code.call(function, [self.expr(arg) for arg in args], dtype)
+            case Reduce():
+                raise AssertionError("a reduction is left after the loop passes")
+            case _:
+                assert_never(expr)
+
+    def load(self, load: Load) -> Operand:
+        buffer = self.buffers[load.buffer]
+        lanes = _lanes(load.index)
+        if buffer.space == "register":
+            type_ = llvm_type(buffer.dtype, lanes)
+            register = self.register(buffer, load.index)
+            return Operand(self.code.assign(f"load {type_}, ptr {register}, align 64"), buffer.dtype, lanes)
+        address, span = self.address(buffer, load.index)
+        return self.code.load(buffer.dtype, lanes, address, self.mask(span))
+
+    def register(self, buffer: Buffer, index: tuple[Index, ...]) -> str:
+        """The alloca of one register; its place in the group is constant."""
+        *lead, last = index
+        place = [*lead, last.start if isinstance(last, Span) else last]
+        numbers = [str(item.value) for item in place if isinstance(item, Const)]
+        assert len(numbers) == len(place), f"register {buffer.name} is not indexed by constants"
+        name = f"%register.{buffer.name}.{'.'.join(numbers)}"
+        type_ = llvm_type(buffer.dtype, _lanes(index))
+        assert self.registers.setdefault(name, type_) == type_, f"{name} is used as {self.registers[name]} and {type_}"
+        return name
+
+    def address(self, buffer: Buffer, index: tuple[Index, ...]) -> tuple[str, Span | None]:
+        """A pointer to the (first) element, and the span if the access is a vector."""
+        span = index[-1] if index and isinstance(index[-1], Span) else None
+        offset: Expr = integer(0)
+        for axis, item in enumerate(index):
+            position = item.start if isinstance(item, Span) else item
+            offset = add(multiply(offset, buffer.shape[axis]), position)
+        element = llvm_type(buffer.dtype, 1, memory=True)
+        where = self.expr(offset).text
+        pointer = f"getelementptr inbounds {element}, ptr %buffer.{buffer.name}, i64 {where}"
+        return self.code.assign(pointer), span
+
+    def mask(self, span: Span | None) -> Operand | None:
+        """Which lanes of a span are below its limit; None when all are."""
+        if span is None or span.limit is None:
+            return None
+        return self.code.lane_mask(self.expr(span.start), self.expr(span.limit), span.lanes)
+
+
+def _lanes(index: tuple[Index, ...]) -> int:
+    return index[-1].lanes if index and isinstance(index[-1], Span) else 1
+
+
+def _entry(name: str, memory: Sequence[Buffer], dims: Sequence[str]) -> str:
+    """The exported function: unpacks its arrays and calls the body."""
+    lines, arguments = [], []
+    for number, buffer in enumerate(memory):
+        lines.append(f"  %at.{number} = getelementptr inbounds ptr, ptr %pointers, i64 {number}")
+        lines.append(f"  %buffer.{buffer.name} = load ptr, ptr %at.{number}")
+        arguments.append(f"ptr %buffer.{buffer.name}")
+    for number, dim in enumerate(dims):
+        lines.append(f"  %place.{number} = getelementptr inbounds i64, ptr %dims, i64 {number}")
+        lines.append(f"  %dim.{dim} = load i64, ptr %place.{number}")
+        arguments.append(f"i64 %dim.{dim}")
+    call = f"  %code = call i32 @rnncc.body({', '.join([*arguments, 'ptr %status'])})\n  ret i32 %code"
+    header = f'define i32 @"{name}"(ptr %pointers, ptr %dims, ptr %status) nounwind {{'
+    return "\n".join([header, *lines, call, "}\n"])

@@ -1,0 +1,62 @@
+"""Let temporaries that are never alive together share memory.
+
+    a = temporary(f32, [T, B, 512])                   a = temporary(f32, [T, B, 512], slot=0)
+    b = temporary(f32, [B, 64])               ->      b = temporary(f32, [B, 64], slot=1)
+    c = temporary(f32, [T, B, 768])                   c = temporary(f32, [T, B, 768], slot=0)
+
+A temporary lives from the first statement of the procedure that mentions it to the last one. Temporaries whose lives
+overlap interfere; slots are a colouring of that graph, largest (by rank and name of extents) first. The size of a slot
+is known at the call: that of its largest member.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import networkx as nx
+
+from rnncc.loop.ir import Buffer, Const, Procedure
+from rnncc.loop.visit import buffers_of
+
+
+def plan_memory(procedure: Procedure) -> Procedure:
+    """Give every temporary a slot."""
+    lives: dict[str, tuple[int, int]] = {}
+    temporaries = [buffer for buffer in procedure.buffers if buffer.space == "temporary"]
+    names = {buffer.name for buffer in temporaries}
+    for position, statement in enumerate(procedure.body):
+        for name in buffers_of(statement) & names:
+            first, _ = lives.get(name, (position, position))
+            lives[name] = (first, position)
+    slots = _slots(temporaries, lives)
+    buffers = tuple(
+        replace(buffer, slot=slots[buffer.name]) if buffer.name in slots else buffer
+        for buffer in procedure.buffers
+        if buffer.space != "temporary" or buffer.name in slots
+    )
+    return procedure if buffers == procedure.buffers else replace(procedure, buffers=buffers)
+
+
+def _slots(temporaries: list[Buffer], lives: dict[str, tuple[int, int]]) -> dict[str, int]:
+    """A slot for every temporary that is used at all."""
+    interference: nx.Graph = nx.Graph()
+    interference.add_nodes_from(lives)
+    for name, (first, last) in lives.items():
+        for other, (begin, end) in lives.items():
+            if name < other and first <= end and begin <= last:
+                interference.add_edge(name, other)
+    order = [buffer.name for buffer in sorted(temporaries, key=_by_size) if buffer.name in lives]
+    slots: dict[str, int] = {}
+    for name in order:
+        taken = {slots[other] for other in interference.neighbors(name) if other in slots}
+        slots[name] = next(slot for slot in range(len(order)) if slot not in taken)
+    return slots
+
+
+def _by_size(buffer: Buffer) -> tuple[int, int, str]:
+    """Sorts large buffers first: by the number of extents that only the call knows, then by the fixed part."""
+    fixed = 1
+    for size in buffer.shape:
+        fixed *= int(size.value) if isinstance(size, Const) else 1
+    unknown = sum(not isinstance(size, Const) for size in buffer.shape)
+    return -unknown, -fixed * buffer.dtype.size, buffer.name
