@@ -5,14 +5,17 @@ A dim is an int or the name of an extent (``"B"``, ``"T"``) that is bound when a
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import keyword
+import operator
+import unicodedata
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
 import numpy as np
 
-from rnncc.errors import DTypeError
+from rnncc.errors import ArgumentError, DTypeError, caller
 
 Dim = int | str
 
@@ -97,3 +100,39 @@ def bind_shape(shape: tuple[Dim, ...], extents: Mapping[str, int]) -> tuple[int,
 def named_dims(shapes: tuple[tuple[Dim, ...], ...]) -> tuple[str, ...]:
     """Names of the extents in `shapes`, each once, in order of appearance."""
     return tuple(dict.fromkeys(dim for shape in shapes for dim in shape if isinstance(dim, str)))
+
+
+def as_shape(dims: Iterable[object]) -> tuple[Dim, ...]:
+    """`dims` as a shape: whole numbers of any kind become ints, names of extents stay; else an ArgumentError."""
+    wanted = tuple(dims)
+    return tuple(_as_dim(dim, wanted) for dim in wanted)
+
+
+def _as_dim(dim: object, shape: tuple[object, ...]) -> Dim:
+    if isinstance(dim, str):
+        return dim
+    try:
+        size = operator.index(dim)  # type: ignore[arg-type]
+    except TypeError:
+        size = -1
+    if size < 0:
+        raise ArgumentError(
+            f"{dim} in the shape {shape} is not a dim",
+            place=caller(),
+            remedy="a dim is a whole number or the name of an extent; x.type.shape has those of x",
+        )
+    return size
+
+
+RESERVED = frozenset({"inf", "nan", *(dtype.value for dtype in DType)})
+"""Bare names that mean something else than an extent when a graph is printed."""
+
+
+def is_name(word: str) -> bool:
+    """True when `word` can name a value: an identifier that Python reads back unchanged."""
+    return word.isidentifier() and not keyword.iskeyword(word) and unicodedata.normalize("NFKC", word) == word
+
+
+def is_extent_name(word: str) -> bool:
+    """True when `word` can name an extent."""
+    return is_name(word) and word not in RESERVED

@@ -16,8 +16,8 @@ from dataclasses import dataclass, field
 from rnncc.errors import ParseError, RnnccError
 from rnncc.graph.ir import Graph, Node, Value
 from rnncc.graph.op import Attr, Op, find_op
-from rnncc.graph.printer import Spot, excerpt, is_extent_name
-from rnncc.types import Dim, DType, TensorType
+from rnncc.graph.printer import Spot, excerpt
+from rnncc.types import Dim, DType, TensorType, is_extent_name
 
 _SCALAR = re.compile(rf"\b({'|'.join(dtype.value for dtype in DType)})\[\]")
 _SCALAR_MARK = "__"  # Python has no `f32[]`: it is read as `f32__`, which is as long, so columns stay right

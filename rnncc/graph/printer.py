@@ -12,28 +12,13 @@ and `nan` are bare names too, and so no extent can be called that.
 
 from __future__ import annotations
 
-import keyword
-import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from rnncc.graph.ir import Graph, Node, Value
 from rnncc.graph.op import Attr
-from rnncc.types import Dim, DType, TensorType
-
-RESERVED = frozenset({"inf", "nan", *(dtype.value for dtype in DType)})
-"""Bare names that mean something else than an extent."""
-
-
-def is_name(word: str) -> bool:
-    """True when `word` can name a value in text and comes back unchanged."""
-    return word.isidentifier() and not keyword.iskeyword(word) and unicodedata.normalize("NFKC", word) == word
-
-
-def is_extent_name(word: str) -> bool:
-    """True when `word` can name an extent in text."""
-    return is_name(word) and word not in RESERVED
+from rnncc.types import Dim, DType, TensorType, is_extent_name
 
 
 class Part(NamedTuple):

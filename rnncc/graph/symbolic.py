@@ -174,13 +174,7 @@ def as_tensor(value: object, like: DType | None = None) -> Tensor:
     if hasattr(value, "tensor") and isinstance(value.tensor, Tensor):  # a layer's weight
         return value.tensor
     if isinstance(value, bool | int | float | np.generic) and np.ndim(value) == 0:
-        number = value.item() if isinstance(value, np.generic) else value
-        dtype = like or (
-            DType.BOOL if isinstance(number, bool) else DType.I64 if isinstance(number, int) else DType.F32
-        )
-        if isinstance(number, float) and dtype.is_integer:
-            raise DTypeError(f"{number} is not a whole number", f"its partner has dtype {dtype}", place=caller())
-        return apply("constant", value=float(number) if dtype.is_float else number, dtype=dtype)
+        return _constant(value.item() if isinstance(value, np.generic) else value, like)
     array = np.asarray(value)
     if array.dtype == object:
         raise ArgumentError(f"{value!r} is not a tensor, a number or an array", place=caller())
@@ -188,6 +182,36 @@ def as_tensor(value: object, like: DType | None = None) -> Tensor:
         array = array.astype((like or DType.F32).numpy)
     dtype = dtype_of(array.dtype)
     return Tensor(TensorType(dtype, array.shape), "array", source=ArraySource(array))
+
+
+def _constant(number: bool | int | float, like: DType | None) -> Tensor:
+    """A number as a tensor of dtype `like`, if that keeps its value."""
+    natural = DType.BOOL if isinstance(number, bool) else DType.I64 if isinstance(number, int) else DType.F32
+    dtype = like or natural
+    if dtype.is_float:
+        return apply("constant", value=float(number), dtype=dtype)
+    if isinstance(number, float) or (dtype is DType.BOOL and number not in (0, 1)):
+        raise DTypeError(
+            f"the number {number} does not become {dtype}",
+            f"its partner has dtype {dtype}",
+            place=caller(),
+            remedy="convert the partner with rnncc.ops.cast",
+        )
+    if dtype is DType.BOOL:
+        return apply("constant", value=bool(number), dtype=dtype)
+    limits = np.iinfo(dtype.numpy)
+    if not limits.min <= number <= limits.max:
+        raise ArgumentError(f"the number {number} is too large for {dtype}", place=caller())
+    return apply("constant", value=int(number), dtype=dtype)
+
+
+def partner_dtype(operands: Sequence[object]) -> DType | None:
+    """The dtype that numbers among `operands` take: that of the first tensor or weight."""
+    for operand in operands:
+        tensor = operand if isinstance(operand, Tensor) else getattr(operand, "tensor", None)
+        if isinstance(tensor, Tensor):
+            return tensor.dtype
+    return None
 
 
 def apply(name: str, *operands: object, **attrs: Attr) -> Tensor:
@@ -199,7 +223,7 @@ def apply(name: str, *operands: object, **attrs: Attr) -> Tensor:
 def apply_many(name: str, *operands: object, **attrs: Attr) -> tuple[Tensor, ...]:
     """Apply the op `name` and return all its results."""
     op = find_op(name)
-    partner = next((operand.dtype for operand in operands if isinstance(operand, Tensor)), None)
+    partner = partner_dtype(operands)
     inputs = tuple(as_tensor(operand, partner) for operand in operands)
     place = caller()
     where = "/".join(_scope.get())

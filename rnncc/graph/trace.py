@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import keyword
 import re
+import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
@@ -12,7 +13,7 @@ from rnncc.errors import ArgumentError, StructureError, caller
 from rnncc.graph.ir import Graph, Node, Source, Value
 from rnncc.graph.rewrite import rename_extents
 from rnncc.graph.symbolic import Application, Tensor, input_tensor
-from rnncc.types import Dim, TensorType, dtype_of
+from rnncc.types import Dim, TensorType, as_shape, dtype_of, is_extent_name
 
 _fresh = itertools.count(1)
 
@@ -39,7 +40,25 @@ def build_graph(name: str, inputs: Sequence[Tensor], outputs: Sequence[Tensor]) 
                 remedy="add the missing Input to the list of inputs",
             )
         sources[value.name] = tensor.source
+    _check_extents(graph)
     return _plain_extents(replace(graph, sources=sources))
+
+
+def _check_extents(graph: Graph) -> None:
+    """Every extent has a proper name, and a parameter that binds it at the call."""
+    for extent in graph.extents:
+        if not is_extent_name(extent.partition("?")[0]):
+            raise ArgumentError(
+                f"{extent!r} cannot name an extent", place=caller(), remedy='give it a plain name, such as "T"'
+            )
+    for value in graph.values():
+        for dim in value.type.shape:
+            if isinstance(dim, str) and dim not in graph.extents:
+                raise StructureError(
+                    f"no input of {graph.name} has the extent {dim}, so its size is not known at the call",
+                    f"{value.name}: {value.type}",
+                    place=caller(),
+                )
 
 
 def build_body(
@@ -58,7 +77,7 @@ def trace(function: Callable[..., object], *specs: TensorType | tuple[object, Se
     Each spec is the TensorType of one argument, or a pair of dtype and shape: ``("float32", ("B", 3))``. The function
     returns a tensor or a sequence of tensors.
     """
-    types = [s if isinstance(s, TensorType) else TensorType(dtype_of(s[0]), tuple(s[1])) for s in specs]
+    types = [s if isinstance(s, TensorType) else TensorType(dtype_of(s[0]), as_shape(s[1])) for s in specs]
     code = getattr(function, "__code__", None)
     names = list(code.co_varnames[: code.co_argcount]) if code else []
     names += [f"x{i}" for i in range(len(names), len(types))]
@@ -90,6 +109,7 @@ def _flatten(
     given = list(dict.fromkeys([*inputs, *xs]))
     needed = _reachable(outputs, given)
     inside = _dependent(needed, given) if stop_outside else needed
+    serials = {application.serial for application in inside}
     unique = _Names()
     values: dict[int, Value] = {}
 
@@ -101,7 +121,7 @@ def _flatten(
     x_values = tuple(define(tensor, tensor.name) for tensor in xs)
     free: dict[int, Tensor] = {}
     for tensor in [*(t for a in inside for t in a.inputs), *outputs]:
-        outside = tensor.origin is None or all(tensor.origin is not a for a in inside)
+        outside = tensor.origin is None or tensor.origin.serial not in serials
         if outside and id(tensor) not in values:
             free[id(tensor)] = tensor
             define(tensor, tensor.name)
@@ -158,7 +178,7 @@ class _Names:
 
 def _identifier(hint: str) -> str:
     """`hint` as a Python identifier."""
-    word = re.sub(r"\W", "_", hint) or "v"
+    word = re.sub(r"\W", "_", unicodedata.normalize("NFKC", hint)) or "v"
     if word[0].isdigit():
         word = f"v{word}"
     return f"{word}_" if keyword.iskeyword(word) else word

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from rnncc.errors import RnnccError, VerifyError
 from rnncc.graph.ir import Graph, Node, Scan, Value, is_scan, scan_view
 from rnncc.graph.op import Attr
-from rnncc.graph.printer import Part, excerpt, is_extent_name, is_name, listing
-from rnncc.types import DType, TensorType
+from rnncc.graph.printer import Part, excerpt, listing
+from rnncc.types import DType, TensorType, is_extent_name, is_name
 
 
 def verify(graph: Graph, *, after: str | None = None, context: Sequence[str] = ()) -> None:

@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from rnncc.errors import ArgumentError, ShapeError, caller
-from rnncc.graph.symbolic import Tensor, apply, as_tensor
+from rnncc.graph.symbolic import Tensor, apply, as_tensor, partner_dtype
 from rnncc.ops.shape import factors
-from rnncc.types import Dim, DType, dtype_of
+from rnncc.types import Dim, DType, as_shape, dtype_of
 
 # ------------------------------------------------------------------ elementwise
 
@@ -106,7 +106,7 @@ def relu(x: Any) -> Tensor:
 
 def where(condition: Any, a: Any, b: Any) -> Tensor:
     """a where the bool tensor `condition` is true, b elsewhere; all broadcast."""
-    like = next((value.dtype for value in (a, b) if isinstance(value, Tensor)), None)
+    like = partner_dtype((a, b))
     return apply("where", condition, as_tensor(a, like), as_tensor(b, like))
 
 
@@ -167,17 +167,18 @@ def cast(x: Any, dtype: Any) -> Tensor:
 def reshape(x: Any, shape: Sequence[Dim]) -> Tensor:
     """The elements of x in row-major order under `shape`; one dim may be -1."""
     tensor = as_tensor(x)
-    dims = tuple(shape)
-    if -1 in dims:
-        at = dims.index(-1)
-        dims = (*dims[:at], _missing_dim(tensor, dims[:at] + dims[at + 1 :]), *dims[at + 1 :])
+    wanted = list(shape)
+    if -1 in wanted:
+        at = wanted.index(-1)
+        wanted[at] = _missing_dim(tensor, as_shape(wanted[:at]), as_shape(wanted[at + 1 :]))
+    dims = as_shape(wanted)
     return tensor if dims == tensor.type.shape else apply("reshape", tensor, shape=dims)
 
 
-def _missing_dim(tensor: Tensor, others: tuple[Dim, ...]) -> Dim:
-    """The dim that -1 stands for."""
+def _missing_dim(tensor: Tensor, before: tuple[Dim, ...], after: tuple[Dim, ...]) -> Dim:
+    """The dim that -1 stands for, between those before and after it."""
     number, names = factors(tensor.type.shape)
-    given, given_names = factors(others)
+    given, given_names = factors(before + after)
     rest = list(names)
     for name in given_names:
         if name in rest:
@@ -188,7 +189,7 @@ def _missing_dim(tensor: Tensor, others: tuple[Dim, ...]) -> Dim:
         if len(rest) == 1 and number == given:
             return rest[0]
     raise ShapeError(
-        f"-1 in the shape {others} stands for no single extent",
+        f"-1 in the shape {(*before, -1, *after)} stands for no single extent",
         f"{tensor.name}: {tensor.type}",
         place=caller(),
         remedy="name the extents: reshape(x, (*x.type.shape[:2], -1))",
@@ -205,7 +206,7 @@ def transpose(x: Any, axes: Sequence[int] | None = None) -> Tensor:
 def expand_dims(x: Any, axis: int) -> Tensor:
     """x with a new axis of size 1 at `axis`."""
     tensor = as_tensor(x)
-    at = axis % (tensor.ndim + 1)
+    at = _axis(tensor, axis, new_axes=1)
     shape = tensor.type.shape
     return apply("reshape", tensor, shape=(*shape[:at], 1, *shape[at:]))
 
@@ -257,8 +258,8 @@ def split(x: Any, indices_or_sections: int | Sequence[int], axis: int = 0) -> li
 
 def broadcast_to(x: Any, shape: Sequence[Dim]) -> Tensor:
     """x repeated along new and unit axes until it has `shape`."""
-    tensor = as_tensor(x)
-    return tensor if tensor.type.shape == tuple(shape) else apply("broadcast_to", tensor, shape=tuple(shape))
+    tensor, dims = as_tensor(x), as_shape(shape)
+    return tensor if tensor.type.shape == dims else apply("broadcast_to", tensor, shape=dims)
 
 
 # ------------------------------------------------------------------ creation
@@ -291,7 +292,7 @@ def ones_like(x: Tensor) -> Tensor:
 
 def arange(size: Dim) -> Tensor:
     """0, 1, ..., size - 1 as i64; `size` may be the name of an extent."""
-    return apply("iota", size=size)
+    return apply("iota", size=as_shape((size,))[0])
 
 
 # ------------------------------------------------------------------ contraction, reduction, lookup
@@ -358,14 +359,15 @@ def _reduce(name: str, x: Any, axis: int, keepdims: bool) -> Tensor:
     return expand_dims(result, at) if keepdims else result
 
 
-def _axis(tensor: Tensor, axis: int) -> int:
-    if not -tensor.ndim <= axis < tensor.ndim:
+def _axis(tensor: Tensor, axis: int, new_axes: int = 0) -> int:
+    rank = tensor.ndim + new_axes
+    if not -rank <= axis < rank:
         raise ShapeError(
-            f"axis {axis} does not exist in rank {tensor.ndim}",
+            f"axis {axis} does not exist in rank {rank}",
             f"{tensor.name}: {tensor.type}",
             place=caller(),
         )
-    return axis % tensor.ndim
+    return axis % rank
 
 
 def _fixed(tensor: Tensor, axis: int) -> int:
