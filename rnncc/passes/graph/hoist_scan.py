@@ -17,13 +17,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
-from functools import partial
 
 from rnncc.graph.ir import Graph, Node, Value, is_scan
 from rnncc.graph.rewrite import Rewriter, map_bodies, rewriter_for
 from rnncc.ops.shape import factors
-from rnncc.passes.graph.dataflow import invariants, needed_nodes, readers, stem
-from rnncc.passes.graph.scans import ScanEdit
+from rnncc.passes.graph.dataflow import invariants, needed_nodes, readers
+from rnncc.passes.graph.scans import ScanEdit, copy_outside
 from rnncc.types import TensorType
 
 
@@ -70,20 +69,9 @@ class _Plan:
         for node in body.nodes:
             is_fixed = [value in self.fixed for value in node.inputs]
             known = all(one or value in lifted for one, value in zip(is_fixed, node.inputs, strict=True))
-            if known and not all(is_fixed) and self._has_lift(node, lifted):
+            if known and not all(is_fixed) and self.scan.can_lift(node, lifted):
                 lifted.update(node.outputs)
         return lifted
-
-    def _has_lift(self, node: Node, lifted: set[Value]) -> bool:
-        """Try the op's rule on stand-ins."""
-        if node.op.lift is None:
-            return False
-        up = [value in lifted for value in node.inputs]
-        stand_ins = [
-            Value(value.name, self.scan.over_time(value.type) if is_up else value.type)
-            for value, is_up in zip(node.inputs, up, strict=True)
-        ]
-        return node.op.lift(Rewriter(()).emit, stand_ins, up, node.attrs, node.output.type) is not None
 
     def _leaves(self, node: Node) -> bool:
         if all(value in self.fixed for value in node.outputs):
@@ -123,18 +111,11 @@ def _move(build: Rewriter, plan: _Plan) -> Node:
     scan = plan.scan
     outer = dict((*scan.consts, *scan.xs))
     for node in plan.outside:
-        inputs = tuple(outer[value] for value in node.inputs)
-        if all(value in plan.fixed for value in node.outputs):
-            outputs = tuple(Value(build.unique(stem(value.name)), value.type) for value in node.outputs)
-            build.emit_node(replace(node, inputs=inputs, outputs=outputs))
-            outer.update(zip(node.outputs, outputs, strict=True))
+        if plan.fixed.issuperset(node.outputs):
+            copy_outside(build, node, outer)
         else:
-            assert node.op.lift is not None
-            emit = partial(build.emit, like=node, hint=stem(node.output.name))
-            up = [value in plan.lifted for value in node.inputs]
-            value = node.op.lift(emit, inputs, up, node.attrs, node.output.type)
-            assert value is not None and value.type == scan.over_time(node.output.type), f"{node.op.name}: wrong lift"
-            outer[node.output] = value
+            inputs = [outer[value] for value in node.inputs]
+            outer[node.output] = scan.lift(build, node, inputs, plan.lifted)
     staying = [node for node in scan.body.nodes if plan.leaving.isdisjoint(node.outputs)]
     inside = needed_nodes(staying, scan.body.outputs)
     read = {value for node in inside for value in node.inputs} | set(scan.body.outputs)

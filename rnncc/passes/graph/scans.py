@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from rnncc.graph.ir import Graph, Node, Scan, Value, scan_view
+from rnncc.graph.rewrite import Rewriter
+from rnncc.passes.graph.dataflow import stem
 from rnncc.types import Dim, TensorType
 
 
@@ -66,3 +69,30 @@ class ScanEdit:
     def over_time(self, type: TensorType) -> TensorType:
         """`type` with the time axis of this scan in front."""
         return TensorType(type.dtype, (self.length, *type.shape))
+
+    def can_lift(self, node: Node, lifted: Container[Value]) -> bool:
+        """True when `node` can be said for all steps at once, given the operands in `lifted` for all steps."""
+        if node.op.lift is None:
+            return False
+        up = [value in lifted for value in node.inputs]
+        stand_ins = [
+            Value(value.name, self.over_time(value.type) if is_up else value.type)
+            for value, is_up in zip(node.inputs, up, strict=True)
+        ]
+        return node.op.lift(Rewriter(()).emit, stand_ins, up, node.attrs, node.output.type) is not None
+
+    def lift(self, build: Rewriter, node: Node, inputs: Sequence[Value], lifted: Container[Value]) -> Value:
+        """Append `node` for all steps at once; `inputs` stand for its operands, those in `lifted` for all steps."""
+        assert node.op.lift is not None
+        emit = partial(build.emit, like=node, hint=stem(node.output.name))
+        up = [value in lifted for value in node.inputs]
+        result = node.op.lift(emit, inputs, up, node.attrs, node.output.type)
+        assert result is not None and result.type == self.over_time(node.output.type), f"{node.op.name}: wrong lift"
+        return result
+
+
+def copy_outside(build: Rewriter, node: Node, outer: dict[Value, Value]) -> None:
+    """Append a copy of a body's `node` whose operands stand in `outer`; adds its results there."""
+    outputs = tuple(Value(build.unique(stem(value.name)), value.type) for value in node.outputs)
+    build.emit_node(replace(node, inputs=tuple(outer[value] for value in node.inputs), outputs=outputs))
+    outer.update(zip(node.outputs, outputs, strict=True))
