@@ -1,0 +1,387 @@
+"""Layer: what all layers share. Weights, names, checks of inputs, and the call on symbolic tensors or on arrays."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from rnncc.errors import ArgumentError, ShapeError, StructureError, UnsupportedError, caller
+from rnncc.graph.symbolic import Tensor, apply, scope
+from rnncc.layers import execution, initializers
+from rnncc.layers.checks import CheckedArguments, not_yet
+from rnncc.layers.history import History, LayerCall, inside_layer, is_inside_layer, new_call
+from rnncc.layers.naming import snake_case, unique_name
+from rnncc.layers.weights import Weight, check_memory
+from rnncc.ops import functions as ops
+from rnncc.ops.structure import flatten, rebuild
+from rnncc.types import DType, dtype_of
+
+Shape = tuple[int | None, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class InputSpec:
+    """What a layer needs of its (first) input; `axes` names the axes in errors, `width` is the size of the last one."""
+
+    axes: str
+    ndim: int | None = None
+    min_ndim: int | None = None
+    width: int | None = None
+    remedy: str | None = None
+
+
+class Layer(CheckedArguments):
+    """A building block of models: it owns weights and computes tensors from tensors.
+
+    Calling a layer on a symbolic tensor (from `layers.Input`, or the output of another layer) creates its weights at
+    the first call, when the width of the input is known, and returns symbolic tensors. Calling it on an array
+    computes the result at once.
+
+    A layer of your own has a `build` that creates weights and a `call` that computes with `rnncc.ops`; it is compiled
+    like the built-in ones.
+
+    Args:
+        activity_regularizer: kept for training; it changes nothing at inference.
+        trainable: whether the weights count as trainable.
+        dtype: element type of the weights and of what is computed: "float32" (the default) or "float64".
+        name: the layer's name; by default the class name in snake case, numbered over the process.
+        input_shape: shape of one input without the batch, when the layer is the first of a `Sequential`.
+        batch_input_shape: the same with the batch size (or None) in front.
+
+    Example:
+        >>> class Scale(layers.Layer):
+        ...     def build(self, input_shape):
+        ...         self.factor = self.add_weight("factor", (input_shape[-1],), "ones")
+        ...
+        ...     def call(self, x):
+        ...         return x * self.factor
+        >>> Scale()(layers.Input(shape=(3,))).shape
+        (None, 3)
+    """
+
+    autocast = True
+    """Whether float inputs of another type are converted to the layer's own."""
+
+    def __init__(
+        self,
+        *,
+        activity_regularizer: Any = None,
+        trainable: bool = True,
+        dtype: Any = None,
+        name: str | None = None,
+        input_shape: Sequence[int | None] | None = None,
+        batch_input_shape: Sequence[int | None] | None = None,
+    ) -> None:
+        self.name = self._default_name() if name is None else _checked_name(type(self).__name__, name)
+        self.path = self.name
+        self.dtype = _float_type(type(self).__name__, dtype)
+        self.trainable = trainable
+        self.activity_regularizer = activity_regularizer
+        self.built = False
+        self.input_spec: InputSpec | None = None
+        self.declared_shape = (None, *input_shape) if input_shape is not None else batch_input_shape
+        self._own_weights: list[Weight] = []
+        self._calls: list[tuple[LayerCall, tuple[Tensor, ...]]] = []
+
+    def _default_name(self) -> str:
+        return unique_name(snake_case(type(self).__name__))
+
+    # -------------------------------------------------------------- what a layer defines
+
+    def build(self, input_shape: Any) -> None:
+        """Create the weights for an input of this shape (None for extents that are not fixed). Called once."""
+
+    def call(self, *args: Any, **kwargs: Any) -> Any:
+        """Compute the outputs from symbolic tensors."""
+        raise StructureError(
+            f"the layer class {type(self).__name__} has no call()",
+            place=caller(),
+            remedy="define call(self, inputs): it computes with rnncc.ops and returns symbolic tensors",
+        )
+
+    # -------------------------------------------------------------- weights
+
+    def add_weight(
+        self,
+        name: str,
+        shape: Sequence[int],
+        initializer: Any = "glorot_uniform",
+        trainable: bool = True,
+        dtype: Any = None,
+    ) -> Weight:
+        """A new weight of this layer with its first numbers drawn from `initializer`.
+
+        Raises MemoryLimitError when it does not fit into memory, ShapeError when the initializer returns another
+        shape.
+        """
+        path = f"{self.path}/{name}"
+        kind = self.dtype if dtype is None else dtype_of(dtype)
+        check_memory(path, shape, kind)
+        value = np.asarray(_first_numbers(initializers.get(initializer, f"{path}"), tuple(shape), kind))
+        if value.shape != tuple(shape):
+            raise ShapeError(
+                f"the initializer of {path} returned another shape",
+                f"asked for: {tuple(shape)}",
+                f"returned:  {value.shape}",
+                place=caller(),
+            )
+        weight = Weight(value, name, path, kind, trainable)
+        self._own_weights.append(weight)
+        return weight
+
+    def sublayers(self) -> Iterator[Layer]:
+        """Layers that are attributes of this one (or in a list, tuple or dict that is)."""
+        for value in vars(self).values():
+            items = list(value.values()) if isinstance(value, dict) else value
+            for item in items if isinstance(items, list | tuple) else (items,):
+                if isinstance(item, Layer):
+                    yield item
+
+    @property
+    def weights(self) -> list[Weight]:
+        """All weights, in Keras's order: the layer's own (trainable ones first), then those of layers inside it."""
+        own = sorted(self._own_weights, key=lambda weight: not weight.trainable)
+        inner = [weight for layer in self.sublayers() for weight in layer.weights]
+        return list({id(weight): weight for weight in (*own, *inner)}.values())
+
+    @property
+    def trainable_weights(self) -> list[Weight]:
+        """The weights that training would change."""
+        return [weight for weight in self.weights if weight.trainable] if self.trainable else []
+
+    @property
+    def non_trainable_weights(self) -> list[Weight]:
+        """The weights that training would leave alone."""
+        trainable = {id(weight) for weight in self.trainable_weights}
+        return [weight for weight in self.weights if id(weight) not in trainable]
+
+    def get_weights(self) -> list[np.ndarray]:
+        """Copies of all weights as arrays, in the order of `weights`."""
+        return [weight.numpy() for weight in self.weights]
+
+    def set_weights(self, weights: Sequence[Any]) -> None:
+        """Replace all weights by arrays in the order, shapes and gate layout of `get_weights` (which are Keras's).
+
+        Raises ShapeError, and changes nothing, when the number of arrays or one of the shapes is wrong.
+        """
+        own, arrays = self.weights, [np.asarray(array) for array in weights]
+        if len(own) != len(arrays):
+            raise ShapeError(
+                f"{self.name} has {len(own)} weights, {len(arrays)} arrays given",
+                *[f"{weight.path}: {weight.shape}" for weight in own],
+                f"given: {', '.join(str(array.shape) for array in arrays) or 'nothing'}",
+                place=caller(),
+                remedy=None if self.built else f"{self.name} has no weights before its first call; call it on an input",
+            )
+        for number, (weight, array) in enumerate(zip(own, arrays, strict=True)):
+            if weight.shape != array.shape:
+                raise ShapeError(
+                    f"array {number} does not fit the weight {weight.path}",
+                    f"{weight.path}: {weight.shape}",
+                    f"given: {array.shape}",
+                    place=caller(),
+                    remedy=_transposed(weight.shape, array.shape),
+                )
+        for weight, array in zip(own, arrays, strict=True):
+            weight.assign(array)
+
+    def count_params(self) -> int:
+        """The number of elements in all weights. Raises StructureError before the weights exist."""
+        if not self.built:
+            raise StructureError(
+                f"{self.name} has no weights yet: they are created when it is called on an input",
+                place=caller(),
+                remedy=f"call it first: {self.name}(layers.Input(shape=...))",
+            )
+        return sum(weight.size for weight in self.weights)
+
+    # -------------------------------------------------------------- the call
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Apply the layer to symbolic tensors (symbolic tensors come back) or to arrays (arrays come back)."""
+        if kwargs.get("training") is True:
+            self._check_training()
+        kwargs = self._known_to_call(kwargs)
+        leaves = flatten((args, kwargs))
+        inputs = [leaf for leaf in leaves if isinstance(leaf, Tensor)]
+        if not inputs:
+            return execution.call_on_arrays(self, args, kwargs)
+        if wrong := next((leaf for leaf in leaves if isinstance(leaf, Layer)), None):
+            raise ArgumentError(
+                f"{self.name} was called on the layer {wrong.name}, not on a tensor",
+                place=caller(),
+                remedy=f"call the inner layer first: {self.name}({wrong.name}(x))",
+            )
+        if self.autocast:
+            cast = [self._to_own_type(leaf) for leaf in leaves]
+            args, kwargs = rebuild((args, kwargs), cast)
+        with scope(self.name):
+            self._ensure_built(args)
+            with inside_layer():
+                result = self.call(*args, **kwargs)
+            return result if is_inside_layer() else self._recorded(inputs, result)
+
+    def _known_to_call(self, kwargs: dict[str, Any]) -> dict[str, Any]:
+        """`kwargs` without Keras's `training` and `mask` when `call` does not take them."""
+        parameters = inspect.signature(self.call).parameters
+        if any(item.kind is inspect.Parameter.VAR_KEYWORD for item in parameters.values()):
+            return kwargs
+        if kwargs.get("mask") is not None and "mask" not in parameters:
+            raise not_yet(self.name, "a mask", "leave mask out; sequences of one call have one length")
+        return {name: value for name, value in kwargs.items() if name in parameters or name not in ("training", "mask")}
+
+    def _check_training(self) -> None:
+        """Raise UnsupportedError when a call with training=True would differ from inference."""
+        rates = [name for name in ("dropout", "recurrent_dropout") if getattr(self, name, 0)]
+        if rates:
+            raise UnsupportedError(
+                f"{self.name} cannot be called with training=True yet: it has {rates[0]}={getattr(self, rates[0])}",
+                place=caller(),
+                remedy="leave training out: at inference dropout does nothing",
+            )
+        for layer in self.sublayers():
+            layer._check_training()
+
+    def _to_own_type(self, leaf: Any) -> Any:
+        is_other_float = isinstance(leaf, Tensor) and leaf.dtype.is_float and leaf.dtype is not self.dtype
+        return ops.cast(leaf, self.dtype) if is_other_float else leaf
+
+    def _ensure_built(self, args: Sequence[Any]) -> None:
+        first = args[0] if args else None
+        if isinstance(first, Tensor) and self.input_spec is not None:
+            check_input(self.name, type(self).__name__, self.input_spec, first)
+        if not self.built:
+            several = isinstance(first, list | tuple)
+            self.build([tensor.shape for tensor in flatten(first)] if several else getattr(first, "shape", None))
+            self.built = True
+
+    def _recorded(self, inputs: Sequence[Tensor], result: Any) -> Any:
+        """`result` with the history of this call on every tensor; a tensor that belongs elsewhere is copied first."""
+        call = new_call(self, len(self._calls), inputs)
+        leaves = flatten(result)
+        names = [getattr(leaf, "name", "") for leaf in leaves]
+        outputs: list[Tensor] = []
+        for position, (leaf, name) in enumerate(zip(leaves, names, strict=True)):
+            if not isinstance(leaf, Tensor):
+                raise ArgumentError(
+                    f"call() of {type(self).__name__} must return symbolic tensors, not {type(leaf).__name__}",
+                    place=caller(),
+                )
+            taken = leaf.history is not None or leaf.origin is None or any(leaf is tensor for tensor in inputs)
+            tensor = apply("reshape", leaf, shape=leaf.type.shape) if taken else leaf
+            is_named = leaf.origin is not None and name != leaf.origin.op.name
+            tensor.name = self.name if position == 0 else name if is_named else f"{self.name}_{position}"
+            tensor.history = History(call, position)
+            outputs.append(tensor)
+        self._calls.append((call, tuple(outputs)))
+        return rebuild(result, outputs)
+
+    # -------------------------------------------------------------- shapes of the calls so far
+
+    @property
+    def output(self) -> Any:
+        """The output tensor of the only call, or a list of them."""
+        return _one_or_list(self._only_call()[1])
+
+    @property
+    def input(self) -> Any:
+        """The input tensor of the only call, or a list of them."""
+        return _one_or_list(self._only_call()[0].inputs)
+
+    @property
+    def output_shape(self) -> Any:
+        """Shape of the output with None for what is not fixed; a list of shapes for several outputs."""
+        return _one_or_list([tensor.shape for tensor in self._only_call()[1]])
+
+    @property
+    def input_shape(self) -> Any:
+        """Shape of the input with None for what is not fixed; a list of shapes for several inputs."""
+        return _one_or_list([tensor.shape for tensor in self._only_call()[0].inputs])
+
+    def _only_call(self) -> tuple[LayerCall, tuple[Tensor, ...]]:
+        shapes = {tuple(tensor.shape for tensor in outputs) for _, outputs in self._calls}
+        if len(shapes) != 1:
+            count = "was not called yet" if not shapes else f"was called {len(self._calls)} times, on different shapes"
+            raise StructureError(f"{self.name} {count}: it has no single input and output", place=caller())
+        return self._calls[0]
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.name}>"
+
+
+def check_input(name: str, kind: str, spec: InputSpec, tensor: Tensor) -> None:
+    """Raise ShapeError when `tensor` does not have the rank or width that the layer `name` needs."""
+    rank, needed = tensor.ndim, None
+    if spec.ndim is not None and rank != spec.ndim:
+        needed = f"rank {spec.ndim}"
+    elif spec.min_ndim is not None and rank < spec.min_ndim:
+        needed = f"rank {spec.min_ndim} or more"
+    if needed:
+        raise ShapeError(
+            f"{name} ({kind}) needs an input of {needed}: {spec.axes}",
+            f"{tensor.name}: {tensor.type}, rank {rank}",
+            place=caller(),
+            remedy=spec.remedy,
+        )
+    if spec.width is not None and tensor.type.shape[-1] != spec.width:
+        raise ShapeError(
+            f"{name} ({kind}) was built for inputs of width {spec.width}",
+            f"{tensor.name}: {tensor.type}, width {tensor.type.shape[-1]}",
+            place=caller(),
+            remedy="a layer keeps the width of its first input; make another layer for another width",
+        )
+
+
+def fixed_width(name: str, kind: str, shape: Shape) -> int:
+    """The last dim of `shape`, or a StructureError: the layer cannot size its weights without it."""
+    if shape[-1] is None:
+        raise StructureError(
+            f"{name} ({kind}) cannot create its weights: the width of its input is not fixed",
+            f"input: {shape}",
+            place=caller(),
+            remedy="give the last dim of the Input a size: Input(shape=(None, 64)); token ids need an Embedding first",
+        )
+    return shape[-1]
+
+
+def _one_or_list(items: Sequence[Any]) -> Any:
+    return items[0] if len(items) == 1 else list(items)
+
+
+def _first_numbers(initializer: Any, shape: tuple[int, ...], dtype: DType) -> Any:
+    try:
+        return initializer(shape, dtype=dtype.numpy)
+    except TypeError:  # a user's function of a shape only
+        return initializer(shape)
+
+
+def _transposed(needed: tuple[int, ...], given: tuple[int, ...]) -> str:
+    if given == needed[::-1]:
+        return "it looks transposed: Keras's kernels have a row for each input (PyTorch's have a column)"
+    return "compare with the shapes of get_weights()"
+
+
+def _checked_name(kind: str, name: object) -> str:
+    if not isinstance(name, str) or not name or "/" in name:
+        raise ArgumentError(f"name of {kind} must be a string without '/'", f"name: {name!r}", place=caller())
+    return name
+
+
+def _float_type(kind: str, dtype: Any) -> DType:
+    if dtype is None:
+        return DType.F32
+    if dtype in ("float16", "bfloat16", "mixed_float16", "mixed_bfloat16"):
+        raise UnsupportedError(f"{kind} does not compute in {dtype} yet", place=caller(), remedy="use float32")
+    found = dtype_of(dtype)
+    if not found.is_float:
+        raise ArgumentError(
+            f"dtype of {kind} is the type of its weights and must be a float type",
+            f"dtype: {dtype!r}",
+            place=caller(),
+            remedy="use float32 or float64; the type of an input is given to Input",
+        )
+    return found

@@ -1,0 +1,134 @@
+"""Running models and layers on arrays. The compiler sits above this package and is installed from there.
+
+Until `set_compiler` is called, models run by their numpy meaning, which is what `evaluate` always does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any, Protocol
+
+import numpy as np
+
+from rnncc.errors import ArgumentError, TokenError, caller
+from rnncc.graph.interp import interpret
+from rnncc.graph.ir import Graph
+from rnncc.graph.symbolic import Tensor, input_tensor
+from rnncc.graph.trace import build_graph, fresh_extent, sources_of
+from rnncc.layers.arguments import bind_arguments
+from rnncc.layers.history import inside_layer
+from rnncc.ops.structure import flatten, rebuild
+from rnncc.types import Dim, DType, TensorType
+
+
+class HasGraph(Protocol):
+    """A model: something that knows its graph."""
+
+    def graph(self) -> Graph:
+        """The graph as declared."""
+
+
+Executable = Callable[..., Any]
+"""Takes one array per input, by position or by name; returns an array, or a list of them for several outputs."""
+
+Compiler = Callable[[Any], Executable]
+"""Makes an Executable from a model. It is called again only when the structure of the model changes."""
+
+_installed: list[Compiler] = []
+
+
+def set_compiler(compiler: Compiler | None) -> None:
+    """Install what turns a model into an Executable; None goes back to the numpy meaning."""
+    _installed[:] = [] if compiler is None else [compiler]
+
+
+def current_compiler() -> Compiler:
+    """The installed compiler, or one that evaluates."""
+    return _installed[0] if _installed else _evaluator
+
+
+def _evaluator(model: HasGraph) -> Executable:
+    return partial(evaluate, model)
+
+
+def evaluate(graph_or_model: Graph | HasGraph, *arrays: Any, **named: Any) -> Any:
+    """The numpy meaning of a graph or model on arrays: no compilation, one operation after the other.
+
+    Args:
+        graph_or_model: a `Graph`, or a model (its weights are taken as they are now).
+        arrays: one array per input, in order; lists and pandas columns work too.
+        named: inputs by name instead.
+
+    Returns:
+        The output as an array, or a list of arrays when there are several.
+
+    Raises:
+        ArgumentError, ShapeError, DTypeError: the arrays do not fit the inputs.
+        TokenError: a token id lies outside its table.
+    """
+    graph = graph_or_model if isinstance(graph_or_model, Graph) else _graph_of(graph_or_model)
+    inputs, extents = bind_arguments(graph.name, graph.inputs, arrays, named)
+    sources = sources_of(graph)
+    consts = [sources[value.name].value for value in graph.consts]
+    try:
+        outputs = [np.array(output) for output in interpret(graph, [*consts, *inputs], extents)]
+    except TokenError as error:
+        raise TokenError(error.what, *error.facts, place=caller(), remedy=error.remedy) from None
+    return outputs[0] if len(outputs) == 1 else outputs
+
+
+def _graph_of(model: object) -> Graph:
+    if not hasattr(model, "graph"):
+        raise ArgumentError(
+            f"{model!r} is not a graph or a model", place=caller(), remedy="rnncc.trace makes a graph of a function"
+        )
+    graph = model.graph()
+    assert isinstance(graph, Graph)
+    return graph
+
+
+def call_on_arrays(layer: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+    """Call a layer on arrays: declare it for their ranks and evaluate. Arguments that hold no numbers pass through."""
+    name: str = layer.name
+    arguments = (tuple(_array(name, item) for item in args), {key: _array(name, item) for key, item in kwargs.items()})
+    leaves = flatten(arguments)
+    arrays = [leaf for leaf in leaves if isinstance(leaf, np.ndarray)]
+    if not arrays:
+        raise ArgumentError(
+            f"{name} was called without a tensor or an array",
+            f"given: {', '.join(repr(item) for item in args) or 'nothing'}",
+            place=caller(),
+            remedy=f"call it on an Input: {name}(layers.Input(shape=...)), or on an array",
+        )
+    symbols = iter([_symbol(f"x{number}" if number else "x", array) for number, array in enumerate(arrays)])
+    inputs = [next(symbols) if isinstance(leaf, np.ndarray) else leaf for leaf in leaves]
+    symbolic_args, symbolic_kwargs = rebuild(arguments, inputs)
+    with inside_layer():
+        result = layer(*symbolic_args, **symbolic_kwargs)
+    outputs = flatten(result)
+    graph = build_graph(name, [leaf for leaf in inputs if isinstance(leaf, Tensor)], outputs)
+    values = evaluate(graph, *arrays)
+    return rebuild(result, values if len(outputs) > 1 else [values])
+
+
+def _array(layer: str, item: Any) -> Any:
+    """`item` as an array when it holds numbers; lists of arrays stay lists."""
+    if isinstance(item, list | tuple) and any(isinstance(part, np.ndarray) for part in item):
+        return type(item)(_array(layer, part) for part in item)
+    if item is None or isinstance(item, bool | str):
+        return item
+    array = np.asarray(item)
+    return array if array.dtype.kind in "fiub" and array.ndim else item
+
+
+def _symbol(name: str, array: np.ndarray) -> Tensor:
+    """An input for arrays like `array`: the batch and all axes but the last are named extents."""
+    shape: tuple[Dim, ...] = array.shape
+    if array.ndim >= 3:
+        shape = ("B", *(fresh_extent("T" if axis == 1 else "D") for axis in range(1, array.ndim - 1)), array.shape[-1])
+    elif array.ndim == 2:
+        shape = ("B", array.shape[-1])
+    dtype = {"b": DType.BOOL, "f": DType.F32}.get(array.dtype.kind, DType.I64)
+    dtype = DType.F64 if array.dtype == np.float64 else dtype
+    return input_tensor(TensorType(dtype, shape), name)

@@ -1,0 +1,213 @@
+"""How weights get their first numbers: Keras's initializers, drawn from one seeded generator.
+
+An initializer is called with a shape and a dtype and returns an array. Layers take one as a name (``"orthogonal"``), an
+instance (``Orthogonal(gain=0.5)``) or any function of a shape.
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from rnncc.errors import ArgumentError, ShapeError, caller
+from rnncc.layers.naming import nearest
+
+Initializer = Callable[..., np.ndarray]
+
+_generator = np.random.default_rng()
+
+
+def set_random_seed(seed: int) -> None:
+    """Seed the generator that initializers without a seed of their own draw from.
+
+    Two runs that set the same seed and build the same layers in the same order get the same weights.
+    """
+    global _generator
+    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
+        raise ArgumentError("a seed must be a whole number, 0 or above", f"seed: {seed!r}", place=caller())
+    _generator = np.random.default_rng(int(seed))
+
+
+def _draw(seed: int | None) -> np.random.Generator:
+    return _generator if seed is None else np.random.default_rng(seed)
+
+
+def _fans(shape: Sequence[int]) -> tuple[float, float]:
+    """Numbers of inputs and outputs of one unit: the two last dims, times the size of the others."""
+    if len(shape) < 2:
+        size = float(shape[0]) if shape else 1.0
+        return size, size
+    field = math.prod(shape[:-2])
+    return float(shape[-2] * field), float(shape[-1] * field)
+
+
+@dataclass(frozen=True, slots=True)
+class Zeros:
+    """All 0."""
+
+    def __call__(self, shape: Sequence[int], dtype: Any = np.float32) -> np.ndarray:
+        """An array of `shape`."""
+        return np.zeros(shape, dtype)
+
+
+@dataclass(frozen=True, slots=True)
+class Ones:
+    """All 1."""
+
+    def __call__(self, shape: Sequence[int], dtype: Any = np.float32) -> np.ndarray:
+        """An array of `shape`."""
+        return np.ones(shape, dtype)
+
+
+@dataclass(frozen=True, slots=True)
+class Constant:
+    """All `value`."""
+
+    value: float = 0.0
+
+    def __call__(self, shape: Sequence[int], dtype: Any = np.float32) -> np.ndarray:
+        """An array of `shape`."""
+        return np.full(shape, self.value, dtype)
+
+
+@dataclass(frozen=True, slots=True)
+class RandomUniform:
+    """Evenly spread between `minval` and `maxval`."""
+
+    minval: float = -0.05
+    maxval: float = 0.05
+    seed: int | None = None
+
+    def __call__(self, shape: Sequence[int], dtype: Any = np.float32) -> np.ndarray:
+        """An array of `shape`."""
+        unit = _draw(self.seed).random(tuple(shape), np.float32)
+        return (unit * (self.maxval - self.minval) + self.minval).astype(dtype, copy=False)
+
+
+@dataclass(frozen=True, slots=True)
+class RandomNormal:
+    """Normally distributed around `mean`."""
+
+    mean: float = 0.0
+    stddev: float = 0.05
+    seed: int | None = None
+
+    def __call__(self, shape: Sequence[int], dtype: Any = np.float32) -> np.ndarray:
+        """An array of `shape`."""
+        unit = _draw(self.seed).standard_normal(tuple(shape), np.float32)
+        return (unit * self.stddev + self.mean).astype(dtype, copy=False)
+
+
+@dataclass(frozen=True, slots=True)
+class GlorotUniform:
+    """Evenly spread within +-sqrt(6 / (fan_in + fan_out)) (Glorot and Bengio 2010)."""
+
+    seed: int | None = None
+
+    def __call__(self, shape: Sequence[int], dtype: Any = np.float32) -> np.ndarray:
+        """An array of `shape`."""
+        limit = math.sqrt(6.0 / max(1.0, sum(_fans(shape))))
+        return RandomUniform(-limit, limit, self.seed)(shape, dtype)
+
+
+@dataclass(frozen=True, slots=True)
+class GlorotNormal:
+    """Normally distributed with variance 2 / (fan_in + fan_out), cut off at two standard deviations."""
+
+    seed: int | None = None
+
+    def __call__(self, shape: Sequence[int], dtype: Any = np.float32) -> np.ndarray:
+        """An array of `shape`."""
+        generator = _draw(self.seed)
+        unit = generator.standard_normal(tuple(shape), np.float32)
+        while (outside := np.abs(unit) > 2).any():
+            unit[outside] = generator.standard_normal(int(outside.sum()), np.float32)
+        spread = 0.87962566103423978  # standard deviation of a normal distribution that is cut off at +-2
+        return (unit * (math.sqrt(2.0 / max(1.0, sum(_fans(shape)))) / spread)).astype(dtype, copy=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Orthogonal:
+    """A random matrix whose shorter side is orthonormal, times `gain` (Saxe et al. 2014)."""
+
+    gain: float = 1.0
+    seed: int | None = None
+
+    def __call__(self, shape: Sequence[int], dtype: Any = np.float32) -> np.ndarray:
+        """An array of `shape`; leading dims count as rows."""
+        if len(shape) < 2:
+            raise ShapeError("an orthogonal initializer needs at least two dims", f"shape: {tuple(shape)}")
+        rows, columns = math.prod(shape[:-1]), shape[-1]
+        normal = _draw(self.seed).standard_normal((max(rows, columns), min(rows, columns)), np.float32)
+        q, r = np.linalg.qr(normal)
+        q = q * np.where(np.diagonal(r) < 0, np.float32(-1), np.float32(1))  # the sign makes the choice uniform
+        matrix = q if rows >= columns else q.T
+        return (self.gain * matrix).reshape(shape).astype(dtype, copy=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """`gain` on the diagonal of a matrix, 0 elsewhere."""
+
+    gain: float = 1.0
+
+    def __call__(self, shape: Sequence[int], dtype: Any = np.float32) -> np.ndarray:
+        """An array of `shape`, which must have two dims."""
+        if len(shape) != 2:
+            raise ShapeError("an identity initializer needs two dims", f"shape: {tuple(shape)}")
+        return (self.gain * np.eye(shape[0], shape[1])).astype(dtype, copy=False)
+
+
+@dataclass(frozen=True, slots=True)
+class UnitForgetBias:
+    """The bias of an LSTM: `others` for the gates i, c and o, and 1 for the forget gate (Jozefowicz et al. 2015)."""
+
+    others: Initializer
+
+    def __call__(self, shape: Sequence[int], dtype: Any = np.float32) -> np.ndarray:
+        """An array of shape (4 * units,)."""
+        units = shape[0] // 4
+        parts: list[tuple[Initializer, int]] = [(self.others, units), (Ones(), units), (self.others, 2 * units)]
+        return np.concatenate([initializer((size,), dtype) for initializer, size in parts])
+
+
+_KNOWN: dict[str, Callable[[], Initializer]] = {
+    "zeros": Zeros,
+    "ones": Ones,
+    "constant": Constant,
+    "uniform": RandomUniform,
+    "random_uniform": RandomUniform,
+    "normal": RandomNormal,
+    "random_normal": RandomNormal,
+    "glorot_uniform": GlorotUniform,
+    "glorot_normal": GlorotNormal,
+    "orthogonal": Orthogonal,
+    "identity": Identity,
+}
+
+
+def get(spec: Any, argument: str = "initializer") -> Initializer:
+    """The initializer that a user means by a name, a class, an instance or a function of a shape."""
+    if isinstance(spec, str):
+        name = spec if spec in _KNOWN else spec.lower().replace("_", "")
+        for known, make in _KNOWN.items():
+            if name in (known, known.replace("_", "")):
+                return make()
+        meant = nearest(spec, _KNOWN)
+        raise ArgumentError(
+            f"{argument}: there is no initializer {spec!r}",
+            f"known: {', '.join(_KNOWN)}",
+            place=caller(),
+            remedy=f"did you mean {meant!r}?" if meant else "give a known name, or a function of a shape",
+        )
+    if callable(spec):
+        function: Any = spec() if inspect.isclass(spec) else spec
+        return function  # type: ignore[no-any-return]
+    raise ArgumentError(
+        f"{argument} must be a name, an initializer or a function of a shape", f"given: {spec!r}", place=caller()
+    )

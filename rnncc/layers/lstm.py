@@ -1,0 +1,269 @@
+"""LSTM: the cell and the layer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from rnncc.graph.symbolic import Tensor
+from rnncc.layers import activations, initializers
+from rnncc.layers.cells import RecurrentCell
+from rnncc.layers.recurrent import RNN
+from rnncc.ops import functions as ops
+
+
+class LSTMCell(RecurrentCell):
+    """One step of an `LSTM`, for `RNN` or a loop of your own.
+
+    Args:
+        units: Integer. Size of the state and the output.
+        activation: Function of the candidate and of the cell state: "tanh" (the default), "sigmoid", "relu", ..., a
+            function of a symbolic tensor, or None for no function.
+        recurrent_activation: Function of the gates, "sigmoid" by default.
+        use_bias: Whether a bias is added.
+        kernel_initializer: How the kernel (for the inputs) gets its first numbers: a name, an initializer, or a
+            function of a shape.
+        recurrent_initializer: The same for the recurrent kernel (for the state before).
+        bias_initializer: The same for the bias.
+        unit_forget_bias: Whether the bias of the forget gate starts at 1 (Jozefowicz et al. 2015).
+        kernel_regularizer: Kept for training; it changes nothing at inference.
+        recurrent_regularizer: Kept for training; it changes nothing at inference.
+        bias_regularizer: Kept for training; it changes nothing at inference.
+        kernel_constraint: Kept for training; it changes nothing at inference.
+        recurrent_constraint: Kept for training; it changes nothing at inference.
+        bias_constraint: Kept for training; it changes nothing at inference.
+        dropout: Share of the inputs to drop in training, 0 to 1; it changes nothing at inference.
+        recurrent_dropout: Share of the state to drop in training, 0 to 1; it changes nothing at inference.
+        seed: Seed for dropout; kept for training.
+        trainable: Whether the weights count as trainable.
+        dtype: Element type of the weights and states: "float32" (the default) or "float64".
+        name: The layer's name; by default lstm_cell, lstm_cell_1, ...
+
+    Call arguments:
+        inputs: floats of shape ``(batch, width)``.
+        states: the list ``[h, c]``, each of shape ``(batch, units)``.
+
+    Returns:
+        The output, which is the new h, and the list of new states.
+
+    Example:
+        >>> layers.RNN(layers.LSTMCell(4))(layers.Input(shape=(None, 8))).shape
+        (None, 4)
+    """
+
+    gates = 4
+
+    def __init__(
+        self,
+        units: int,
+        activation: Any = "tanh",
+        recurrent_activation: Any = "sigmoid",
+        use_bias: bool = True,
+        kernel_initializer: Any = "glorot_uniform",
+        recurrent_initializer: Any = "orthogonal",
+        bias_initializer: Any = "zeros",
+        unit_forget_bias: bool = True,
+        kernel_regularizer: Any = None,
+        recurrent_regularizer: Any = None,
+        bias_regularizer: Any = None,
+        kernel_constraint: Any = None,
+        recurrent_constraint: Any = None,
+        bias_constraint: Any = None,
+        dropout: float = 0.0,
+        recurrent_dropout: float = 0.0,
+        seed: int | None = None,
+        *,
+        trainable: bool = True,
+        dtype: Any = None,
+        name: str | None = None,
+    ) -> None:
+        super().__init__(
+            units=units,
+            activation=activation,
+            use_bias=use_bias,
+            kernel_initializer=kernel_initializer,
+            recurrent_initializer=recurrent_initializer,
+            bias_initializer=_bias_initializer(bias_initializer, unit_forget_bias),
+            dropout=dropout,
+            recurrent_dropout=recurrent_dropout,
+            seed=seed,
+            for_training={
+                "kernel_regularizer": kernel_regularizer,
+                "recurrent_regularizer": recurrent_regularizer,
+                "bias_regularizer": bias_regularizer,
+                "kernel_constraint": kernel_constraint,
+                "recurrent_constraint": recurrent_constraint,
+                "bias_constraint": bias_constraint,
+            },
+            trainable=trainable,
+            dtype=dtype,
+            name=name,
+        )
+        self.recurrent_activation = activations.get(recurrent_activation, "recurrent_activation of LSTM")
+        self.unit_forget_bias = unit_forget_bias
+
+    @property
+    def state_size(self) -> list[int]:
+        """Sizes of h and c."""
+        return [self.units, self.units]
+
+    def call(self, inputs: Tensor, states: Sequence[Tensor]) -> tuple[Tensor, list[Tensor]]:
+        """One step."""
+        h, c = states
+        z = inputs @ self.kernel + h @ self.recurrent_kernel
+        if self.bias is not None:
+            z = z + self.bias
+        i, f, candidate, o = ops.split(z, 4, axis=-1)
+        c = self.recurrent_activation(f) * c + self.recurrent_activation(i) * self.activation(candidate)
+        h = self.recurrent_activation(o) * self.activation(c)
+        return h, [h, c]
+
+
+def _bias_initializer(spec: Any, unit_forget_bias: bool) -> Any:
+    others = initializers.get(spec, "bias_initializer of LSTM")
+    return initializers.UnitForgetBias(others) if unit_forget_bias else others
+
+
+class LSTM(RNN):
+    """Long short-term memory (Hochreiter and Schmidhuber 1997), with forget gates.
+
+    At each step, with the gates i, f and o and the candidate taken from ``x @ kernel + h @ recurrent_kernel +
+    bias``::
+
+        c = sigmoid(f) * c + sigmoid(i) * tanh(candidate)
+        h = sigmoid(o) * tanh(c)
+
+    Args:
+        units: Integer. Size of the state and the output.
+        activation: Function of the candidate and of the cell state: "tanh" (the default), "sigmoid", "relu", ..., a
+            function of a symbolic tensor, or None for no function.
+        recurrent_activation: Function of the gates, "sigmoid" by default.
+        use_bias: Whether a bias is added.
+        kernel_initializer: How the kernel (for the inputs) gets its first numbers: a name, an initializer, or a
+            function of a shape.
+        recurrent_initializer: The same for the recurrent kernel (for the state before).
+        bias_initializer: The same for the bias.
+        unit_forget_bias: Whether the bias of the forget gate starts at 1 (Jozefowicz et al. 2015).
+        kernel_regularizer: Kept for training; it changes nothing at inference.
+        recurrent_regularizer: Kept for training; it changes nothing at inference.
+        bias_regularizer: Kept for training; it changes nothing at inference.
+        activity_regularizer: Kept for training; it changes nothing at inference.
+        kernel_constraint: Kept for training; it changes nothing at inference.
+        recurrent_constraint: Kept for training; it changes nothing at inference.
+        bias_constraint: Kept for training; it changes nothing at inference.
+        dropout: Share of the inputs to drop in training, 0 to 1; it changes nothing at inference.
+        recurrent_dropout: Share of the state to drop in training, 0 to 1; it changes nothing at inference.
+        seed: Seed for dropout; kept for training.
+        return_sequences: Whether to return the outputs of all steps, or only the last one (the default).
+        return_state: Whether to return the states after the last step as well.
+        go_backwards: Whether to run from the last step to the first.
+        stateful: Whether states stay from call to call. Only False is supported by now.
+        unroll: True to unroll the whole loop (the length of the input must then be fixed), or a whole number: the
+            steps that one turn of the compiled loop holds.
+        use_cudnn: Accepted as in Keras; there is no cuDNN here, every cell is compiled.
+        trainable: Whether the weights count as trainable.
+        dtype: Element type of the weights and states: "float32" (the default) or "float64".
+        name: The layer's name; by default lstm, lstm_1, ...
+        input_shape: Shape of one input without the batch, when the layer comes first in a `Sequential`.
+        batch_input_shape: The same with the batch size (or None) in front.
+
+    Call arguments:
+        inputs: floats of shape ``(batch, time, width)``; the width must be fixed.
+        initial_state: the states before the first step: a list [h, c], each of shape ``(batch, units)``;
+            zeros by default.
+        mask: not supported yet.
+        training: only makes a difference when there is dropout, which is not supported yet.
+
+    Output shape:
+        ``(batch, units)``, or ``(batch, time, units)`` with `return_sequences`. With `return_state` a list of that
+        and the states, h and c, each ``(batch, units)``.
+
+    Weights:
+        `kernel`, of shape ``(width, 4 * units)``, `recurrent_kernel`, of shape ``(units, 4 * units)``, and `bias`,
+        of shape ``(4 * units,)``; the gates in the order i, f, c, o, as in Keras.
+
+    Raises:
+        ArgumentError: `units` is not a whole number above 0, a name is unknown, or initial_state has a wrong number
+            of states.
+        ShapeError: the input or a state has a wrong rank or width.
+        UnsupportedError: `stateful`, a mask, or `go_backwards` together with `return_sequences`.
+
+    Example:
+        >>> x = np.random.random((32, 10, 8))
+        >>> layers.LSTM(4)(x).shape
+        (32, 4)
+        >>> output, h, c = layers.LSTM(4, return_sequences=True, return_state=True)(x)
+        >>> output.shape, h.shape, c.shape
+        ((32, 10, 4), (32, 4), (32, 4))
+    """
+
+    def __init__(
+        self,
+        units: int,
+        activation: Any = "tanh",
+        recurrent_activation: Any = "sigmoid",
+        use_bias: bool = True,
+        kernel_initializer: Any = "glorot_uniform",
+        recurrent_initializer: Any = "orthogonal",
+        bias_initializer: Any = "zeros",
+        unit_forget_bias: bool = True,
+        kernel_regularizer: Any = None,
+        recurrent_regularizer: Any = None,
+        bias_regularizer: Any = None,
+        activity_regularizer: Any = None,
+        kernel_constraint: Any = None,
+        recurrent_constraint: Any = None,
+        bias_constraint: Any = None,
+        dropout: float = 0.0,
+        recurrent_dropout: float = 0.0,
+        seed: int | None = None,
+        return_sequences: bool = False,
+        return_state: bool = False,
+        go_backwards: bool = False,
+        stateful: bool = False,
+        unroll: bool | int = False,
+        use_cudnn: bool | str = "auto",
+        *,
+        trainable: bool = True,
+        dtype: Any = None,
+        name: str | None = None,
+        input_shape: Sequence[int | None] | None = None,
+        batch_input_shape: Sequence[int | None] | None = None,
+    ) -> None:
+        cell = LSTMCell(
+            units=units,
+            activation=activation,
+            recurrent_activation=recurrent_activation,
+            use_bias=use_bias,
+            kernel_initializer=kernel_initializer,
+            recurrent_initializer=recurrent_initializer,
+            bias_initializer=bias_initializer,
+            unit_forget_bias=unit_forget_bias,
+            kernel_regularizer=kernel_regularizer,
+            recurrent_regularizer=recurrent_regularizer,
+            bias_regularizer=bias_regularizer,
+            kernel_constraint=kernel_constraint,
+            recurrent_constraint=recurrent_constraint,
+            bias_constraint=bias_constraint,
+            dropout=dropout,
+            recurrent_dropout=recurrent_dropout,
+            seed=seed,
+            trainable=trainable,
+            dtype=dtype,
+        )
+        super().__init__(
+            cell,
+            return_sequences=return_sequences,
+            return_state=return_state,
+            go_backwards=go_backwards,
+            stateful=stateful,
+            unroll=unroll,
+            activity_regularizer=activity_regularizer,
+            trainable=trainable,
+            dtype=dtype,
+            name=name,
+            input_shape=input_shape,
+            batch_input_shape=batch_input_shape,
+        )
+        self.units = cell.units
+        self.use_cudnn = use_cudnn

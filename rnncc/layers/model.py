@@ -1,0 +1,342 @@
+"""Model: inputs, outputs and the layers between them. It is a layer itself, so models nest."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from rnncc.errors import ArgumentError, StructureError, caller
+from rnncc.graph.ir import Graph
+from rnncc.graph.symbolic import Tensor
+from rnncc.graph.trace import build_graph
+from rnncc.layers import execution
+from rnncc.layers.base import Layer
+from rnncc.layers.history import History, LayerCall, history_of, layer_outputs, network
+from rnncc.layers.inputs import InputLayer, decide_inputs, is_undecided
+from rnncc.layers.naming import nearest
+from rnncc.layers.replay import replay
+from rnncc.layers.summary import Row, print_summary
+from rnncc.ops import functions as ops
+from rnncc.ops.structure import flatten
+
+
+class Model(Layer):
+    """A network of layers with fixed inputs and outputs, to be called on arrays or used as a layer.
+
+    Args:
+        inputs: The input, or a list (or dict) of inputs, each from `layers.Input`.
+        outputs: The output, or a list of outputs: symbolic tensors that are computed from the inputs.
+        name: The model's name; by default model, model_1, ...
+        trainable: Whether the weights count as trainable.
+
+    Attributes:
+        layers: all layers, those farthest from the outputs first.
+        inputs: the symbolic inputs.
+        outputs: the symbolic outputs.
+        input_shape: shape of the input, or a list of shapes; None for what is bound at the call.
+        output_shape: the same for the output.
+        weights: all weights, named, in Keras's order.
+
+    Raises:
+        StructureError: an output needs an Input that is not among `inputs`, or an input is not used by any output.
+
+    Example:
+        >>> tokens = layers.Input(shape=(None,), name="tokens")
+        >>> x = layers.Embedding(1000, 64)(tokens)
+        >>> output, state = layers.GRU(32, return_state=True)(x)
+        >>> model = rnncc.Model(tokens, [output, state])
+        >>> [y.shape for y in model(np.zeros((2, 5), int))]
+        [(2, 32), (2, 32)]
+        >>> [y.shape for y in model(tokens=[[1, 2, 3]])]
+        [(1, 32), (1, 32)]
+    """
+
+    autocast = False
+
+    def __init__(self, inputs: Any, outputs: Any, name: str | None = None, *, trainable: bool = True) -> None:
+        super().__init__(name=name, trainable=trainable)
+        self._inputs = _tensors("inputs", inputs)
+        self._outputs = _tensors("outputs", outputs)
+        _check_inputs(self.name, self._inputs)
+        calls = network(self._outputs)
+        _check_connected(self.name, self._inputs, self._outputs, calls)
+        self._network = calls
+        self._layers = list(dict.fromkeys(call.layer for call in calls))
+        check_names(self.name, self._layers)
+        self.built = True
+        self._graph: Graph | None = None
+        self._executable: tuple[object, Graph, execution.Executable] | None = None
+
+    # -------------------------------------------------------------- parts
+
+    @property
+    def layers(self) -> list[Layer]:
+        """All layers, those farthest from the outputs first."""
+        return list(self._layers)
+
+    def sublayers(self) -> Iterator[Layer]:
+        """The same: what weights are collected from."""
+        return iter(self.layers)
+
+    @property
+    def inputs(self) -> list[Tensor]:
+        """The symbolic inputs."""
+        return list(self._inputs)
+
+    @property
+    def outputs(self) -> list[Tensor]:
+        """The symbolic outputs."""
+        return list(self._outputs)
+
+    @property
+    def input(self) -> Any:
+        """The only input, or a list of them."""
+        return _one_or_list(self.inputs)
+
+    @property
+    def output(self) -> Any:
+        """The only output, or a list of them."""
+        return _one_or_list(self.outputs)
+
+    @property
+    def input_shape(self) -> Any:
+        """Shape of the input, or a list of shapes; None for what is bound at the call."""
+        return _one_or_list([tensor.shape for tensor in self.inputs])
+
+    @property
+    def output_shape(self) -> Any:
+        """Shape of the output, or a list of shapes; None for what is bound at the call."""
+        return _one_or_list([tensor.shape for tensor in self.outputs])
+
+    @property
+    def weights_version(self) -> int:
+        """Grows with every assignment to a weight: a compiled model compares it with what it was bound to."""
+        return sum(weight.version for weight in self.weights)
+
+    def get_layer(self, name: str | None = None, index: int | None = None) -> Layer:
+        """The layer with this name or index. Raises ArgumentError when there is none."""
+        if (name is None) == (index is None):
+            raise ArgumentError("get_layer needs a name or an index", place=caller())
+        layers = self.layers
+        if index is not None:
+            if not -len(layers) <= index < len(layers):
+                what = f"{self.name} has {len(layers)} layers: there is no layer {index}"
+                raise ArgumentError(what, place=caller())
+            return layers[index]
+        names = [layer.name for layer in layers]
+        if name not in names:
+            meant = nearest(str(name), names)
+            raise ArgumentError(
+                f"{self.name} has no layer {name!r}",
+                f"layers: {', '.join(names) or 'none'}",
+                place=caller(),
+                remedy=f"did you mean {meant!r}?" if meant else None,
+            )
+        return layers[names.index(name)]
+
+    def graph(self) -> Graph:
+        """The graph IR of the model, as declared: what `rnncc.compile` starts from. Weights are its constants."""
+        if self._graph is None:
+            inputs = self.inputs
+            graph = build_graph(self.name, inputs, self.outputs)
+            self._graph = decide_inputs(graph, [is_undecided(tensor) for tensor in inputs])
+        return self._graph
+
+    # -------------------------------------------------------------- calls
+
+    def __call__(self, *inputs: Any, training: bool | None = None, mask: Any = None, **named: Any) -> Any:
+        """Run the model on arrays (compiled at the first call), or apply it to symbolic tensors as a layer.
+
+        Inputs are given one by one, as a list, as a dict, or by name. Arrays in, arrays out: one, or a list for a
+        model with several outputs.
+        """
+        if training:
+            self._check_training()
+        given, by_name = self._arguments(inputs, named)
+        if any(isinstance(item, Tensor) for item in (*given, *by_name.values())):
+            return super().__call__(*self._in_order(given, by_name), mask=mask)
+        return self._run(given, by_name)
+
+    def predict(self, x: Any, batch_size: int | None = None, verbose: Any = "auto") -> Any:
+        """Outputs for arrays of samples.
+
+        Args:
+            x: an array, a list of arrays for several inputs, or a dict of them by name.
+            batch_size: how many samples to compute at a time; None for all at once. It limits memory and changes no
+                result.
+            verbose: accepted as in Keras; nothing is printed.
+
+        Returns:
+            An array, or a list of them for a model with several outputs.
+        """
+        given, by_name = self._arguments((x,), {})
+        if batch_size is None:
+            return self._run(given, by_name)
+        if isinstance(batch_size, bool) or not isinstance(batch_size, int | np.integer) or batch_size < 1:
+            what = "batch_size of predict must be a whole number above 0, or None"
+            raise ArgumentError(what, f"batch_size: {batch_size!r}", place=caller())
+        arrays = [np.asarray(item) for item in given]
+        named = {name: np.asarray(item) for name, item in by_name.items()}
+        rows = {len(array) if array.ndim else -1 for array in (*arrays, *named.values())}
+        if len(rows) != 1 or max(rows) <= batch_size:
+            return self._run(arrays, named)
+        parts = []
+        for start in range(0, max(rows), int(batch_size)):
+            part = slice(start, start + int(batch_size))
+            parts.append(self._run([a[part] for a in arrays], {name: a[part] for name, a in named.items()}))
+        if isinstance(parts[0], list):
+            return [np.concatenate(column) for column in zip(*parts, strict=True)]
+        return np.concatenate(parts)
+
+    def call(self, *inputs: Tensor) -> Any:
+        """The model's network on other symbolic tensors."""
+        needed = self.graph().inputs
+        given = [ops.cast(tensor, value.type.dtype) for tensor, value in zip(inputs, needed, strict=True)]
+        return _one_or_list(replay(self.name, self.inputs, self.outputs, given))
+
+    def _run(self, given: Sequence[Any], named: dict[str, Any]) -> Any:
+        compiler, graph = execution.current_compiler(), self.graph()
+        if self._executable is None or self._executable[0] is not compiler or self._executable[1] is not graph:
+            self._executable = (compiler, graph, compiler(self))
+        return self._executable[2](*given, **named)
+
+    def _arguments(self, inputs: Sequence[Any], named: dict[str, Any]) -> tuple[list[Any], dict[str, Any]]:
+        """One item per input from Keras's ways to give them: one by one, a list, a dict."""
+        if len(inputs) != 1 or named:
+            return list(inputs), dict(named)
+        (only,) = inputs
+        if isinstance(only, dict):
+            return [], dict(only)
+        if isinstance(only, list | tuple):
+            is_wrapped = len(only) == 1 and isinstance(only[0], Tensor | np.ndarray)
+            if len(self.inputs) > 1 or is_wrapped:
+                return list(only), {}
+        return [only], {}
+
+    def _in_order(self, given: Sequence[Any], named: dict[str, Any]) -> list[Any]:
+        names = [tensor.name for tensor in self.inputs]
+        items = dict(zip(names, given, strict=False)) | named
+        wrong = [name for name, item in items.items() if name not in names or not isinstance(item, Tensor)]
+        if wrong or len(given) > len(names) or len(items) != len(names):
+            raise ArgumentError(
+                f"{self.name} takes {len(names)} input{'s' if len(names) > 1 else ''}: {', '.join(names)}",
+                f"given: {', '.join(repr(item) for item in (*given, *named.values()))}",
+                place=caller(),
+                remedy="pass one symbolic tensor for each input",
+            )
+        return [items[name] for name in names]
+
+    # -------------------------------------------------------------- summary
+
+    def summary(self, print_fn: Callable[[str], object] = print) -> None:
+        """Print a table of the layers: names, output shapes, numbers of parameters and, unless the layers form a
+        chain, what each layer is connected to.
+
+        Args:
+            print_fn: called with each line of the table.
+        """
+        print_summary(self, self._rows(), is_chain=self._is_chain(), print_fn=print_fn)
+
+    def _rows(self) -> list[Row]:
+        calls = {id(layer): [call for call in self._network if call.layer is layer] for layer in self._layers}
+        rows = []
+        for layer in self._layers:
+            parents = [str(parent) for call in calls[id(layer)] for parent in layer_outputs(call.inputs)]
+            rows.append(Row(layer, _shape_text(layer), tuple(parents)))
+        return rows
+
+    def _is_chain(self) -> bool:
+        """True when every layer is called once, on the output of the one before."""
+        each_once = len(self._network) == len(self._layers)
+        parents = [layer_outputs(call.inputs) for call in self._network]
+        follows = all(
+            len(found) == 1 and found[0].call is before
+            for found, before in zip(parents[1:], self._network, strict=False)
+        )
+        return each_once and follows and len(self._inputs) == 1
+
+
+def check_names(model: str, layers: Sequence[Layer]) -> None:
+    """Raise ArgumentError when two layers of a model have one name."""
+    names = [layer.name for layer in layers]
+    for name in names:
+        if names.count(name) > 1:
+            raise ArgumentError(
+                f"two layers of {model} have the name {name!r}",
+                f"layers: {', '.join(names)}",
+                place=caller(),
+                remedy="give each layer a name of its own",
+            )
+
+
+def _shape_text(layer: Layer) -> str:
+    """The output shape of a layer as Keras 2 writes it: a list for inputs and for several outputs."""
+    shapes = {tuple(tensor.shape for tensor in outputs) for _, outputs in layer._calls}
+    if len(shapes) != 1:
+        return "multiple"
+    (only,) = shapes
+    return str(list(only)) if isinstance(layer, InputLayer) or len(only) > 1 else str(only[0])
+
+
+def _tensors(role: str, given: Any) -> list[Tensor]:
+    found = flatten(list(given.values()) if isinstance(given, dict) else given)
+    for item in found:
+        if not isinstance(item, Tensor):
+            raise ArgumentError(
+                f"{role} of Model must be symbolic tensors",
+                f"given: {item!r}",
+                place=caller(),
+                remedy="inputs come from layers.Input, outputs from calling layers on them",
+            )
+    if not found:
+        raise ArgumentError(f"Model needs {role}", place=caller())
+    return found
+
+
+def _check_inputs(name: str, inputs: Sequence[Tensor]) -> None:
+    for number, tensor in enumerate(inputs):
+        history = history_of(tensor)
+        if history is None or not isinstance(history.call.layer, InputLayer):
+            raise StructureError(
+                f"input {number} of {name} does not come from layers.Input",
+                f"given: {tensor!r}",
+                place=caller(),
+                remedy="start the model at an Input: x = layers.Input(shape=...)",
+            )
+        if any(tensor is other for other in inputs[:number]):
+            raise StructureError(f"{name} is given the input {tensor.name} twice", place=caller())
+
+
+def _check_connected(name: str, inputs: list[Tensor], outputs: list[Tensor], calls: list[LayerCall]) -> None:
+    """Raise StructureError when the outputs need another Input, or do not need one of `inputs`."""
+    needed = {call.serial: call.layer.name for call in calls if isinstance(call.layer, InputLayer)}
+    given = {_history(tensor).call.serial: tensor.name for tensor in inputs}
+    names = f"given:  {', '.join(given.values())}"
+    if missing := [needed[serial] for serial in needed if serial not in given]:
+        raise StructureError(
+            f"the outputs of {name} need an input that it is not given",
+            f"needed: {', '.join(missing)}",
+            names,
+            place=caller(),
+            remedy=f"add {missing[0]} to the list of inputs",
+        )
+    if unused := [given[serial] for serial in given if serial not in needed]:
+        raise StructureError(
+            f"the input {unused[0]} of {name} is not connected: no output is computed from it",
+            f"outputs: {', '.join(tensor.name for tensor in outputs)}",
+            names,
+            place=caller(),
+            remedy=f"use {unused[0]} in the network, or leave it out of the list of inputs",
+        )
+
+
+def _history(tensor: Tensor) -> History:
+    history = history_of(tensor)
+    assert history is not None
+    return history
+
+
+def _one_or_list(items: Sequence[Any]) -> Any:
+    return items[0] if len(items) == 1 else list(items)

@@ -1,0 +1,161 @@
+"""Weight: a named array that a layer owns, and the symbolic leaf that stands for it in graphs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from rnncc.errors import DTypeError, MemoryLimitError, ShapeError, caller
+from rnncc.graph.symbolic import Tensor, weight_tensor
+from rnncc.types import DType, TensorType
+
+
+class Weight:
+    """A variable of a layer: ``lstm/kernel``. It computes like a symbolic tensor and holds its numbers.
+
+    Attributes:
+        name: the short name, ``kernel``.
+        path: the name with its layer's, ``lstm/kernel``; graphs show it as ``lstm_kernel``.
+        tensor: the symbolic leaf.
+        trainable: False for statistics and frozen weights.
+        version: counts assignments, so that compiled models see when their copy is out of date.
+    """
+
+    __array_priority__ = 1000  # numpy must leave `array + weight` to us
+
+    def __init__(self, value: np.ndarray, name: str, path: str, dtype: DType, trainable: bool = True) -> None:
+        self.name = name
+        self.path = path
+        self.trainable = trainable
+        self.version = 0
+        self.tensor: Tensor = weight_tensor(TensorType(dtype, tuple(value.shape)), path, self)
+        self._value = _frozen(value, dtype)
+
+    @property
+    def value(self) -> np.ndarray:
+        """The numbers as they are now, read-only; `assign` replaces them."""
+        return self._value
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Sizes of all dims."""
+        return tuple(self._value.shape)
+
+    @property
+    def dtype(self) -> DType:
+        """Element type."""
+        return self.tensor.dtype
+
+    @property
+    def size(self) -> int:
+        """Number of elements."""
+        return int(self._value.size)
+
+    def numpy(self) -> np.ndarray:
+        """A copy of the numbers."""
+        return self._value.copy()
+
+    def assign(self, value: Any) -> None:
+        """Replace the numbers. Raises ShapeError or DTypeError when they do not fit."""
+        array = np.asarray(value)
+        if array.shape != self.shape:
+            raise ShapeError(
+                f"{self.path} cannot take an array of another shape",
+                f"{self.path}: {self.shape}",
+                f"given: {array.shape}",
+                place=caller(),
+            )
+        if array.dtype.kind not in "fiub":
+            raise DTypeError(
+                f"{self.path} cannot take elements of type {array.dtype}", f"{self.path}: {self.dtype}", place=caller()
+            )
+        self._value = _frozen(array, self.dtype)
+        self.version += 1
+
+    def __repr__(self) -> str:
+        return f"<Weight {self.path}: {self.tensor.type}>"
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        return np.array(self._value, dtype=dtype)
+
+    def __add__(self, other: object) -> Tensor:
+        return self.tensor + other
+
+    def __radd__(self, other: object) -> Tensor:
+        return other + self.tensor
+
+    def __sub__(self, other: object) -> Tensor:
+        return self.tensor - other
+
+    def __rsub__(self, other: object) -> Tensor:
+        return other - self.tensor
+
+    def __mul__(self, other: object) -> Tensor:
+        return self.tensor * other
+
+    def __rmul__(self, other: object) -> Tensor:
+        return other * self.tensor
+
+    def __truediv__(self, other: object) -> Tensor:
+        return self.tensor / other
+
+    def __rtruediv__(self, other: object) -> Tensor:
+        return other / self.tensor
+
+    def __matmul__(self, other: object) -> Tensor:
+        return self.tensor @ other
+
+    def __rmatmul__(self, other: object) -> Tensor:
+        return other @ self.tensor
+
+    def __neg__(self) -> Tensor:
+        return -self.tensor
+
+    def __getitem__(self, key: object) -> Tensor:
+        return self.tensor[key]
+
+
+def _frozen(value: np.ndarray, dtype: DType) -> np.ndarray:
+    array = np.array(value, dtype=dtype.numpy, order="C")
+    array.flags.writeable = False
+    return array
+
+
+def check_memory(path: str, shape: Sequence[int], dtype: DType) -> None:
+    """Raise MemoryLimitError when a weight of this shape does not fit into the memory that is free now."""
+    needed = dtype.size
+    for dim in shape:
+        needed *= dim
+    available = available_memory()
+    if needed > available:
+        raise MemoryLimitError(
+            f"the weight {path} does not fit into memory",
+            f"needed: {memory_size(needed)} for {TensorType(dtype, tuple(shape))}",
+            f"free:   {memory_size(available)}",
+            place=caller(),
+            remedy="use fewer units, a smaller vocabulary, or a machine with more memory",
+        )
+
+
+def available_memory() -> int:
+    """Bytes that can be allocated without swapping, as the operating system estimates it."""
+    try:
+        with open("/proc/meminfo") as lines:
+            for line in lines:
+                if line.startswith("MemAvailable:"):
+                    return int(line.split()[1]) * 1024
+    except OSError:
+        pass
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+def memory_size(size: float) -> str:
+    """Bytes for people, as Keras writes them: ``641.04 KB``."""
+    for unit in ("Byte", "KB", "MB", "GB", "TB"):
+        if size < 1024:
+            return f"{size:.2f} {unit}"
+        size /= 1024
+    return f"{size:.2f} PB"
