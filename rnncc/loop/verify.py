@@ -3,7 +3,7 @@
 Names are unique in their scope and bound before they are used. Operands have one dtype, and lanes 1 or those of the
 widest. Every access has the rank of its buffer. Spaces say who writes: nobody `input` and `weight`, `setup` alone
 `packed`; `setup` itself knows neither extents nor arguments. Register indices are constant once `unroll` and `lanes`
-loops are expanded.
+loops, and reductions of constant size, are expanded.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ class _Broken(Exception):
 
 @dataclass(frozen=True, slots=True)
 class _Scope:
-    """What may be named here. `samples` has a value that each variable of a loop to be unrolled may have."""
+    """What may be named here. `samples` has a value of every variable that will be expanded away."""
 
     variables: dict[str, Var]
     samples: dict[str, Expr] = field(default_factory=dict)
@@ -300,6 +300,8 @@ class _Verifier:
         self._size(reduce.size, "the size of a reduction", scope)
         inner = scope.nested()
         self._bind(Var(reduce.variable), inner)
+        if isinstance(reduce.size, Const):
+            inner.samples[reduce.variable] = integer(7)
         self._expr(reduce.value, inner)
         if reduce.value.lanes != 1:
             raise self.fail(f"a reduction is of scalars, this has {reduce.value.lanes} lanes", show_expr(reduce.value))
@@ -317,11 +319,11 @@ def _index_lanes(index: Sequence[Index]) -> int:
 
 
 def _sample(expr: Expr, scope: _Scope) -> Expr:
-    """`expr` as it is in one iteration of all loops that will be unrolled."""
+    """`expr` as it is in one iteration of all loops that will be expanded."""
     return substitute(expr, {name: scope.samples[name] for name in free_variables(expr) & scope.samples.keys()})
 
 
 def _is_constant(index: Expr, scope: _Scope) -> bool:
-    """True when unrolling leaves a number."""
+    """True when expanding those loops leaves a number."""
     value = affine(_sample(index, scope))
     return value is not None and not value.terms

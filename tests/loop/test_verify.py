@@ -42,6 +42,7 @@ for b in parallel(0, B):
     for t in range(0, T):
         z = where(flag[b], acc[3, span(0, 8)], 0.0)
         h[b, span(0, 8, T)] = z
+        y[b, 1] = sum(acc[0, k] for k in range(8))
         combine_max(y[b, 0], f32(wd[0]) + max(h[b, k] for k in range(8)))
         y[b, span(0, 8)] = 1.0
 """
@@ -109,6 +110,7 @@ BROKEN = [
     ("for m in range(0, 4):\n    acc[m, 0] = 1.0", "a register has constant indices", "acc[m, 0]"),
     ("for m in unroll(0, 4):\n    acc[m * B, 0] = 1.0", "a register has constant indices", "acc[m * B, 0]"),
     ("for m in unroll(B, 4):\n    acc[m, 0] = 1.0", "a register has constant indices", "acc[m, 0]"),
+    ("y[0, 0] = sum(acc[0, k] for k in range(B))", "a register has constant indices", "acc[0, k]"),
     ("y[0, 0] = acc[0, ids[0]]", "a register has constant indices", "acc[0, ids[0]]"),
     # the rest
     ("for i in sideways(0, 4):\n    pass", "there is no kind of loop sideways", "sideways"),
