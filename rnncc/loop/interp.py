@@ -285,7 +285,8 @@ class _Machine:
         memory, place = self._memory(block, scope, write=write)
         place = place[..., None] if lanes and np.ndim(place) else place
         for axis, (element, size) in enumerate(zip(elements, block.shape, strict=True)):
-            if np.min(element) < 0 or np.max(element) >= size:
+            ends = (element, element) if isinstance(element, np.integer) else (element.min(), element.max())
+            if ends[0] < 0 or ends[1] >= size:
                 wrong = (element < 0) | (element >= size)
                 wrong = wrong if mask is None else wrong & mask
                 assert not np.any(wrong), _out_of_bounds(access, buffer, axis, size, element, wrong)

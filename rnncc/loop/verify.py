@@ -2,8 +2,8 @@
 
 Names are unique in their scope and bound before they are used. Operands have one dtype, and lanes 1 or those of the
 widest. Every access has the rank of its buffer. Spaces say who writes: nobody `input` and `weight`, `setup` alone
-`packed`; `setup` itself knows neither extents nor arguments. Register indices are constant once `unroll` and `lanes`
-loops, and reductions of constant size, are expanded.
+`packed`; `setup` itself knows neither extents nor the memory of a call. Register indices are constant once `unroll`
+and `lanes` loops, and reductions of constant size, are expanded.
 """
 
 from __future__ import annotations
@@ -204,8 +204,8 @@ class _Verifier:
         buffer = self.buffers.get(name)
         if buffer is None:
             raise self.fail(f"{name} is no buffer", name)
-        if self.in_setup and buffer.space in ("input", "output"):
-            raise self.fail(f"{name} is {buffer.space}: setup runs before there are arguments", name)
+        if self.in_setup and buffer.space in ("input", "output", "temporary"):
+            raise self.fail(f"{name} is {buffer.space}: setup runs before there is a call", name)
         text = show_access(name, index)
         if len(index) != len(buffer.shape):
             raise self.fail(f"{name} has {len(buffer.shape)} axes, {len(index)} are indexed", text)
