@@ -1,7 +1,16 @@
 """rnncc: a computation-graph compiler for recurrent neural networks."""
 
-from rnncc import ops
+from rnncc import layers, ops
 from rnncc.graph.trace import trace
+from rnncc.layers.execution import evaluate, set_compiler
+from rnncc.layers.initializers import set_random_seed
+from rnncc.layers.inputs import Input
+from rnncc.layers.model import Model
+from rnncc.layers.sequential import Sequential
 from rnncc.ops.scan import scan
+from rnncc.pipeline import compile
+from rnncc.runtime.compiled import CompiledModel
 
 __version__ = "0.1.0"
+
+set_compiler(compile)

@@ -4,8 +4,8 @@ Every buffer is a pointer argument that aliases no other, every dim an i64; regi
 into values. A loop's block is named after its variable, so that the assembly shows which loop is which.
 
 The entry point is `i32 name(ptr pointers, ptr dims, ptr status)`: pointers in the order of `Emitted.pointers`, dims in
-that of the procedure. It returns 0, or 1 + the number of the message of a failed check; `status` then holds the
-values that the check reports (their number first).
+that of the procedure. It returns 0, or 1 + the number of the message of a failed check; `status` then holds how many
+numbers follow, the offending value, and the index in memory from which it was read.
 """
 
 from __future__ import annotations
@@ -45,12 +45,14 @@ STATUS_VALUES = 8
 class Emitted:
     """An LLVM module: its text, its entry point, and what the entry point's pointers are.
 
-    A pointer is a buffer's name, or for temporaries the number of a slot.
+    A pointer is a buffer's name, or for temporaries the number of a slot. `messages` are those of the checks, with the
+    name of the offending buffer filled in; value and position come with the status.
     """
 
     text: str
     entry: str
     pointers: tuple[str | int, ...]
+    messages: tuple[str, ...]
 
 
 def emit(procedure: Procedure, target: Target) -> Emitted:
@@ -67,6 +69,7 @@ class _Emitter:
         self.code = Code(target)
         self.environment: dict[str, Operand] = {dim: Operand(f"%dim.{dim}", DType.I64, 1) for dim in procedure.dims}
         self.registers: dict[str, str] = {}
+        self.messages: list[str] = []
 
     def module(self) -> Emitted:
         procedure, code = self.procedure, self.code
@@ -86,7 +89,7 @@ class _Emitter:
         )
         entry = f"rnncc.{procedure.name}"
         text = "\n".join([_entry(entry, memory, procedure.dims), body, *code.module_lines()])
-        return Emitted(text, entry, pointers)
+        return Emitted(text, entry, pointers, tuple(self.messages))
 
     # -------------------------------------------------------------- statements
 
@@ -163,10 +166,13 @@ class _Emitter:
         name = code.label("check")
         code.line(f"br i1 {condition.text}, label %{name}.passed, label %{name}.failed")
         code.open(f"{name}.failed")
-        for number, value in enumerate((integer(len(check.values)), *check.values)):
+        (value,) = check.values
+        source, position = (value.buffer, scalars(value.index)) if isinstance(value, Load) else ("an index", ())
+        for number, item in enumerate((integer(1 + len(position)), value, *position)):
             place = code.assign(f"getelementptr inbounds i64, ptr %status, i64 {number}")
-            code.line(f"store i64 {self.expr(value).text}, ptr {place}")
-        code.line(f"ret i32 {check.code + 1}")
+            code.line(f"store i64 {self.expr(item).text}, ptr {place}")
+        self.messages.append(self.procedure.messages[check.code].replace("{name}", source))
+        code.line(f"ret i32 {len(self.messages)}")
         code.open(f"{name}.passed")
 
     # -------------------------------------------------------------- expressions
@@ -224,6 +230,12 @@ class _Emitter:
         if span is None or span.limit is None:
             return None
         return self.code.lane_mask(self.expr(span.start), self.expr(span.limit), span.lanes)
+
+
+def scalars(index: tuple[Index, ...]) -> tuple[Expr, ...]:
+    """The index of an access that is not a vector."""
+    assert not any(isinstance(item, Span) for item in index), "a check looks at one number"
+    return tuple(item for item in index if not isinstance(item, Span))
 
 
 def _lanes(index: tuple[Index, ...]) -> int:

@@ -146,9 +146,9 @@ class Store:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """Leave the procedure with error `code` (an index into `Procedure.messages`) when `condition` is false.
+    """Leave the procedure with message `code` of `Procedure.messages` when `condition` is false.
 
-    `values` (i64 scalars) are reported with the error: the offending number first, then its position.
+    `values` holds the offending number (an i64); where it was loaded from says the position that is reported.
     """
 
     condition: Expr

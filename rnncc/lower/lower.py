@@ -13,9 +13,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from rnncc.errors import UnsupportedError
-from rnncc.graph.ir import Graph, Node, Value, is_scan, scan_view
-from rnncc.loop.builder import ZERO, add, integer, load, mod, size_of, subtract
-from rnncc.loop.ir import Buffer, Check, Expr, For, Load, Procedure, Stmt, Store, Var
+from rnncc.graph.ir import Graph, Node, Scan, Value, is_scan, scan_view
+from rnncc.loop.builder import ZERO, add, floordiv, integer, load, mod, multiply, size_of, subtract
+from rnncc.loop.ir import Buffer, Check, Expr, For, Procedure, Stmt, Store, Var
 from rnncc.ops.lowering import Guard, Operand, Point, Region
 from rnncc.types import Dim, TensorType
 
@@ -131,39 +131,57 @@ class _Lowering:
 
     def guard(self, guard: Guard) -> None:
         code = len(self.messages)
-        value = guard.value([ZERO] * len(guard.shape))
-        source = value.buffer if isinstance(value, Load) else "an index"
-        self.messages.append(f"{source} {guard.message}")
-        self.nest(guard.shape, lambda index: Check(guard.condition(index), code, (guard.value(index), *index)))
+        self.messages.append(guard.message)
+        self.nest(guard.shape, lambda index: Check(guard.condition(index), code, (guard.value(index),)))
 
     def scan(self, node: Node) -> None:
+        """A loop over time; `unroll` steps in each turn, and a second loop for the steps that are left."""
         scan = scan_view(node)
-        body = scan.body
         length = size_of(scan.length)
-        t = Var(self.fresh("t"))
-        step = subtract(subtract(length, integer(1)), t) if scan.reverse else t
-        old, new = mod(t, integer(2)), mod(add(t, integer(1)), integer(2))
-        self.values.update(zip(body.consts, (self.values[value] for value in scan.consts), strict=True))
-        states = []
-        for value, init in zip(body.inputs, scan.init, strict=True):
-            state = self.buffer(value.name, value.type, "temporary", lead=(2,))
-            states.append(state)
+        self.values.update(zip(scan.body.consts, (self.values[value] for value in scan.consts), strict=True))
+        states = [self.buffer(value.name, value.type, "temporary", lead=(2,)) for value in scan.body.inputs]
+        for state, value, init in zip(states, scan.body.inputs, scan.init, strict=True):
             self.fill(state, value.type, self.values[init].at, lead=(ZERO,))
-            self.values[value] = self.operand(value.type, state, (old,))
-        for value, xs in zip(body.xs, scan.xs, strict=True):
-            self.values[value] = self.slice_of(self.values[xs], step)
-        outer, self.block = self.block, []
-        self.nodes(body)
-        for state, value in zip(states, scan.next_carry, strict=True):
-            self.fill(state, value.type, self.values[value].at, lead=(new,))
-        for value, ys in zip(scan.body_ys, scan.ys, strict=True):
-            collected = self.buffer(ys.name, value.type, "temporary", lead=(scan.length,))
-            self.fill(collected, value.type, self.values[value].at, lead=(step,))
-            self.values[ys] = self.operand(ys.type, collected)
-        outer.append(For(t.name, "range", ZERO, length, 1, tuple(self.block)))
-        self.block = outer
+        collected = [
+            self.buffer(ys.name, value.type, "temporary", lead=(scan.length,))
+            for ys, value in zip(scan.ys, scan.body_ys, strict=True)
+        ]
+        turns = multiply(floordiv(length, integer(scan.unroll)), integer(scan.unroll))
+        t = Var(self.fresh("t"))
+        if turns != ZERO:
+            self.turns(scan, t, (ZERO, turns, scan.unroll), states, collected)
+        if turns != length:
+            self.turns(scan, t, (turns, length, 1), states, collected)
         for state, value in zip(states, scan.final, strict=True):
             self.values[value] = self.operand(value.type, state, (mod(length, integer(2)),))
+        for name, value in zip(collected, scan.ys, strict=True):
+            self.values[value] = self.operand(value.type, name)
+
+    def turns(
+        self, scan: Scan, t: Var, bounds: tuple[Expr, Expr, int], states: Sequence[str], collected: Sequence[str]
+    ) -> None:
+        """Append a loop over time from bounds[0] to bounds[1] with bounds[2] steps in each turn."""
+        start, stop, count = bounds
+        outer, self.block = self.block, []
+        for number in range(count):
+            self.step(scan, add(t, integer(number)), states, collected)
+        outer.append(For(t.name, "range", start, stop, count, tuple(self.block)))
+        self.block = outer
+
+    def step(self, scan: Scan, time: Expr, states: Sequence[str], collected: Sequence[str]) -> None:
+        """Append one step: from the states at `time % 2` to those at `(time + 1) % 2`."""
+        length = size_of(scan.length)
+        place = subtract(subtract(length, integer(1)), time) if scan.reverse else time
+        old, new = mod(time, integer(2)), mod(add(time, integer(1)), integer(2))
+        for state, value in zip(states, scan.body.inputs, strict=True):
+            self.values[value] = self.operand(value.type, state, (old,))
+        for value, xs in zip(scan.body.xs, scan.xs, strict=True):
+            self.values[value] = self.slice_of(self.values[xs], place)
+        self.nodes(scan.body)
+        for state, value in zip(states, scan.next_carry, strict=True):
+            self.fill(state, value.type, self.values[value].at, lead=(new,))
+        for ys, value in zip(collected, scan.body_ys, strict=True):
+            self.fill(ys, value.type, self.values[value].at, lead=(place,))
 
     def slice_of(self, operand: Operand, step: Expr) -> Operand:
         type = TensorType(operand.type.dtype, operand.type.shape[1:])

@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from rnncc.errors import DTypeError, ShapeError, TokenError
+from rnncc.errors import DTypeError, ShapeError, TokenError, caller
 from rnncc.graph.ir import Value
 from rnncc.graph.op import Attrs, Emit, Op, register
 from rnncc.loop.builder import call, integer, size_of
 from rnncc.loop.ir import Expr
 from rnncc.ops.lowering import Guard, Operand, Point
-from rnncc.types import DType, TensorType
+from rnncc.types import Dim, DType, TensorType
 
 
 def _infer(types: Sequence[TensorType], attrs: Attrs) -> tuple[TensorType, ...]:
@@ -29,16 +29,22 @@ def _eval(arrays: Sequence[np.ndarray], attrs: Attrs, extents: Mapping[str, int]
     wrong = np.argwhere((index < 0) | (index >= len(table)))
     if len(wrong):
         position = tuple(map(int, wrong[0]))
-        raise token_error("index", int(index[position]), position, len(table))
+        raise token_error(out_of_range(len(table)), int(index[position]), position)
     return (table[index],)
 
 
-def token_error(name: str, value: int, position: tuple[int, ...], size: int) -> TokenError:
-    """The error for one index outside of a table with `size` rows."""
+def out_of_range(rows: Dim) -> str:
+    """What is said of an index outside of a table of `rows` rows; name, value and position are left open."""
+    allowed = f" (0 to {rows - 1})" if isinstance(rows, int) else ""
+    return f"{{name}} holds {{value}} at position {{position}}, outside the table of {rows} rows{allowed}"
+
+
+def token_error(message: str, value: int, position: tuple[int, ...], name: str = "index") -> TokenError:
+    """The error for one index outside of its table."""
     return TokenError(
-        f"{name} holds {value} at position {position}, outside the table of {size} rows",
-        f"allowed: 0 to {size - 1}",
-        remedy="a vocabulary of n words needs input_dim=n and ids below n",
+        message.format(name=name, value=value, position=position),
+        place=caller(),
+        remedy="a vocabulary of n words needs input_dim=n and ids from 0 to n - 1",
     )
 
 
@@ -59,7 +65,7 @@ def _guard(operands: Sequence[Operand]) -> Guard:
             call("less", row, size_of(table.type.shape[0])),
         )
 
-    return Guard(index.type.shape, inside, index.at, f"outside the table of {table.type.shape[0]} rows")
+    return Guard(index.type.shape, inside, index.at, out_of_range(table.type.shape[0]))
 
 
 def _lift(

@@ -1,1 +1,1 @@
-"""What runs compiled code: the loader, the compiled model, threads, the cache on disk."""
+"""Machine code in this process: loading it, binding weights, calling it."""

@@ -1,0 +1,290 @@
+"""The whole compiler on one page: every pass in order with its reason, and `compile`, which runs them.
+
+model -> graph -> GRAPH_PASSES -> lower -> LOOP_PASSES -> LLVM IR -> machine code -> CompiledModel
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from time import perf_counter
+from typing import Any
+
+from rnncc.codegen.emit import Emitted, emit
+from rnncc.codegen.native import NativeCode, compile_module
+from rnncc.codegen.target import Target
+from rnncc.errors import ArgumentError, DTypeError, UnsupportedError, caller
+from rnncc.graph.ir import Graph, is_scan
+from rnncc.graph.printer import show as show_graph
+from rnncc.graph.trace import sources_of
+from rnncc.graph.verify import verify as verify_graph
+from rnncc.loop.ir import Procedure
+from rnncc.loop.printer import show as show_procedure
+from rnncc.loop.verify import verify as verify_procedure
+from rnncc.loop.visit import walk_statements
+from rnncc.lower.lower import lower
+from rnncc.lower.setup import convert_floats, split_setup
+from rnncc.passes.graph.cse import cse
+from rnncc.passes.graph.dce import dce
+from rnncc.passes.graph.fold import fold
+from rnncc.passes.graph.fold_embedding import fold_embedding
+from rnncc.passes.graph.fuse_gates import fuse_gates
+from rnncc.passes.graph.hoist_scan import hoist_scan
+from rnncc.passes.graph.reassociate import reassociate
+from rnncc.passes.graph.simplify import simplify
+from rnncc.passes.graph.sink_scan import sink_scan
+from rnncc.passes.graph.split_gates import split_gates
+from rnncc.passes.graph.unroll import unroll as unroll_scan
+from rnncc.passes.loop.forward_copies import forward_copies
+from rnncc.passes.loop.fuse import fuse
+from rnncc.passes.loop.inline_moves import inline_moves
+from rnncc.passes.loop.machine import Machine
+from rnncc.passes.loop.pack import pack
+from rnncc.passes.loop.plan_memory import plan_memory
+from rnncc.passes.loop.tile import tile
+from rnncc.passes.loop.unroll import unroll
+from rnncc.passes.loop.vectorize import vectorize
+from rnncc.passes.manager import Pass, Snapshot, run_passes
+from rnncc.runtime.compiled import CompiledModel
+from rnncc.runtime.jit import load
+from rnncc.types import DType, dtype_of
+
+STAGES = ("graph", "fused", "loop", "scheduled", "llvm", "llvm-opt", "asm")
+"""What `CompiledModel.ir` can show, in the order of the pipeline."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """Everything that can be chosen about a compilation."""
+
+    dtype: DType = DType.F32
+    target: str = "host"
+    unroll: int | None = None
+    table_bytes: int = 64 << 20
+    """The largest table that an embedding and the projection behind it may be folded into."""
+    level: int = 2
+    """Optimization level of LLVM, 0 to 3."""
+
+
+def graph_passes(options: Options) -> list[Pass[Graph]]:
+    """The passes over the graph IR."""
+    return [
+        Pass("unroll", "short loops of fixed length first, so that all later passes see their steps", unroll_scan),
+        Pass("simplify", "fewer forms for all that follows: moves meet and cancel", simplify),
+        Pass("fold", "what depends on numbers only", fold),
+        Pass("cse", "what is the same once", cse),
+        Pass("dce", "what nobody needs not at all", dce),
+        Pass("split_gates", "each gate an expression of its own: wide and separate kernels look alike", split_gates),
+        Pass("reassociate", "in every sum, what is carried comes last, so that the rest can leave", reassociate),
+        Pass("hoist_scan", "what a step does not carry is done for all steps at once, before", hoist_scan),
+        Pass("sink_scan", "what only the results of steps need is done for all steps at once, after", sink_scan),
+        Pass("fuse_gates", "one product for all gates again, inside and outside of the loop", fuse_gates),
+        Pass("hoist_again", "the joined kernels do not change over the steps", hoist_scan),
+        Pass(
+            "fold_embedding",
+            "the projection of an embedding is a table: it costs nothing per call",
+            partial(fold_embedding, table_bytes=options.table_bytes),
+        ),
+        Pass("simplify_again", "the forms that the passes above leave behind", simplify),
+        Pass("cse_again", "what they made twice", cse),
+        Pass("dce_again", "what they made useless", dce),
+    ]
+
+
+def loop_passes(machine: Machine) -> list[Pass[Procedure]]:
+    """The passes over the loop IR."""
+    return [
+        Pass("inline_moves", "no memory for what only moves: views are index arithmetic", inline_moves),
+        Pass("forward_copies", "results are computed where they are wanted", forward_copies),
+        Pass("fuse", "every value is computed where it is used: one nest a step", fuse),
+        Pass("tile", "sums in registers, the loop over k around them", partial(tile, machine=machine)),
+        Pass("pack", "weights in the order in which the tiles read them, once", pack),
+        Pass("vectorize", "lanes become vectors", vectorize),
+        Pass("unroll_tiles", "register tiles are written out; what is loaded twice is loaded once", unroll),
+        Pass("plan_memory", "temporaries that are never alive together share memory", plan_memory),
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class Compilation:
+    """Everything between a graph and its machine code, for the tools that look inside."""
+
+    options: Options
+    target: Target
+    graph: Graph
+    setup: Graph
+    graph_snapshots: tuple[Snapshot[Graph], ...]
+    fused: Graph
+    lowered: Procedure
+    loop_snapshots: tuple[Snapshot[Procedure], ...]
+    scheduled: Procedure
+    emitted: Emitted
+    native: NativeCode
+    milliseconds: dict[str, float]
+    """Time of each part: graph, lower, loop, emit, llvm."""
+
+    def text(self, stage: str) -> str:
+        """One stage as text: see `STAGES`."""
+        makers: dict[str, Callable[[], str]] = {
+            "graph": lambda: show_graph(self.graph),
+            "fused": lambda: show_graph(self.fused),
+            "loop": lambda: show_procedure(self.lowered),
+            "scheduled": lambda: show_procedure(self.scheduled),
+            "llvm": lambda: self.emitted.text,
+            "llvm-opt": lambda: self.native.llvm_optimized,
+            "asm": lambda: self.native.assembly,
+        }
+        if stage not in makers:
+            raise ArgumentError(f"unknown stage {stage!r}", f"stages: {', '.join(STAGES)}", place=caller())
+        return makers[stage]()
+
+
+def compile(
+    model: Any,
+    *,
+    dtype: Any = "float32",
+    threads: int = 1,
+    target: str = "host",
+    unroll: int | None = None,
+    table_bytes: int = 64 << 20,
+    level: int = 2,
+) -> CompiledModel:
+    """Compile a model or a graph to machine code.
+
+    Args:
+        model: a `Model`, a `Sequential`, or a `Graph` (`rnncc.trace` makes one of a function).
+        dtype: "float32" or "float64": the type of all floats inside, of float inputs and of results.
+        threads: 1; this version computes every call on the thread that makes it.
+        target: "host", or an instruction set to compile for less: "x86-64-v2", "x86-64-v3", "x86-64-v4".
+        unroll: steps that one turn of every loop over time holds; None leaves that to the layers (`unroll=`).
+        table_bytes: an embedding is folded into the projection behind it when the table has at most as many bytes.
+        level: optimization level of LLVM, 0 to 3.
+
+    Returns:
+        A `CompiledModel`: ``fn(x)``. It serves all batch sizes and lengths, and follows the model's weights.
+
+    Raises:
+        ArgumentError, DTypeError: an option has no meaning.
+        UnsupportedError: an option that this version, or this machine, cannot do.
+    """
+    options = Options(_float_type(dtype), target, _unroll_factor(unroll), table_bytes, level)
+    if threads != 1:
+        raise UnsupportedError(
+            f"threads={threads}: this version runs a call on one thread",
+            place=caller(),
+            remedy="leave threads at 1; several Python threads may call a compiled model at once",
+        )
+    compilation = compile_graph(_graph_of(model), options)
+    return CompiledModel(
+        compilation.fused,
+        compilation.setup,
+        sources_of(compilation.graph),
+        compilation.scheduled,
+        compilation.emitted,
+        lambda: load(compilation.native.object_code, compilation.target),
+        compilation.text,
+    )
+
+
+def compile_graph(graph: Graph, options: Options) -> Compilation:
+    """Run the whole pipeline and keep every step of it."""
+    target = Target.parse(options.target)
+    clock = _Clock()
+    start = graph if options.dtype is DType.F32 else convert_floats(graph, options.dtype)
+    if options.unroll is not None:
+        start = _with_unroll(start, options.unroll)
+    fused, graph_snapshots = run_passes(
+        start, graph_passes(options), verify=verify_graph, show=show_graph, count=count_nodes
+    )
+    setup, main = split_setup(fused)
+    clock.lap("graph")
+    lowered = lower(main)
+    verify_procedure(lowered)
+    clock.lap("lower")
+    machine = Machine(target.vector_bits // 8, target.registers)
+    scheduled, loop_snapshots = run_passes(
+        lowered, loop_passes(machine), verify=verify_procedure, show=show_procedure, count=count_statements
+    )
+    clock.lap("loop")
+    emitted = emit(scheduled, target)
+    clock.lap("emit")
+    native = compile_module(emitted.text, target, options.level)
+    clock.lap("llvm")
+    return Compilation(
+        options,
+        target,
+        graph,
+        setup,
+        tuple(graph_snapshots),
+        main,
+        lowered,
+        tuple(loop_snapshots),
+        scheduled,
+        emitted,
+        native,
+        clock.laps,
+    )
+
+
+def count_nodes(graph: Graph) -> int:
+    """Nodes of a graph, bodies included."""
+    return sum(1 + (count_nodes(node.attrs["body"]) if is_scan(node) else 0) for node in graph.nodes)
+
+
+def count_statements(procedure: Procedure) -> int:
+    """Statements of a procedure, loops and their bodies included."""
+    return sum(1 for _ in walk_statements((*procedure.setup, *procedure.body)))
+
+
+class _Clock:
+    """Times the parts of a compilation."""
+
+    def __init__(self) -> None:
+        self.laps: dict[str, float] = {}
+        self._last = perf_counter()
+
+    def lap(self, name: str) -> None:
+        now = perf_counter()
+        self.laps[name] = (now - self._last) * 1e3
+        self._last = now
+
+
+def _graph_of(model: Any) -> Graph:
+    graph = model if isinstance(model, Graph) else model.graph() if hasattr(model, "graph") else None
+    if not isinstance(graph, Graph):
+        raise ArgumentError(
+            f"{type(model).__name__} is not a model or a graph",
+            place=caller(),
+            remedy="rnncc.trace makes a graph of a function",
+        )
+    return graph
+
+
+def _float_type(dtype: Any) -> DType:
+    known = dtype_of(dtype)
+    if not known.is_float:
+        raise DTypeError(f"a model cannot compute in {known}", "known: float32, float64", place=caller())
+    return known
+
+
+def _unroll_factor(unroll: int | None) -> int | None:
+    if unroll is not None and (isinstance(unroll, bool) or not isinstance(unroll, int) or not 1 <= unroll <= 64):
+        raise ArgumentError(f"unroll must be a number of steps from 1 to 64, not {unroll!r}", place=caller())
+    return unroll
+
+
+def _with_unroll(graph: Graph, factor: int) -> Graph:
+    """`graph` with `factor` steps in one turn of every scan."""
+    nodes = tuple(
+        replace(node, attrs={**node.attrs, "unroll": factor, "body": _with_unroll(node.attrs["body"], factor)})
+        if is_scan(node)
+        else node
+        for node in graph.nodes
+    )
+    return replace(graph, nodes=nodes)
+
+
+def passes_of(compilation: Compilation) -> Sequence[Snapshot[Any]]:
+    """Every snapshot of a compilation, in order."""
+    return (*compilation.graph_snapshots, *compilation.loop_snapshots)

@@ -1,0 +1,103 @@
+"""The memory of calls: sizes of buffers once the extents are known, and one reused arena a thread."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from rnncc.errors import MemoryLimitError, caller
+from rnncc.loop.functions import FUNCTIONS
+from rnncc.loop.ir import Buffer, Call, Const, Expr, Var
+
+ALIGNMENT = 64
+"""Buffers start at multiples of a cache line."""
+
+
+def evaluate_size(size: Expr, extents: Mapping[str, int]) -> int:
+    """A size as a number."""
+    match size:
+        case Const(value):
+            return int(value)
+        case Var(name):
+            return extents[name]
+        case Call(function, args):
+            return int(FUNCTIONS[function].numpy(*(evaluate_size(arg, extents) for arg in args)))
+        case _:
+            raise AssertionError(f"{size} is not a size")
+
+
+def shape_of(buffer: Buffer, extents: Mapping[str, int]) -> tuple[int, ...]:
+    """The shape of a buffer at a call."""
+    return tuple(evaluate_size(size, extents) for size in buffer.shape)
+
+
+def slot_offsets(buffers: Sequence[Buffer], extents: Mapping[str, int]) -> tuple[dict[int, int], int]:
+    """Where each slot of the arena starts, and how many bytes all of them need."""
+    sizes: dict[int, int] = {}
+    for buffer in buffers:
+        if buffer.slot is not None:
+            count = 1
+            for size in shape_of(buffer, extents):
+                count *= size
+            sizes[buffer.slot] = max(sizes.get(buffer.slot, 0), count * buffer.dtype.size)
+    offsets, total = {}, 0
+    for slot in sorted(sizes):
+        offsets[slot] = total
+        total += -(-sizes[slot] // ALIGNMENT) * ALIGNMENT
+    return offsets, total
+
+
+class Arena(threading.local):
+    """Scratch memory of one compiled model: every thread that calls it has its own, which grows and is kept."""
+
+    def __init__(self) -> None:
+        self._block: np.ndarray = aligned(0)
+
+    def reserve(self, size: int) -> int:
+        """The address of at least `size` bytes. Raises MemoryLimitError when there are not as many."""
+        if self._block.nbytes < size:
+            self._block = aligned(0)  # let go of the old block first
+            self._block = aligned(size)
+        return int(self._block.ctypes.data)
+
+
+def aligned(size: int) -> np.ndarray:
+    """`size` bytes that start at a multiple of ALIGNMENT."""
+    check_available(size, "the intermediate values of this call")
+    try:
+        block = np.empty(size + ALIGNMENT, np.uint8)
+    except MemoryError:
+        raise _too_large(size, "the intermediate values of this call") from None
+    start = -block.ctypes.data % ALIGNMENT
+    return block[start : start + size]
+
+
+def check_available(size: int, what: str) -> None:
+    """Raise MemoryLimitError when `size` bytes are more than can be had. Small requests are not looked at."""
+    if size > 1 << 28 and size > available_memory():
+        raise _too_large(size, what)
+
+
+def available_memory() -> int:
+    """Bytes that can be allocated without swapping, as the operating system estimates it."""
+    try:
+        with open("/proc/meminfo") as lines:
+            for line in lines:
+                if line.startswith("MemAvailable:"):
+                    return int(line.split()[1]) * 1024
+    except OSError:
+        pass
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+def _too_large(size: int, what: str) -> MemoryLimitError:
+    return MemoryLimitError(
+        f"{what} do not fit into memory",
+        f"needed: {size / 2**30:.1f} GiB",
+        f"free:   {available_memory() / 2**30:.1f} GiB",
+        place=caller(),
+        remedy="call with fewer samples at a time (predict has batch_size=), or with shorter sequences",
+    )

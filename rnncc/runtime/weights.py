@@ -1,0 +1,70 @@
+"""Binding weights: run the setup graph and the setup loops, once for every new version of the weights."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from rnncc.graph.interp import interpret as interpret_graph
+from rnncc.graph.ir import Graph, Source
+from rnncc.loop.interp import interpret as interpret_loops
+from rnncc.loop.ir import Procedure
+
+
+@dataclass(frozen=True, slots=True)
+class BoundWeights:
+    """What the machine code reads, by buffer name, and the versions of the weights it was made from."""
+
+    versions: tuple[int, ...]
+    arrays: Mapping[str, np.ndarray]
+
+
+class WeightBinder:
+    """Keeps the arrays of a compiled model in step with its weights."""
+
+    def __init__(self, setup: Graph, sources: Mapping[str, Source], procedure: Procedure) -> None:
+        self._setup = setup
+        self._sources = [sources[value.name] for value in setup.consts]
+        self._procedure = _setup_procedure(procedure)
+        self._lock = threading.Lock()
+        self._bound: BoundWeights | None = None
+
+    def versions(self) -> tuple[int, ...]:
+        """Grows with every assignment to a weight."""
+        return tuple(getattr(source, "version", 0) for source in self._sources)
+
+    def bind(self) -> BoundWeights:
+        """The arrays for the weights as they are now."""
+        bound = self._bound
+        if bound is not None and bound.versions == self.versions():
+            return bound
+        with self._lock:
+            versions = self.versions()
+            if self._bound is None or self._bound.versions != versions:
+                self._bound = BoundWeights(versions, self._prepare())
+            return self._bound
+
+    def _prepare(self) -> Mapping[str, np.ndarray]:
+        payloads = [
+            np.asarray(source.value, value.type.dtype.numpy)
+            for source, value in zip(self._sources, self._setup.consts, strict=True)
+        ]
+        derived = interpret_graph(self._setup, payloads)
+        weights = {
+            value.name: np.require(array, value.type.dtype.numpy, ["C", "A"])
+            for value, array in zip(self._setup.outputs, derived, strict=True)
+        }
+        packed = interpret_loops(self._procedure, weights, {})
+        return {**weights, **{name: np.ascontiguousarray(array) for name, array in packed.items()}}
+
+
+def _setup_procedure(procedure: Procedure) -> Procedure:
+    """The setup loops alone, with what they fill as outputs."""
+    spaces = {"weight": "weight", "packed": "output"}
+    buffers = tuple(
+        replace(buffer, space=spaces[buffer.space]) for buffer in procedure.buffers if buffer.space in spaces
+    )
+    return Procedure(f"{procedure.name}_setup", (), buffers, (), procedure.setup, ())
