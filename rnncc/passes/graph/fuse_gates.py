@@ -19,6 +19,7 @@ from rnncc.graph.ir import Graph, Node, Value
 from rnncc.graph.rewrite import Rewriter, map_bodies, rewriter_for
 from rnncc.ops.shape import SLICE
 from rnncc.passes.graph.dataflow import invariants, readers, stem
+from rnncc.types import TensorType
 
 Row = tuple[Node, ...]
 """The same op for every gate."""
@@ -78,17 +79,27 @@ def _followers(graph: Graph, row: Row, fixed: set[Value]) -> list[Row]:
 
 def _is_row(row: Row, behind: Row, fixed: set[Value]) -> bool:
     """True when the nodes `behind` do the same to the results of `row`, each with one fixed vector."""
-    first = behind[0]
-    side = first.inputs.index(row[0].output)
-    for node, next_node in zip(row, behind, strict=True):
-        if next_node.op is not first.op or not first.op.elementwise or len(next_node.inputs) != 2:
-            return False
-        if next_node.inputs[side] is not node.output or next_node.output.type != node.output.type:
-            return False
-        other = next_node.inputs[1 - side]
-        if other not in fixed or other.type.shape != node.output.type.shape[-1:]:
-            return False
-    return True
+    op = behind[0].op
+    if not op.elementwise or any(node.op is not op or len(node.inputs) != 2 for node in behind):
+        return False
+    sides = {_side(node, next_node) for node, next_node in zip(row, behind, strict=True)}
+    return (op.commutes or len(sides) == 1) and all(
+        next_node.output.type == node.output.type and _is_vector(_other(node, next_node), node.output.type, fixed)
+        for node, next_node in zip(row, behind, strict=True)
+    )
+
+
+def _is_vector(value: Value, type: TensorType, fixed: set[Value]) -> bool:
+    """True for a fixed vector with an element for every column of `type`."""
+    return value in fixed and value.type.shape == type.shape[-1:]
+
+
+def _side(node: Node, next_node: Node) -> int:
+    return next_node.inputs.index(node.output)
+
+
+def _other(node: Node, next_node: Node) -> Value:
+    return next_node.inputs[1 - _side(node, next_node)]
 
 
 def _emit_fused(build: Rewriter, rows: Sequence[Row]) -> None:
@@ -100,10 +111,9 @@ def _emit_fused(build: Rewriter, rows: Sequence[Row]) -> None:
     wide = build.emit("matmul", first.inputs[0], kernel, like=first, hint=f"{stem(first.output.name)}_all")
     before = products
     for row in followers:
-        side = row[0].inputs.index(before[0].output)
-        vectors = [node.inputs[1 - side] for node in row]
+        vectors = [_other(node, next_node) for node, next_node in zip(before, row, strict=True)]
         vector = build.emit("concatenate", *vectors, like=row[0], hint=f"{stem(vectors[0].name)}_all", axis=0)
-        operands = (wide, vector) if side == 0 else (vector, wide)
+        operands = (wide, vector) if _side(before[0], row[0]) == 0 else (vector, wide)
         wide = build.emit(row[0].op.name, *operands, like=row[0], hint=f"{stem(row[0].output.name)}_all")
         before = row
     *lead, _ = wide.type.shape

@@ -46,7 +46,7 @@ def _reassociate(graph: Graph) -> Graph:
             build.emit_node(node)
             continue
         before = tree(node.output)
-        after = _in_order(list(_terms(before)), fixed, carried)
+        after = _in_order(before, fixed, carried)
         if after == before:
             build.emit_node(node)
         else:
@@ -63,11 +63,14 @@ def _terms(tree: Tree) -> Iterator[Value]:
         yield from _terms(tree[1])
 
 
-def _in_order(terms: list[Value], fixed: set[Value], carried: set[Value]) -> Tree:
-    """The sum of `terms`: per step, fixed, carried; fixed ones are summed by themselves."""
+def _in_order(tree: Tree, fixed: set[Value], carried: set[Value]) -> Tree:
+    """The sum of the terms of `tree`: per step, fixed, carried; fixed ones are summed by themselves."""
+    terms = list(_terms(tree))
     last = [term for term in terms if term in carried]
     still = [term for term in terms if term in fixed]
     first = [term for term in terms if term not in carried and term not in fixed]
+    if len(terms) in (len(last), len(still), len(first)):
+        return tree  # of one kind: nothing to bring together
     middle = [_chain(still)] if still else []
     return _chain([*first, *middle, *last] if first else [*last, *middle])
 

@@ -80,14 +80,14 @@ class Site:
         """The result of `op_name`, simplified; `like` gives scope and place."""
         op = find_op(op_name)
         (type_,) = op.infer([value.type for value in inputs], attrs)
-        output = Value(self._rewriter.unique(hint or op_name), type_)
-        node = Node(op, inputs, (output,), attrs, like.scope, like.place)
+        node = Node(op, inputs, (Value(hint or op_name, type_),), attrs, like.scope, like.place)
         results = self._apply(node)
-        if results is None:
-            self._append(node)
-            return output
-        (result,) = results
-        return result
+        if results is not None:
+            (result,) = results
+            return result
+        output = Value(self._rewriter.unique(hint or op_name), type_)
+        self._append(replace(node, outputs=(output,)))
+        return output
 
     def emit_scan(self, node: Node) -> None:
         """Append a scan that a rule has rebuilt."""
