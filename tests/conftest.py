@@ -1,0 +1,19 @@
+"""Options that the whole test suite shares."""
+
+from __future__ import annotations
+
+import pytest
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--exhaustive", action="store_true", help="also run over all 2^32 float32 inputs (minutes)")
+    parser.addoption("--update-golden", action="store_true", help="rewrite golden files whose meaning is unchanged")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--exhaustive"):
+        return
+    skip = pytest.mark.skip(reason="minutes long; select with --exhaustive")
+    for item in items:
+        if "exhaustive" in item.keywords:
+            item.add_marker(skip)
