@@ -162,11 +162,18 @@ class _Lowering:
     ) -> None:
         """Append a loop over time from bounds[0] to bounds[1] with bounds[2] steps in each turn."""
         start, stop, count = bounds
-        outer, self.block = self.block, []
+        steps: list[Stmt] = []
         for number in range(count):
-            self.step(scan, add(t, integer(number)), states, collected)
-        outer.append(For(t.name, "range", start, stop, count, tuple(self.block)))
-        self.block = outer
+            time = add(t, integer(number))
+            inner = t if count == 1 else Var(self.fresh(t.name))
+            outer, self.block = self.block, []
+            self.step(scan, inner, states, collected)
+            if count == 1:
+                steps = self.block
+            else:  # a block of its own for each step: nests are never fused over a step's end
+                steps.append(For(inner.name, "range", time, add(time, integer(1)), 1, tuple(self.block)))
+            self.block = outer
+        self.block.append(For(t.name, "range", start, stop, count, tuple(steps)))
 
     def step(self, scan: Scan, time: Expr, states: Sequence[str], collected: Sequence[str]) -> None:
         """Append one step: from the states at `time % 2` to those at `(time + 1) % 2`."""
@@ -191,5 +198,10 @@ class _Lowering:
 def axis_names(shape: Sequence[Dim]) -> list[str]:
     """One loop variable per axis; nests use the same names again, since none is inside of another."""
     others = iter(OTHERS)
-    last = len(shape) - 1
-    return [ROW if dim == "B" else COLUMN if axis == last else next(others) for axis, dim in enumerate(shape)]
+    names: list[str] = []
+    for axis, dim in enumerate(shape):
+        if dim == "B" and ROW not in names:
+            names.append(ROW)
+        else:
+            names.append(COLUMN if axis == len(shape) - 1 else next(others))
+    return names

@@ -33,8 +33,8 @@ from rnncc.loop.visit import (
     stores_of,
     substitute,
     walk_exprs,
-    walk_statements,
 )
+from rnncc.passes.loop.names import Names
 from rnncc.passes.loop.nest import Definition, Nest, definition_of, loops_of, nest_of, scalars
 
 MAX_REDUCTIONS = 8
@@ -43,32 +43,12 @@ MAX_REDUCTIONS = 8
 
 def fuse(procedure: Procedure) -> Procedure:
     """Fuse the nests of every block; temporaries that nobody reads any more disappear."""
-    names = _Names(procedure)
+    names = Names(procedure)
     temporaries = {buffer.name: buffer.shape for buffer in procedure.buffers if buffer.space == "temporary"}
     body = _fuse_block(procedure.body, temporaries, names)
     used = frozenset[str]().union(*map(buffers_of, body))
     buffers = tuple(buffer for buffer in procedure.buffers if buffer.space != "temporary" or buffer.name in used)
     return replace(procedure, body=body, buffers=buffers)
-
-
-class _Names:
-    """Names for the values that are computed in place: after the buffers they replace."""
-
-    def __init__(self, procedure: Procedure) -> None:
-        self.taken = {buffer.name for buffer in procedure.buffers} | set(procedure.dims)
-        self.taken.update(part.name for part in walk_exprs(procedure.body) if isinstance(part, Var))
-        self.taken.update(loop.variable for loop in walk_statements(procedure.body) if isinstance(loop, For))
-
-    def release(self, buffer: str) -> None:
-        """The buffer is gone: its name is free for the value that replaces it."""
-        self.taken.discard(buffer)
-
-    def __call__(self, hint: str) -> str:
-        name, number = hint, 2
-        while name in self.taken:
-            name, number = f"{hint}_{number}", number + 1
-        self.taken.add(name)
-        return name
 
 
 @dataclass(slots=True, eq=False)
@@ -127,7 +107,7 @@ class _Cluster:
 # ------------------------------------------------------------------ one block
 
 
-def _fuse_block(statements: Sequence[Stmt], shapes: Mapping[str, tuple[Expr, ...]], names: _Names) -> tuple[Stmt, ...]:
+def _fuse_block(statements: Sequence[Stmt], shapes: Mapping[str, tuple[Expr, ...]], names: Names) -> tuple[Stmt, ...]:
     items = [
         replace(statement, body=_fuse_block(statement.body, shapes, names))
         if isinstance(statement, For) and statement.kind == "range"
@@ -342,7 +322,7 @@ def _ordered(clusters: list[_Cluster], owner: dict[int, _Cluster], edges: nx.DiG
 # ------------------------------------------------------------------ writing the fused nest
 
 
-def _emit(cluster: _Cluster, names: _Names) -> tuple[Stmt, ...]:
+def _emit(cluster: _Cluster, names: Names) -> tuple[Stmt, ...]:
     if cluster.other is not None:
         return (cluster.other,)
     body: list[Stmt] = []
@@ -371,7 +351,7 @@ def _emit(cluster: _Cluster, names: _Names) -> tuple[Stmt, ...]:
                 return replace(expr, value=at_point(expr.value, True))
 
     def let(hint: str, value: Expr) -> Var:
-        name = names(hint)
+        name = names.fresh(hint)
         body.append(Let(name, value))
         return Var(name, value.dtype)
 

@@ -24,6 +24,7 @@ from rnncc.loop.builder import ZERO, add, floordiv, integer, load, multiply, sub
 from rnncc.loop.index import difference, stride_in
 from rnncc.loop.ir import Buffer, Call, Const, Expr, For, Load, Procedure, Stmt, Store, Var
 from rnncc.loop.visit import free_variables, map_expr, map_statement, substitute, walk_exprs, walk_statements
+from rnncc.passes.loop.names import Names
 from rnncc.passes.loop.nest import scalars
 
 K, COLUMN, PANEL, LANE = Var("k"), Var("column"), Var("p"), Var("l")
@@ -31,7 +32,7 @@ K, COLUMN, PANEL, LANE = Var("k"), Var("column"), Var("p"), Var("l")
 
 def pack(procedure: Procedure) -> Procedure:
     """Pack the weights of every loop over k that adds to register tiles."""
-    packer = _Packer(procedure)
+    packer = _Packer(procedure, Names(procedure))
     body = packer.block(procedure.body)
     if not packer.layouts:
         return procedure
@@ -52,6 +53,7 @@ class _Layout:
 @dataclass(slots=True)
 class _Packer:
     procedure: Procedure
+    names: Names
     layouts: dict[tuple[tuple[Load, ...], int, int], _Layout] = field(default_factory=dict)
 
     def block(self, statements: Sequence[Stmt]) -> tuple[Stmt, ...]:
@@ -112,7 +114,8 @@ class _Packer:
             return None
         index = scalars(expr.index)
         mentioned = frozenset[str]().union(*map(free_variables, index))
-        if mentioned != {k, j} or any(stride_in(item, j) not in (0, 1) for item in index):
+        loads = any(isinstance(part, Load) for item in index for part in walk_exprs(item))
+        if loads or mentioned != {k, j} or any(stride_in(item, j) not in (0, 1) for item in index):
             return None
         names: Mapping[str, Expr] = {k: K, j: COLUMN}
         return replace(expr, index=tuple(substitute(item, names) for item in index))
@@ -122,7 +125,7 @@ class _Packer:
         if key not in self.layouts:
             columns = min(self.columns(member) for member in members)
             shape = tuple(map(integer, (-(-columns // lanes), depth, len(members), lanes)))
-            name = self.fresh(f"{members[0].buffer}_packed")
+            name = self.names.fresh(f"{members[0].buffer}_packed")
             self.layouts[key] = _Layout(Buffer(name, members[0].dtype, shape, "packed"), members, columns)
         return self.layouts[key]
 
@@ -135,14 +138,6 @@ class _Packer:
                 assert isinstance(size, Const) and offset is not None, "weights have constant shapes"
                 return int(size.value) - offset
         raise AssertionError("a member moves with the column")
-
-    def fresh(self, hint: str) -> str:
-        taken = {buffer.name for buffer in self.procedure.buffers}
-        taken |= {layout.buffer.name for layout in self.layouts.values()}
-        name, number = hint, 2
-        while name in taken:
-            name, number = f"{hint}_{number}", number + 1
-        return name
 
 
 def _adds_to_registers(loop: For) -> bool:

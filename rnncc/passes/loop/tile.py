@@ -33,9 +33,9 @@ from rnncc.loop.visit import (
     map_statements,
     substitute,
     walk_exprs,
-    walk_statements,
 )
 from rnncc.passes.loop.machine import Machine
+from rnncc.passes.loop.names import Names
 from rnncc.passes.loop.nest import Nest, nest_of, uses_as_value, walks
 from rnncc.passes.loop.tile_builders import point_tile, register_tile, vector_tile
 from rnncc.types import DType
@@ -54,22 +54,12 @@ class _Tiler:
     def __init__(self, procedure: Procedure, machine: Machine) -> None:
         self.machine = machine
         self.weights = {buffer.name for buffer in procedure.buffers if buffer.space == "weight"}
-        self.taken = {buffer.name for buffer in procedure.buffers} | set(procedure.dims)
-        for statement in walk_statements(procedure.body):
-            if isinstance(statement, For):
-                self.taken.add(statement.variable)
-            elif isinstance(statement, Let):
-                self.taken.add(statement.name)
-        self.taken |= {part.variable for part in walk_exprs(procedure.body) if isinstance(part, Reduce)}
+        self.names = Names(procedure)
         self.registers: list[Buffer] = []
         self.row, self.vector = self.fresh("m"), self.fresh("v")
 
     def fresh(self, hint: str) -> str:
-        name, number = hint, 2
-        while name in self.taken:
-            name, number = f"{hint}_{number}", number + 1
-        self.taken.add(name)
-        return name
+        return self.names.fresh(hint)
 
     def block(self, statements: Sequence[Stmt]) -> tuple[Stmt, ...]:
         result: list[Stmt] = []
@@ -77,7 +67,7 @@ class _Tiler:
             nest = nest_of(statement)
             if isinstance(statement, For) and statement.kind == "range":
                 result.append(replace(statement, body=self.block(statement.body)))
-            elif nest is None or not nest.variables or not nest.stores:
+            elif nest is None or not nest.stores:
                 result.append(statement)
             else:
                 result.extend(self.nest(nest))
@@ -86,7 +76,9 @@ class _Tiler:
     def nest(self, nest: Nest) -> tuple[Stmt, ...]:
         epilogue, sums = _split_reductions(nest.body, self.fresh)
         plain = replace(nest, body=epilogue)
-        if not _is_contiguous(nest, epilogue, sums, self.weights):
+        if not nest.variables and not sums:
+            return nest.body
+        if not nest.variables or not _is_contiguous(nest, epilogue, sums, self.weights):
             return point_tile(plain, sums, self.machine, self)
         if sums:
             return register_tile(plain, sums, self.machine, self)

@@ -16,36 +16,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from rnncc.loop.builder import folded, folded_index, integer
-from rnncc.loop.ir import Const, Expr, For, Let, Load, Procedure, Stmt, Store, Var
-from rnncc.loop.visit import map_expr, map_statement, map_statements, substitute, walk_exprs, walk_statements
+from rnncc.loop.ir import Check, Const, Expr, For, Let, Load, Procedure, Stmt, Store, Var
+from rnncc.loop.visit import map_expr, map_statement, map_statements, substitute, walk_exprs
+from rnncc.passes.loop.names import Names
 
 
 def unroll(procedure: Procedure) -> Procedure:
     """Unroll, fold indices, and share loads within straight lines."""
-    names = _Names(procedure)
+    names = Names(procedure)
     registers = {buffer.name for buffer in procedure.buffers if buffer.space == "register"}
     body = _block(procedure.body, names)
     return replace(procedure, body=_share_loads(body, registers, names))
 
 
-class _Names:
-    """Names for the copies of a `Let`."""
-
-    def __init__(self, procedure: Procedure) -> None:
-        self.taken = {buffer.name for buffer in procedure.buffers} | set(procedure.dims)
-        for statement in walk_statements(procedure.body):
-            if isinstance(statement, For):
-                self.taken.add(statement.variable)
-
-    def __call__(self, hint: str) -> str:
-        name, number = hint, 2
-        while name in self.taken:
-            name, number = f"{hint}_{number}", number + 1
-        self.taken.add(name)
-        return name
-
-
-def _block(statements: Sequence[Stmt], names: _Names) -> tuple[Stmt, ...]:
+def _block(statements: Sequence[Stmt], names: Names) -> tuple[Stmt, ...]:
     result: list[Stmt] = []
     for statement in statements:
         if not isinstance(statement, For):
@@ -57,7 +41,7 @@ def _block(statements: Sequence[Stmt], names: _Names) -> tuple[Stmt, ...]:
     return tuple(result)
 
 
-def _copies(loop: For, names: _Names) -> list[Stmt]:
+def _copies(loop: For, names: Names) -> list[Stmt]:
     assert isinstance(loop.start, Const) and isinstance(loop.stop, Const), "an unrolled loop has constant bounds"
     result: list[Stmt] = []
     for turn in range(int(loop.start.value), int(loop.stop.value), loop.step):
@@ -78,14 +62,14 @@ def _folded(statement: Stmt) -> Stmt:
             return statement
 
 
-def _renamed(statements: Sequence[Stmt], names: _Names) -> list[Stmt]:
+def _renamed(statements: Sequence[Stmt], names: Names) -> list[Stmt]:
     """`statements` with a new name for every `Let` among them."""
     new: dict[str, Expr] = {}
     result: list[Stmt] = []
     for statement in statements:
         changed = map_statement(statement, lambda expr: _rename(expr, new))
         if isinstance(changed, Let):
-            name = names(changed.name)
+            name = names.fresh(changed.name)
             new[changed.name] = Var(name, changed.value.dtype, changed.value.lanes)
             changed = replace(changed, name=name)
         result.append(changed)
@@ -96,7 +80,7 @@ def _rename(expr: Expr, new: Mapping[str, Expr]) -> Expr:
     return substitute(expr, new)
 
 
-def _share_loads(statements: Sequence[Stmt], registers: set[str], names: _Names) -> tuple[Stmt, ...]:
+def _share_loads(statements: Sequence[Stmt], registers: set[str], names: Names) -> tuple[Stmt, ...]:
     """Bind every load that a straight line does more than once, where nothing is stored to its buffer in between."""
     result: list[Stmt] = []
     line: list[Stmt] = []
@@ -111,20 +95,27 @@ def _share_loads(statements: Sequence[Stmt], registers: set[str], names: _Names)
     return tuple(result)
 
 
-def _shared_line(line: Sequence[Stmt], registers: set[str], names: _Names) -> list[Stmt]:
+def _shared_line(line: Sequence[Stmt], registers: set[str], names: Names) -> list[Stmt]:
     written = {statement.buffer for statement in line if isinstance(statement, Store)} | registers
     count = Counter(
-        part for statement in line for part in walk_exprs(statement) if isinstance(part, Load) and part.index
+        part
+        for statement in line
+        if not isinstance(statement, Check)  # it reports where its number was loaded from
+        for part in walk_exprs(statement)
+        if isinstance(part, Load) and part.index
     )
     bound: dict[Load, Var] = {}
     result: list[Stmt] = []
     for statement in line:
+        if isinstance(statement, Check):
+            result.append(statement)
+            continue
 
         def shared(expr: Expr) -> Expr:
             if not isinstance(expr, Load) or count[expr] < 2 or expr.buffer in written:
                 return expr
             if expr not in bound:
-                name = names(f"{expr.buffer}_at")
+                name = names.fresh(f"{expr.buffer}_at")
                 bound[expr] = Var(name, expr.dtype, expr.lanes)
                 result.append(Let(name, expr))
             return bound[expr]

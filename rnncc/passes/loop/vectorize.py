@@ -13,26 +13,42 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from rnncc.loop.builder import add, integer, subtract
+from rnncc.loop.builder import add, folded, integer
 from rnncc.loop.index import difference, stride_in
 from rnncc.loop.ir import Call, Const, Expr, For, Index, Let, Load, Procedure, Reduce, Span, Stmt, Store, Var
-from rnncc.loop.visit import map_children, substitute
+from rnncc.loop.visit import map_children, map_expr, substitute
+from rnncc.passes.loop.names import Names
 from rnncc.passes.loop.nest import scalars
 
 
 def vectorize(procedure: Procedure) -> Procedure:
     """Replace every loop over lanes by vector statements."""
     padded = {buffer.name for buffer in procedure.buffers if buffer.space in ("register", "packed")}
-    body = tuple(inner for statement in procedure.body for inner in _statement(statement, padded))
+    names = _LetNames(procedure)
+    body = tuple(inner for statement in procedure.body for inner in _statement(statement, padded, names))
     return replace(procedure, body=body)
 
 
-def _statement(statement: Stmt, padded: set[str]) -> tuple[Stmt, ...]:
+class _LetNames:
+    """Names of values: a loop over lanes was a scope, so that the same name may come again outside of it."""
+
+    def __init__(self, procedure: Procedure) -> None:
+        self._names = Names(procedure)
+        self._seen: set[str] = set()
+
+    def unique(self, name: str) -> str:
+        """`name` the first time, another one from then on."""
+        new = self._names.fresh(name) if name in self._seen else name
+        self._seen.add(name)
+        return new
+
+
+def _statement(statement: Stmt, padded: set[str], names: _LetNames) -> tuple[Stmt, ...]:
     match statement:
         case For() if statement.kind == "lanes":
-            return _Lanes.of(statement, padded).statements(statement.body)
+            return _Lanes.of(statement, padded, names).statements(statement.body)
         case For():
-            body = tuple(inner for outer in statement.body for inner in _statement(outer, padded))
+            body = tuple(inner for outer in statement.body for inner in _statement(outer, padded, names))
             return (replace(statement, body=body),)
         case Let():
             return (replace(statement, value=_fold_lanes(statement.value)),)
@@ -62,10 +78,11 @@ class _Lanes:
     lanes: int
     limit: Expr | None
     padded: set[str]
-    bound: dict[str, int] = field(default_factory=dict)
+    names: _LetNames
+    bound: dict[str, Var] = field(default_factory=dict)
 
     @staticmethod
-    def of(loop: For, padded: set[str]) -> _Lanes:
+    def of(loop: For, padded: set[str], names: _LetNames) -> _Lanes:
         """The lanes of a loop `lanes(start, start + n)` or `lanes(start, min(start + n, limit))`."""
         stop, limit = loop.stop, None
         if isinstance(stop, Call) and stop.function == "min":
@@ -76,7 +93,7 @@ class _Lanes:
         if lanes != count:
             assert limit is None, "only full vectors have a limit"
             limit = stop
-        return _Lanes(loop.variable, loop.start, lanes, limit, padded)
+        return _Lanes(loop.variable, loop.start, lanes, limit, padded, names)
 
     def statements(self, body: tuple[Stmt, ...]) -> tuple[Stmt, ...]:
         """`body` with vectors."""
@@ -85,8 +102,8 @@ class _Lanes:
             match statement:
                 case Let(name, value):
                     vector = self.expr(value)
-                    self.bound[name] = vector.lanes
-                    result.append(Let(name, vector))
+                    self.bound[name] = Var(self.names.unique(name), vector.dtype, vector.lanes)
+                    result.append(Let(self.bound[name].name, vector))
                 case Store(buffer, index, value):
                     place = self.index(buffer, scalars(index))
                     result.append(replace(statement, index=place, value=self.expr(value)))
@@ -97,7 +114,7 @@ class _Lanes:
     def expr(self, expr: Expr) -> Expr:
         match expr:
             case Var(name) if name in self.bound:
-                return replace(expr, lanes=self.bound[name])
+                return self.bound[name]
             case Load(buffer, index):
                 return replace(expr, index=self.index(buffer, scalars(index)))
             case _:
@@ -107,15 +124,14 @@ class _Lanes:
         """The place of a load or store: a span when its last axis walks with the lanes."""
         if not index or stride_in(index[-1], self.variable) != 1:
             return index
-        first = substitute(index[-1], {self.variable: self.start})
-        distance = subtract(index[-1], Var(self.variable))
-        offset = difference(index[-1], Var(self.variable))
-        if offset is not None:
-            first = add(self.start, integer(offset))
-        elif difference(first, integer(0)) == 0:
+        last = index[-1]
+        rest = _folded(substitute(last, {self.variable: integer(0)}))  # the index is the variable plus this
+        first = _folded(substitute(last, {self.variable: self.start}))
+        if difference(first, integer(0)) == 0:
             first = integer(0)
-        limit = None
-        if self.limit is not None and buffer not in self.padded:
-            assert offset is not None, f"the limit of {distance} is not known"
-            limit = add(self.limit, integer(offset))
+        limit = None if self.limit is None or buffer in self.padded else add(self.limit, rest)
         return (*index[:-1], Span(first, self.lanes, limit))
+
+
+def _folded(expr: Expr) -> Expr:
+    return map_expr(expr, folded)

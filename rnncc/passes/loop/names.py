@@ -1,0 +1,31 @@
+"""Fresh names for what passes add to a procedure."""
+
+from __future__ import annotations
+
+from rnncc.loop.ir import For, Let, Procedure, Reduce
+from rnncc.loop.visit import walk_exprs, walk_statements
+
+
+class Names:
+    """Hands out names that nothing in a procedure has: no buffer, dim, loop variable or value."""
+
+    def __init__(self, procedure: Procedure) -> None:
+        self._taken = {buffer.name for buffer in procedure.buffers} | set(procedure.dims)
+        for statement in walk_statements((*procedure.setup, *procedure.body)):
+            if isinstance(statement, For):
+                self._taken.add(statement.variable)
+            elif isinstance(statement, Let):
+                self._taken.add(statement.name)
+        self._taken |= {part.variable for part in walk_exprs(procedure.body) if isinstance(part, Reduce)}
+
+    def fresh(self, hint: str) -> str:
+        """`hint` itself, or with a number behind it."""
+        name, number = hint, 2
+        while name in self._taken:
+            name, number = f"{hint}_{number}", number + 1
+        self._taken.add(name)
+        return name
+
+    def release(self, name: str) -> None:
+        """Nothing is called `name` any more."""
+        self._taken.discard(name)
