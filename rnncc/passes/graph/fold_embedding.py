@@ -5,6 +5,8 @@
 
 Done for matmuls and elementwise ops whose other operands are fixed, as long as a table has at most `table_bytes`.
 
+A table that a scan body needs is made outside of it, with all that `hoist_scan` moves.
+
 Requires: `hoist_scan` before, which brings input projections next to their lookups.
 """
 
@@ -18,6 +20,7 @@ from rnncc.graph.ir import Graph, Node, Value, is_scan, scan_view
 from rnncc.graph.rewrite import Rewriter, rewriter_for
 from rnncc.ops.lookup import TAKE
 from rnncc.passes.graph.dataflow import invariants, needed_nodes, stem
+from rnncc.passes.graph.hoist_scan import hoist_scan
 
 Lookups = dict[Value, tuple[Value, Value]]
 """Values that are rows of a fixed table: the table and the indices."""
@@ -25,7 +28,8 @@ Lookups = dict[Value, tuple[Value, Value]]
 
 def fold_embedding(graph: Graph, table_bytes: int = 64 << 20) -> Graph:
     """`graph` with fixed work on looked-up rows done on the table instead, in bodies too."""
-    return _fold(graph, graph.consts, table_bytes)
+    folded = _fold(graph, graph.consts, table_bytes)
+    return graph if folded is graph else hoist_scan(folded)  # a table made in every step would be no gain
 
 
 def _fold(graph: Graph, weights: Iterable[Value], table_bytes: int) -> Graph:
