@@ -70,24 +70,25 @@ class Options:
 def graph_passes(options: Options) -> list[Pass[Graph]]:
     """The passes over the graph IR."""
     return [
-        Pass("unroll", "short loops of fixed length first, so that all later passes see their steps", unroll_scan),
-        Pass("simplify", "fewer forms for all that follows: moves meet and cancel", simplify),
+        Pass("simplify", "fewer forms for all that follows: layout changes between layers meet and cancel", simplify),
         Pass("fold", "what depends on numbers only", fold),
         Pass("cse", "what is the same once", cse),
-        Pass("dce", "what nobody needs not at all", dce),
+        Pass("dce", "what nobody needs not at all: states that feed themselves, unread results", dce),
         Pass("split_gates", "each gate an expression of its own: wide and separate kernels look alike", split_gates),
         Pass("reassociate", "in every sum, what is carried comes last, so that the rest can leave", reassociate),
         Pass("hoist_scan", "what a step does not carry is done for all steps at once, before", hoist_scan),
-        Pass("sink_scan", "what only the results of steps need is done for all steps at once, after", sink_scan),
         Pass("fuse_gates", "one product for all gates again, inside and outside of the loop", fuse_gates),
-        Pass("hoist_again", "the joined kernels do not change over the steps", hoist_scan),
         Pass(
             "fold_embedding",
             "the projection of an embedding is a table: it costs nothing per call",
             partial(fold_embedding, table_bytes=options.table_bytes),
         ),
-        Pass("simplify_again", "the forms that the passes above leave behind", simplify),
-        Pass("cse_again", "what they made twice", cse),
+        Pass("hoist_again", "joined kernels do not change over the steps", hoist_scan),
+        Pass("sink_scan", "what only the results of steps need is done for all steps at once, after", sink_scan),
+        Pass("unroll", "short loops of fixed length, now that a step holds only what it must", unroll_scan),
+        Pass("simplify_again", "slices of joined kernels close up: scans read one tensor, not four slices", simplify),
+        Pass("fold_again", "the numbers that this leaves", fold),
+        Pass("cse_again", "what the passes above made twice", cse),
         Pass("dce_again", "what they made useless", dce),
     ]
 

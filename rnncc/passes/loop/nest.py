@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from rnncc.loop.builder import ZERO
 from rnncc.loop.index import stride_in
 from rnncc.loop.ir import Expr, For, Index, Load, Span, Stmt, Store, Var
-from rnncc.loop.visit import children, free_variables, substitute
+from rnncc.loop.visit import children, free_variables, substitute, walk_exprs
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,3 +96,15 @@ def uses_as_value(expr: Expr, variable: str) -> bool:
     if isinstance(expr, Var):
         return expr.name == variable
     return any(uses_as_value(part, variable) for part in children(expr))
+
+
+def is_packable(load: Load, k: str, j: str) -> bool:
+    """True when a load moves with the reduction variable and the column, by one, and with nothing else.
+
+    Of a weight, such elements can be stored in the order in which they are read.
+    """
+    index = scalars(load.index)
+    if any(isinstance(part, Load) for item in index for part in walk_exprs(item)):
+        return False
+    mentioned = frozenset[str]().union(*map(free_variables, index))
+    return mentioned == {k, j} and all(stride_in(item, j) in (0, 1) for item in index)

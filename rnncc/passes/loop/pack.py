@@ -21,11 +21,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from rnncc.loop.builder import ZERO, add, floordiv, integer, load, multiply, subtract
-from rnncc.loop.index import difference, stride_in
+from rnncc.loop.index import difference
 from rnncc.loop.ir import Buffer, Call, Const, Expr, For, Load, Procedure, Stmt, Store, Var
 from rnncc.loop.visit import free_variables, map_expr, map_statement, substitute, walk_exprs, walk_statements
 from rnncc.passes.loop.names import Names
-from rnncc.passes.loop.nest import scalars
+from rnncc.passes.loop.nest import is_packable, scalars
 
 K, COLUMN, PANEL, LANE = Var("k"), Var("column"), Var("p"), Var("l")
 
@@ -112,13 +112,10 @@ class _Packer:
         """`expr` as a load at (k, column), if it is a weight that moves with both and with nothing else."""
         if not isinstance(expr, Load) or self.procedure.buffer(expr.buffer).space != "weight":
             return None
-        index = scalars(expr.index)
-        mentioned = frozenset[str]().union(*map(free_variables, index))
-        loads = any(isinstance(part, Load) for item in index for part in walk_exprs(item))
-        if loads or mentioned != {k, j} or any(stride_in(item, j) not in (0, 1) for item in index):
+        if not is_packable(expr, k, j):
             return None
         names: Mapping[str, Expr] = {k: K, j: COLUMN}
-        return replace(expr, index=tuple(substitute(item, names) for item in index))
+        return replace(expr, index=tuple(substitute(item, names) for item in scalars(expr.index)))
 
     def layout(self, members: tuple[Load, ...], depth: int, lanes: int) -> _Layout:
         key = (members, depth, lanes)

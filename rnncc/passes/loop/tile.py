@@ -36,7 +36,7 @@ from rnncc.loop.visit import (
 )
 from rnncc.passes.loop.machine import Machine
 from rnncc.passes.loop.names import Names
-from rnncc.passes.loop.nest import Nest, nest_of, uses_as_value, walks
+from rnncc.passes.loop.nest import Nest, is_packable, nest_of, uses_as_value, walks
 from rnncc.passes.loop.tile_builders import point_tile, register_tile, vector_tile
 from rnncc.types import DType
 
@@ -126,8 +126,10 @@ def _is_contiguous(nest: Nest, epilogue: tuple[Stmt, ...], sums: dict[str, Reduc
         return False
     loads = [part for part in walk_exprs(epilogue) if isinstance(part, Load)]
     for reduction in sums.values():
-        parts = walk_exprs(reduction.value)
-        loads += [part for part in parts if isinstance(part, Load) and part.buffer not in weights]
+        for part in walk_exprs(reduction.value):
+            packable = isinstance(part, Load) and part.buffer in weights and is_packable(part, reduction.variable, j)
+            if isinstance(part, Load) and not packable:
+                loads.append(part)
     if not all(walks(load.index, j, (0, 1)) for load in loads):
         return False
     values = [statement.value for statement in epilogue if isinstance(statement, Let | Store)]
