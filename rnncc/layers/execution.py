@@ -72,7 +72,8 @@ def evaluate(graph_or_model: Graph | HasGraph, *arrays: Any, **named: Any) -> An
     sources = sources_of(graph)
     consts = [sources[value.name].value for value in graph.consts]
     try:
-        outputs = [np.array(output) for output in interpret(graph, [*consts, *inputs], extents)]
+        with np.errstate(all="ignore"):  # infinities and NaN are results
+            outputs = [np.array(output) for output in interpret(graph, [*consts, *inputs], extents)]
     except TokenError as error:
         raise TokenError(error.what, *error.facts, place=caller(), remedy=error.remedy) from None
     return outputs[0] if len(outputs) == 1 else outputs

@@ -1,0 +1,121 @@
+"""Layers and models against Keras: the same weights in the same order and layout give the same numbers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from rnncc import layers
+from rnncc.layers.execution import evaluate
+from rnncc.layers.model import Model
+from rnncc.layers.sequential import Sequential
+from tests.layers import seed_models
+from tests.layers.keras_reference import assert_close, keras, quietly, run
+
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras's variables
+
+SIZES = [(1, 1, 1, 1), (2, 3, 3, 17), (3, 5, 17, 3), (5, 2, 127, 129), (1, 7, 129, 127)]
+"""batch, time, width, units"""
+
+RECURRENT: list[tuple[str, dict[str, Any]]] = [
+    ("SimpleRNN", {}),
+    ("SimpleRNN", {"activation": "relu", "use_bias": False}),
+    ("SimpleRNN", {"activation": "softmax"}),
+    ("LSTM", {}),
+    ("LSTM", {"use_bias": False, "activation": "relu", "recurrent_activation": "tanh"}),
+    ("LSTM", {"go_backwards": True, "dropout": 0.5, "recurrent_dropout": 0.5}),
+    ("LSTM", {"unit_forget_bias": False, "activation": None}),
+    ("GRU", {}),
+    ("GRU", {"reset_after": False}),
+    ("GRU", {"reset_after": False, "use_bias": False}),
+    ("GRU", {"go_backwards": True, "use_bias": False}),
+    ("GRU", {"activation": "exponential", "recurrent_activation": "linear"}),
+]
+
+
+def random_weights(model: Any, seed: int) -> list[np.ndarray]:
+    random = np.random.default_rng(seed)
+    shapes = [weight.shape for weight in model.get_weights()]
+    spread = [min(0.3, shape[0] ** -0.5) for shape in shapes]  # states that grow without end would hide every difference
+    return [random.normal(0, s, shape).astype(np.float32) for s, shape in zip(spread, shapes, strict=True)]
+
+
+@pytest.mark.parametrize(("kind", "options"), RECURRENT, ids=lambda value: str(value))
+@pytest.mark.parametrize("size", SIZES, ids=str)
+def test_recurrent_layers(kind: str, options: dict[str, Any], size: tuple[int, int, int, int]) -> None:
+    batch, time, width, units = size
+    sequences = "go_backwards" not in options
+    options = {**options, "return_state": True, "return_sequences": sequences}
+    theirs_in = keras.Input((None, width))
+    theirs = keras.Model(theirs_in, getattr(keras.layers, kind)(units, **options)(theirs_in))
+    ours_in = layers.Input((None, width))
+    ours = Model(ours_in, getattr(layers, kind)(units, **options)(ours_in))
+    assert ours.count_params() == theirs.count_params()
+    assert [w.shape for w in ours.get_weights()] == [w.shape for w in theirs.get_weights()]
+    x = np.random.default_rng(1).normal(size=(batch, time, width)).astype(np.float32)
+    if options.get("activation") == "exponential":
+        x = x * 0.01
+    ours.set_weights(random_weights(theirs, 2))
+    theirs.set_weights(ours.get_weights())
+    assert_close(evaluate(ours, x), run(theirs, x))
+    theirs.set_weights(random_weights(theirs, 3))
+    ours.set_weights(theirs.get_weights())
+    assert_close(evaluate(ours, x), run(theirs, x))
+
+
+@pytest.mark.parametrize("kind", ["SimpleRNN", "LSTM", "GRU"])
+def test_initial_state(kind: str) -> None:
+    batch, time, width, units = 3, 4, 5, 7
+    random = np.random.default_rng(4)
+    states = [random.normal(size=(batch, units)).astype(np.float32) for _ in range(2 if kind == "LSTM" else 1)]
+    x = random.normal(size=(batch, time, width)).astype(np.float32)
+
+    def build(source: Any, model: Any) -> Any:
+        inputs = [source.Input((None, width)), *(source.Input((units,)) for _ in states)]
+        return model(inputs, getattr(source, kind)(units)(inputs[0], initial_state=inputs[1:]))
+
+    ours, theirs = build(layers, Model), build(keras.layers, keras.Model)
+    ours.set_weights(random_weights(ours, 5))
+    theirs.set_weights(ours.get_weights())
+    assert_close(evaluate(ours, x, *states), run(theirs, x, *states))
+
+
+@pytest.mark.parametrize("activation", ["tanh", "sigmoid", "exponential", "relu", "softmax", "linear", None])
+def test_dense(activation: str | None) -> None:
+    x = np.random.default_rng(6).normal(size=(3, 2, 5)).astype(np.float32)
+    ours = Sequential([layers.Input((None, 5)), layers.Dense(4, activation=activation)])
+    theirs = keras.Sequential([keras.Input((None, 5)), keras.layers.Dense(4, activation=activation)])
+    ours.set_weights(random_weights(ours, 7))
+    theirs.set_weights(ours.get_weights())
+    assert_close(evaluate(ours, x), run(theirs, x))
+
+
+def keras_seed(number: int) -> Any:
+    """The same model in Keras."""
+    source = keras.layers
+    if number == 0:
+        model = keras.Sequential([source.Embedding(1000, 64), source.LSTM(128), source.Dense(10)])
+    elif number == 1:
+        steps = [source.GRU(256, return_sequences=True), source.SimpleRNN(128)]
+        model = keras.Sequential([source.Embedding(1000, 64), *steps, source.Dense(10)])
+    else:
+        first, second = keras.Input((None,)), keras.Input((None,))
+        _, h, c = source.LSTM(64, return_state=True)(source.Embedding(1000, 64)(first))
+        y = source.LSTM(64)(source.Embedding(2000, 64)(second), initial_state=[h, c])
+        return keras.Model([first, second], source.Dense(10)(y))
+    model.build((None, None))
+    return model
+
+
+@pytest.mark.parametrize("number", [0, 1, 2])
+def test_the_models_of_the_guide(number: int) -> None:
+    ours = (seed_models.first, seed_models.second, seed_models.third)[number]()
+    theirs = quietly(keras_seed, number)
+    random = np.random.default_rng(8)
+    inputs = [random.integers(0, 1000, (3, length)) for length in (11, 6)[: len(ours.inputs)]]
+    assert [w.shape for w in ours.get_weights()] == [w.shape for w in theirs.get_weights()]
+    theirs.set_weights(ours.get_weights())
+    assert_close(evaluate(ours, *inputs), run(theirs, *inputs))
+    assert_close(ours.predict(inputs if len(inputs) > 1 else inputs[0], batch_size=2), run(theirs, *inputs))
