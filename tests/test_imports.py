@@ -1,0 +1,118 @@
+"""Imports go downward only, without cycles, at the top of the file; every module says what it is for."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import networkx as nx
+import pytest
+
+ROOT = Path(__file__).parent.parent / "rnncc"
+LEVELS = [
+    {"errors", "types"},
+    {"graph", "loop"},
+    {"ops"},
+    {"layers", "passes", "lower"},
+    {"codegen"},
+    {"runtime"},
+    {"pipeline"},
+    {"importers"},
+    {"tools"},
+]
+"""What stands in one line may not import each other, except that types needs errors."""
+LEVEL = {part: number for number, parts in enumerate(LEVELS) for part in parts}
+MODULES = {
+    ".".join(("rnncc", *path.relative_to(ROOT).with_suffix("").parts)).removesuffix(".__init__"): path
+    for path in sorted(ROOT.rglob("*.py"))
+}
+TREES = {name: ast.parse(path.read_text(encoding="utf-8")) for name, path in MODULES.items()}
+
+
+def imports_of(name: str, root: ast.AST, *, for_types: bool = True) -> Iterator[str]:
+    """Our own modules that the statements below `root` import; optionally without those under TYPE_CHECKING."""
+    for child in ast.iter_child_nodes(root):
+        match child:
+            case ast.If(test=ast.Name(id="TYPE_CHECKING")) if not for_types:
+                continue
+            case ast.Import(names=names):
+                yield from (alias.name for alias in names if alias.name.split(".")[0] == "rnncc")
+            case ast.ImportFrom(module=module, names=names, level=level):
+                base = _absolute(name, module, level)
+                if base.split(".")[0] == "rnncc":
+                    whole = [f"{base}.{alias.name}" for alias in names]
+                    yield from (full if full in MODULES else base for full in whole)
+        yield from imports_of(name, child, for_types=for_types)
+
+
+def _absolute(name: str, module: str | None, level: int) -> str:
+    """The module that `from ..module import` means inside `name`."""
+    if level == 0:
+        return module or ""
+    package = name.split(".") if MODULES[name].name == "__init__.py" else name.split(".")[:-1]
+    return ".".join([*package[: len(package) - level + 1], *([module] if module else [])])
+
+
+def part_of(name: str) -> str:
+    """The folder or file right below the package."""
+    return name.split(".")[1] if "." in name else ""
+
+
+def is_below(lower: str, upper: str) -> bool:
+    """May a module of part `upper` import one of part `lower`?"""
+    if lower == upper or (lower, upper) == ("errors", "types"):
+        return True
+    return lower in LEVEL and LEVEL[lower] < LEVEL[upper]
+
+
+@pytest.mark.parametrize("name", sorted(MODULES))
+def test_a_module_says_what_it_is_for(name: str) -> None:
+    assert ast.get_docstring(TREES[name]), f"{name} has no docstring"
+
+
+@pytest.mark.parametrize("name", sorted(set(MODULES) - {"rnncc"}))
+def test_imports_go_downward(name: str) -> None:
+    part = part_of(name)
+    assert part in LEVEL, f"{name}: {part} has no place in the order of layers"
+    wrong = [other for other in imports_of(name, TREES[name]) if not is_below(part_of(other), part)]
+    assert not wrong, f"{name} imports {', '.join(wrong)}"
+
+
+@pytest.mark.parametrize("name", sorted(MODULES))
+def test_no_import_of_ours_inside_a_function(name: str) -> None:
+    functions = [node for node in ast.walk(TREES[name]) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+    hidden = [other for function in functions for other in imports_of(name, function)]
+    assert not hidden, f"{name} imports {', '.join(hidden)} inside a function"
+
+
+def test_no_cycles() -> None:
+    view = nx.DiGraph()
+    for name in sorted(set(MODULES) - {"rnncc"}):
+        view.add_edges_from(
+            (name, other) for other in imports_of(name, TREES[name], for_types=False) if other != "rnncc"
+        )
+    cycles = [sorted(group) for group in nx.strongly_connected_components(view) if len(group) > 1]
+    assert not cycles, cycles
+    assert not list(nx.selfloop_edges(view))
+
+
+def test_this_test_sees_imports() -> None:
+    """Each kind of import statement is found."""
+    source = """
+from rnncc.graph import ir, op
+from rnncc.types import DType
+import rnncc.loop.ir
+from . import printer
+from ..errors import ParseError
+import numpy
+if TYPE_CHECKING:
+    from rnncc.graph.symbolic import Tensor
+"""
+    found = list(imports_of("rnncc.graph.parser", ast.parse(source)))
+    expected = ["graph.ir", "graph.op", "types", "loop.ir", "graph.printer", "errors", "graph.symbolic"]
+    assert found == [f"rnncc.{name}" for name in expected]
+    assert len(list(imports_of("rnncc.graph.parser", ast.parse(source), for_types=False))) == 6
+    assert not is_below("loop", "graph")
+    assert not is_below("ops", "graph")
+    assert is_below("graph", "tools")
