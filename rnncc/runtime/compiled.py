@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import math
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,16 +15,14 @@ from rnncc.codegen.emit import STATUS_VALUES, Emitted
 from rnncc.errors import ArgumentError, caller
 from rnncc.graph.ir import Graph, Source, Value
 from rnncc.layers.arguments import bind_arguments
-from rnncc.loop.ir import Buffer, Procedure
+from rnncc.loop.ir import Procedure
 from rnncc.ops.lookup import token_error
 from rnncc.runtime.jit import Loaded
 from rnncc.runtime.memory import Arena, check_available, shape_of, slot_offsets
-from rnncc.runtime.weights import WeightBinder
+from rnncc.runtime.weights import BoundWeights, WeightBinder
 
 _REMEMBERED = 256
 """How many different extents a compiled model remembers the layout of."""
-
-Native = Callable[[Any, Any, Any], int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +61,9 @@ class CompiledModel:
         self._load = load
         self._texts = texts
         self._weights = WeightBinder(setup, sources, procedure)
-        self._arena = Arena()
-        self._native: tuple[Loaded, Native] | None = None
+        self._places = _Places.of(graph, procedure, emitted.pointers)
+        self._frame = _Frame()
+        self._native: _Native | None = None
         self._layouts: dict[tuple[int, ...], _Layout] = {}
         self.inputs = tuple(map(_port, graph.inputs))
         self.outputs = tuple(map(_port, graph.outputs))
@@ -99,21 +99,25 @@ class CompiledModel:
     # -------------------------------------------------------------- one call
 
     def _run(self, inputs: Sequence[np.ndarray], extents: Mapping[str, int]) -> list[np.ndarray]:
+        frame, native = self._frame, self._native or self._load_native()
         layout = self._layout(tuple(extents[dim] for dim in self._procedure.dims))
-        arrays: dict[str, np.ndarray] = dict(self._weights.bind().arrays)
-        for value, array in zip(self._graph.inputs, inputs, strict=True):
-            arrays[value.name] = np.require(array, None, ["C", "A"])
-        outputs = [np.empty(shape, buffer.dtype.numpy) for buffer, shape in layout.outputs]
-        arrays.update((buffer.name, output) for (buffer, _), output in zip(layout.outputs, outputs, strict=True))
-        arena = self._arena.reserve(layout.arena_size)
-        addresses = [
-            arena + layout.offsets[pointer] if isinstance(pointer, int) else arrays[pointer].ctypes.data
-            for pointer in self._emitted.pointers
-        ]
-        status = (ctypes.c_int64 * (STATUS_VALUES + 1))()
-        code = self._function()((ctypes.c_void_p * len(addresses))(*addresses), layout.extents, status)
+        bound = self._weights.bind()
+        if frame.bound is not bound or frame.layout is not layout:
+            frame.prepare(self._places, bound, layout)
+        pointers = frame.pointers
+        kept = []  # arrays that were converted must live until the call is over
+        for places, array in zip(self._places.inputs, inputs, strict=True):
+            ready = array if array.flags.c_contiguous and array.flags.aligned else np.require(array, None, ["C", "A"])
+            kept.append(ready)
+            for place in places:
+                pointers[place] = _address(ready)
+        outputs = [np.empty(shape, dtype) for shape, dtype in layout.outputs]
+        for places, output in zip(self._places.outputs, outputs, strict=True):
+            for place in places:
+                pointers[place] = _address(output)
+        code = native.function(pointers, layout.extents, frame.status)
         if code:
-            number, *position = status[1 : 1 + status[0]]
+            number, *position = frame.status[1 : 1 + frame.status[0]]
             raise token_error(self._emitted.messages[code - 1], number, tuple(position))
         return outputs
 
@@ -127,12 +131,71 @@ class CompiledModel:
             self._layouts[sizes] = layout
         return layout
 
-    def _function(self) -> Native:
-        if self._native is None:
-            loaded = self._load()
-            prototype = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)
-            self._native = (loaded, prototype(loaded.address(self._emitted.entry)))
-        return self._native[1]
+    def _load_native(self) -> _Native:
+        loaded = self._load()
+        prototype = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)
+        self._native = _Native(loaded, prototype(loaded.address(self._emitted.entry)))
+        return self._native
+
+
+def _address(array: np.ndarray) -> int:
+    """Where the elements start. Three times as fast as `array.ctypes.data`."""
+    address: int = array.__array_interface__["data"][0]
+    return address
+
+
+@dataclass(frozen=True, slots=True)
+class _Native:
+    """The entry point, and what keeps its code in memory."""
+
+    loaded: Loaded
+    function: Callable[[Any, Any, Any], int]
+
+
+@dataclass(frozen=True, slots=True)
+class _Places:
+    """Which pointers of the entry point belong to what: positions by name of a weight, by input, by output, by slot."""
+
+    count: int
+    weights: Mapping[str, int]
+    slots: tuple[tuple[int, int], ...]
+    inputs: tuple[tuple[int, ...], ...]
+    outputs: tuple[tuple[int, ...], ...]
+
+    @staticmethod
+    def of(graph: Graph, procedure: Procedure, pointers: Sequence[str | int]) -> _Places:
+        """Sort the pointers of an entry point by kind. What the code does not read has no place."""
+        by_name: dict[str, tuple[int, ...]] = {}
+        for position, pointer in enumerate(pointers):
+            if isinstance(pointer, str):
+                by_name[pointer] = (position,)
+        inputs = tuple(by_name.pop(value.name, ()) for value in graph.inputs)
+        outputs = tuple(by_name.pop(buffer.name, ()) for buffer in procedure.buffers if buffer.space == "output")
+        weights = {name: places[0] for name, places in by_name.items()}
+        slots = tuple((place, slot) for place, slot in enumerate(pointers) if isinstance(slot, int))
+        return _Places(len(pointers), weights, slots, inputs, outputs)
+
+
+class _Frame(threading.local):
+    """What one thread keeps between calls: the pointers it passed last, and the memory behind them."""
+
+    def __init__(self) -> None:
+        self.bound: BoundWeights | None = None
+        self.layout: _Layout | None = None
+        self.pointers: Any = None
+        self.status = (ctypes.c_int64 * (STATUS_VALUES + 1))()
+        self._arena = Arena()
+
+    def prepare(self, places: _Places, bound: BoundWeights, layout: _Layout) -> None:
+        """Point at weights and intermediate values; inputs and outputs change with every call."""
+        self.layout = None
+        start = self._arena.reserve(layout.arena_size)
+        self.pointers = (ctypes.c_void_p * places.count)()
+        for name, place in places.weights.items():
+            self.pointers[place] = _address(bound.arrays[name])
+        for place, slot in places.slots:
+            self.pointers[place] = start + layout.offsets[slot]
+        self.bound, self.layout = bound, layout
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +203,7 @@ class _Layout:
     """Everything about a call that depends on its extents only."""
 
     extents: Any
-    outputs: tuple[tuple[Buffer, tuple[int, ...]], ...]
+    outputs: tuple[tuple[tuple[int, ...], np.dtype[Any]], ...]
     offsets: Mapping[int, int]
     arena_size: int
 
@@ -153,7 +216,7 @@ class _Layout:
             if buffer.space == "output":
                 shape = shape_of(buffer, extents)
                 check_available(buffer.dtype.size * math.prod(shape), "the results of this call")
-                outputs.append((buffer, shape))
+                outputs.append((shape, buffer.dtype.numpy))
         offsets, arena_size = slot_offsets(procedure.buffers, extents)
         return _Layout((ctypes.c_int64 * len(sizes))(*sizes), tuple(outputs), offsets, arena_size)
 

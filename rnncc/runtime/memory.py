@@ -1,9 +1,8 @@
-"""The memory of calls: sizes of buffers once the extents are known, and one reused arena a thread."""
+"""The memory of calls: sizes of buffers once the extents are known, and one reused block for all of them."""
 
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -50,8 +49,8 @@ def slot_offsets(buffers: Sequence[Buffer], extents: Mapping[str, int]) -> tuple
     return offsets, total
 
 
-class Arena(threading.local):
-    """Scratch memory of one compiled model: every thread that calls it has its own, which grows and is kept."""
+class Arena:
+    """Scratch memory: a block that grows and is kept."""
 
     def __init__(self) -> None:
         self._block: np.ndarray = aligned(0)

@@ -31,6 +31,7 @@ class WeightBinder:
         self._procedure = _setup_procedure(procedure)
         self._lock = threading.Lock()
         self._bound: BoundWeights | None = None
+        self._constant = not any(hasattr(source, "version") for source in self._sources)
 
     def versions(self) -> tuple[int, ...]:
         """Grows with every assignment to a weight."""
@@ -39,7 +40,7 @@ class WeightBinder:
     def bind(self) -> BoundWeights:
         """The arrays for the weights as they are now."""
         bound = self._bound
-        if bound is not None and bound.versions == self.versions():
+        if bound is not None and (self._constant or bound.versions == self.versions()):
             return bound
         with self._lock:
             versions = self.versions()
