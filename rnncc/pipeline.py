@@ -192,20 +192,16 @@ def compile_graph(graph: Graph, options: Options) -> Compilation:
     """Run the whole pipeline and keep every step of it."""
     target = Target.parse(options.target)
     clock = _Clock()
-    start = graph if options.dtype is DType.F32 else convert_floats(graph, options.dtype)
-    if options.unroll is not None:
-        start = _with_unroll(start, options.unroll)
     fused, graph_snapshots = run_passes(
-        start, graph_passes(options), verify=verify_graph, show=show_graph, count=count_nodes
+        prepared(graph, options), graph_passes(options), verify=verify_graph, show=show_graph, count=count_nodes
     )
     setup, main = split_setup(fused)
     clock.lap("graph")
     lowered = lower(main)
     verify_procedure(lowered)
     clock.lap("lower")
-    machine = Machine(target.vector_bits // 8, target.registers)
     scheduled, loop_snapshots = run_passes(
-        lowered, loop_passes(machine), verify=verify_procedure, show=show_procedure, count=count_statements
+        lowered, loop_passes(machine_of(target)), verify=verify_procedure, show=show_procedure, count=count_statements
     )
     clock.lap("loop")
     emitted = emit(scheduled, target)
@@ -226,6 +222,17 @@ def compile_graph(graph: Graph, options: Options) -> Compilation:
         native,
         clock.laps,
     )
+
+
+def prepared(graph: Graph, options: Options) -> Graph:
+    """What the first pass gets: `graph` with the float type and the steps in a turn that `options` ask for."""
+    start = graph if options.dtype is DType.F32 else convert_floats(graph, options.dtype)
+    return start if options.unroll is None else _with_unroll(start, options.unroll)
+
+
+def machine_of(target: Target) -> Machine:
+    """What the loop passes need to know of a target."""
+    return Machine(target.vector_bits // 8, target.registers)
 
 
 def count_nodes(graph: Graph) -> int:
