@@ -24,14 +24,14 @@ class Machine:
 
 @dataclass(frozen=True, slots=True)
 class TileShape:
-    """A register tile for many rows (`rows` x `vectors`), and one for a single row (1 x `row_vectors`).
+    """How a nest is cut: panels of `panel` vectors, and in a panel blocks of (rows, vectors), most rows first.
 
-    `row_vectors` is a multiple of `vectors`: both read the same packed weights.
+    Each block takes the rows that the one before it leaves over; the last one takes single rows. The vectors of every
+    block divide those of the panel.
     """
 
-    rows: int
-    vectors: int
-    row_vectors: int
+    panel: int
+    blocks: tuple[tuple[int, int], ...]
 
 
 FMA_CHAINS = 8
@@ -39,21 +39,23 @@ FMA_CHAINS = 8
 
 
 def tile_shape(machine: Machine, reductions: int, vectors: int | None) -> TileShape:
-    """The tile for a nest with `reductions` accumulators a point and `vectors` vectors in a row (None: not known).
+    """The tiles for a nest with `reductions` accumulators a point and `vectors` vectors in a row (None: not known).
 
     Many rows: each weight vector and each broadcast input is used as often as the registers allow; they hold
     reductions * vectors * rows sums, the weights of one k, and one input. One row: every weight is used once, so all
-    that counts is to have FMA_CHAINS sums on the way.
+    that counts is to have FMA_CHAINS sums on the way. Four and two rows at a time take what full tiles leave over.
     """
     available = machine.registers - 1
     width = max(1, (4 if machine.registers >= 32 else 2) // reductions)
     if vectors is not None:
         width = min(width, max(vectors, 1))
     rows = max(1, min(8, (available - reductions * width - 1) // (reductions * width)))
-    return TileShape(rows, width, _row_vectors(reductions, width, vectors, available))
+    panel = _panel(reductions, width, vectors, available)
+    counts = [rows, *(fewer for fewer in (4, 2) if fewer < rows)] if rows > 1 else []
+    return TileShape(panel, (*((count, width) for count in counts), (1, panel)))
 
 
-def _row_vectors(reductions: int, width: int, vectors: int | None, available: int) -> int:
+def _panel(reductions: int, width: int, vectors: int | None, available: int) -> int:
     wanted = max(width, -(-FMA_CHAINS // reductions))
     wanted = -(-wanted // width) * width
     if vectors is None or vectors <= wanted:

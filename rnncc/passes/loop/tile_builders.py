@@ -57,7 +57,7 @@ class _RegisterTile:
 
     def loops(self) -> tuple[Stmt, ...]:
         """The whole nest."""
-        wide = self.shape.row_vectors * self.lanes if isinstance(self.extent, Const) else self.lanes
+        wide = self.shape.panel * self.lanes if isinstance(self.extent, Const) else self.lanes
         full = multiply(floordiv(self.extent, integer(wide)), integer(wide))
         panel = Var(self.names.fresh("js"))
         loops: list[Stmt] = []
@@ -74,30 +74,30 @@ class _RegisterTile:
 
     def panel(self, start: Expr, vectors: int, partial: bool) -> tuple[Stmt, ...]:
         """All rows of `vectors` vectors from `start`; `partial`: the last one ends at the extent."""
-        rows = self.shape.rows
-        main = multiply(floordiv(self.row_count, integer(rows)), integer(rows))
-        if rows == 1 or not self.row_sizes:
-            main = ZERO
         loops: list[Stmt] = []
-        if main != ZERO:
-            loops += self.main_rows(start, vectors, partial, main)
-        if main != self.row_count:
-            loops += self.rows(start, vectors, partial, 1, main, self.row_count)
+        begin: Expr = ZERO
+        for rows, width in self.shape.blocks:
+            left = subtract(self.row_count, begin)
+            end = add(begin, multiply(floordiv(left, integer(rows)), integer(rows)))
+            if end != begin and (rows == 1 or self.row_sizes):
+                loops += self.block(start, vectors, partial, rows, width, begin, end)
+                begin = end
         return tuple(loops)
 
-    def main_rows(self, start: Expr, vectors: int, partial: bool, main: Expr) -> list[Stmt]:
-        """The rows that come in full tiles: fewer vectors at a time."""
-        width = self.shape.vectors
+    def block(
+        self, start: Expr, vectors: int, partial: bool, rows: int, width: int, begin: Expr, end: Expr
+    ) -> list[Stmt]:
+        """The rows from `begin` to `end`, `rows` at a time and in each tile `width` vectors."""
         if vectors % width == 0 and vectors > width and not partial:
             inner = Var(self.names.fresh("jt"))
-            body = tuple(self.rows(inner, width, False, self.shape.rows, ZERO, main))
+            body = tuple(self.rows(inner, width, False, rows, begin, end))
             stop = add(start, integer(vectors * self.lanes))
             return [For(inner.name, "parallel", start, stop, width * self.lanes, body)]
         loops: list[Stmt] = []
         for first in range(0, vectors, width):
             some = min(width, vectors - first)
             last = partial and first + some == vectors
-            loops += self.rows(add(start, integer(first * self.lanes)), some, last, self.shape.rows, ZERO, main)
+            loops += self.rows(add(start, integer(first * self.lanes)), some, last, rows, begin, end)
         return loops
 
     def rows(self, start: Expr, vectors: int, partial: bool, rows: int, begin: Expr, end: Expr) -> list[Stmt]:
