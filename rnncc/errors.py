@@ -6,6 +6,7 @@ then what to do. Everything a user can cause is an `RnnccError`; anything else i
 
 from __future__ import annotations
 
+import linecache
 import sys
 from pathlib import Path
 
@@ -78,9 +79,6 @@ def caller() -> str | None:
         frame = frame.f_back  # type: ignore[assignment]
     if frame is None:
         return None
-    path = Path(frame.f_code.co_filename)
-    if not path.is_file():
-        return None
-    lines = path.read_text(errors="replace").splitlines()
-    source = lines[frame.f_lineno - 1].strip() if 0 < frame.f_lineno <= len(lines) else ""
-    return f"{path.name}:{frame.f_lineno}: {source}"
+    name = frame.f_code.co_filename
+    source = linecache.getline(name, frame.f_lineno).strip()
+    return f"{Path(name).name}:{frame.f_lineno}: {source}" if source else None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
@@ -29,7 +28,6 @@ class WeightBinder:
         self._setup = setup
         self._sources = [sources[value.name] for value in setup.consts]
         self._procedure = _setup_procedure(procedure)
-        self._lock = threading.Lock()
         self._bound: BoundWeights | None = None
         self._constant = not any(hasattr(source, "version") for source in self._sources)
 
@@ -42,11 +40,10 @@ class WeightBinder:
         bound = self._bound
         if bound is not None and (self._constant or bound.versions == self.versions()):
             return bound
-        with self._lock:
-            versions = self.versions()
-            if self._bound is None or self._bound.versions != versions:
-                self._bound = BoundWeights(versions, self._prepare())
-            return self._bound
+        # Two threads may both come here; both make the same arrays, and no lock can be left held over a fork.
+        versions = self.versions()
+        self._bound = bound = BoundWeights(versions, self._prepare())
+        return bound
 
     def _prepare(self) -> Mapping[str, np.ndarray]:
         payloads = [
