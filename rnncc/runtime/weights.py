@@ -11,6 +11,7 @@ from rnncc.graph.interp import interpret as interpret_graph
 from rnncc.graph.ir import Graph, Source
 from rnncc.loop.interp import interpret as interpret_loops
 from rnncc.loop.ir import Procedure
+from rnncc.runtime.memory import aligned_copy
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +52,9 @@ class WeightBinder:
             for source, value in zip(self._sources, self._setup.consts, strict=True)
         ]
         derived = interpret_graph(self._setup, payloads)
-        weights = {
-            value.name: np.require(array, value.type.dtype.numpy, ["C", "A"])
-            for value, array in zip(self._setup.outputs, derived, strict=True)
-        }
+        weights = {value.name: array for value, array in zip(self._setup.outputs, derived, strict=True)}
         packed = interpret_loops(self._procedure, weights, {})
-        return {**weights, **{name: np.ascontiguousarray(array) for name, array in packed.items()}}
+        return {name: aligned_copy(array) for name, array in {**weights, **packed}.items()}
 
 
 def _setup_procedure(procedure: Procedure) -> Procedure:
