@@ -48,7 +48,8 @@ def fuse(procedure: Procedure) -> Procedure:
     body = _fuse_block(procedure.body, temporaries, names)
     used = frozenset[str]().union(*map(buffers_of, body))
     buffers = tuple(buffer for buffer in procedure.buffers if buffer.space != "temporary" or buffer.name in used)
-    return replace(procedure, body=body, buffers=buffers)
+    fused = replace(procedure, body=body, buffers=buffers)
+    return procedure if fused == procedure else fused
 
 
 @dataclass(slots=True, eq=False)

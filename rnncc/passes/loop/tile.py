@@ -45,6 +45,8 @@ def tile(procedure: Procedure, machine: Machine) -> Procedure:
     """Tile every nest of `procedure`."""
     tiler = _Tiler(procedure, machine)
     body = tiler.block(procedure.body)
+    if body == procedure.body:
+        return procedure
     return replace(procedure, body=body, buffers=(*procedure.buffers, *tiler.registers))
 
 

@@ -25,8 +25,8 @@ def unroll(procedure: Procedure) -> Procedure:
     """Unroll, fold indices, and share loads within straight lines."""
     names = Names(procedure)
     registers = {buffer.name for buffer in procedure.buffers if buffer.space == "register"}
-    body = _block(procedure.body, names)
-    return replace(procedure, body=_share_loads(body, registers, names))
+    body = _share_loads(_block(procedure.body, names), registers, names)
+    return procedure if body == procedure.body else replace(procedure, body=body)
 
 
 def _block(statements: Sequence[Stmt], names: Names) -> tuple[Stmt, ...]:

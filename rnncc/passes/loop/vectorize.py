@@ -26,7 +26,7 @@ def vectorize(procedure: Procedure) -> Procedure:
     padded = {buffer.name for buffer in procedure.buffers if buffer.space in ("register", "packed")}
     names = _LetNames(procedure)
     body = tuple(inner for statement in procedure.body for inner in _statement(statement, padded, names))
-    return replace(procedure, body=body)
+    return procedure if body == procedure.body else replace(procedure, body=body)
 
 
 class _LetNames:
