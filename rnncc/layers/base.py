@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,26 +11,14 @@ import numpy as np
 from rnncc.errors import ArgumentError, ShapeError, StructureError, UnsupportedError, caller
 from rnncc.graph.symbolic import Tensor, apply, scope
 from rnncc.layers import execution, initializers
-from rnncc.layers.checks import CheckedArguments, not_yet
+from rnncc.layers.checks import CheckedArguments, element_type, not_yet
 from rnncc.layers.history import History, LayerCall, inside_layer, is_inside_layer, new_call
 from rnncc.layers.naming import snake_case, unique_name
+from rnncc.layers.specs import InputSpec, check_input
 from rnncc.layers.weights import Weight, check_memory
 from rnncc.ops import functions as ops
 from rnncc.ops.structure import flatten, rebuild
-from rnncc.types import DType, dtype_of
-
-Shape = tuple[int | None, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class InputSpec:
-    """What a layer needs of its (first) input; `axes` names the axes in errors, `width` is the size of the last one."""
-
-    axes: str
-    ndim: int | None = None
-    min_ndim: int | None = None
-    width: int | None = None
-    remedy: str | None = None
+from rnncc.types import DType
 
 
 class Layer(CheckedArguments):
@@ -119,7 +106,7 @@ class Layer(CheckedArguments):
         shape.
         """
         path = f"{self.path}/{name}"
-        kind = self.dtype if dtype is None else dtype_of(dtype)
+        kind = self.dtype if dtype is None else element_type(dtype)
         check_memory(path, shape, kind)
         value = np.asarray(_first_numbers(initializers.get(initializer, f"{path}"), tuple(shape), kind))
         if value.shape != tuple(shape):
@@ -168,6 +155,8 @@ class Layer(CheckedArguments):
 
         Raises ShapeError, and changes nothing, when the number of arrays or one of the shapes is wrong.
         """
+        if not self.built:
+            raise self._not_built()
         own, arrays = self.weights, [np.asarray(array) for array in weights]
         if len(own) != len(arrays):
             raise ShapeError(
@@ -175,7 +164,7 @@ class Layer(CheckedArguments):
                 *[f"{weight.path}: {weight.shape}" for weight in own],
                 f"given: {', '.join(str(array.shape) for array in arrays) or 'nothing'}",
                 place=caller(),
-                remedy=None if self.built else f"{self.name} has no weights before its first call; call it on an input",
+                remedy="compare with the shapes of get_weights()",
             )
         for number, (weight, array) in enumerate(zip(own, arrays, strict=True)):
             if weight.shape != array.shape:
@@ -192,12 +181,16 @@ class Layer(CheckedArguments):
     def count_params(self) -> int:
         """The number of elements in all weights. Raises StructureError before the weights exist."""
         if not self.built:
-            raise StructureError(
-                f"{self.name} has no weights yet: they are created when it is called on an input",
-                place=caller(),
-                remedy=f"call it first: {self.name}(layers.Input(shape=...))",
-            )
+            raise self._not_built()
         return sum(weight.size for weight in self.weights)
+
+    def _not_built(self) -> StructureError:
+        """The error for asking about weights too early."""
+        return StructureError(
+            f"{self.name} has no weights yet: they are created when it is called on an input",
+            place=caller(),
+            remedy=f"call it first: {self.name}(layers.Input(shape=...))",
+        )
 
     # -------------------------------------------------------------- the call
 
@@ -208,14 +201,14 @@ class Layer(CheckedArguments):
         kwargs = self._known_to_call(kwargs)
         leaves = flatten((args, kwargs))
         inputs = [leaf for leaf in leaves if isinstance(leaf, Tensor)]
-        if not inputs:
-            return execution.call_on_arrays(self, args, kwargs)
         if wrong := next((leaf for leaf in leaves if isinstance(leaf, Layer)), None):
             raise ArgumentError(
                 f"{self.name} was called on the layer {wrong.name}, not on a tensor",
                 place=caller(),
                 remedy=f"call the inner layer first: {self.name}({wrong.name}(x))",
             )
+        if not inputs:
+            return execution.call_on_arrays(self, args, kwargs)
         if self.autocast:
             cast = [self._to_own_type(leaf) for leaf in leaves]
             args, kwargs = rebuild((args, kwargs), cast)
@@ -247,8 +240,11 @@ class Layer(CheckedArguments):
             layer._check_training()
 
     def _to_own_type(self, leaf: Any) -> Any:
-        is_other_float = isinstance(leaf, Tensor) and leaf.dtype.is_float and leaf.dtype is not self.dtype
-        return ops.cast(leaf, self.dtype) if is_other_float else leaf
+        if not isinstance(leaf, Tensor) or not leaf.dtype.is_float or leaf.dtype is self.dtype:
+            return leaf
+        converted = ops.cast(leaf, self.dtype)
+        converted.name = leaf.name
+        return converted
 
     def _ensure_built(self, args: Sequence[Any]) -> None:
         first = args[0] if args else None
@@ -306,46 +302,15 @@ class Layer(CheckedArguments):
         shapes = {tuple(tensor.shape for tensor in outputs) for _, outputs in self._calls}
         if len(shapes) != 1:
             count = "was not called yet" if not shapes else f"was called {len(self._calls)} times, on different shapes"
-            raise StructureError(f"{self.name} {count}: it has no single input and output", place=caller())
+            raise StructureError(
+                f"{self.name} {count}: it has no single input and output",
+                place=caller(),
+                remedy="ask the tensors that the calls returned for their shapes",
+            )
         return self._calls[0]
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name}>"
-
-
-def check_input(name: str, kind: str, spec: InputSpec, tensor: Tensor) -> None:
-    """Raise ShapeError when `tensor` does not have the rank or width that the layer `name` needs."""
-    rank, needed = tensor.ndim, None
-    if spec.ndim is not None and rank != spec.ndim:
-        needed = f"rank {spec.ndim}"
-    elif spec.min_ndim is not None and rank < spec.min_ndim:
-        needed = f"rank {spec.min_ndim} or more"
-    if needed:
-        raise ShapeError(
-            f"{name} ({kind}) needs an input of {needed}: {spec.axes}",
-            f"{tensor.name}: {tensor.type}, rank {rank}",
-            place=caller(),
-            remedy=spec.remedy,
-        )
-    if spec.width is not None and tensor.type.shape[-1] != spec.width:
-        raise ShapeError(
-            f"{name} ({kind}) was built for inputs of width {spec.width}",
-            f"{tensor.name}: {tensor.type}, width {tensor.type.shape[-1]}",
-            place=caller(),
-            remedy="a layer keeps the width of its first input; make another layer for another width",
-        )
-
-
-def fixed_width(name: str, kind: str, shape: Shape) -> int:
-    """The last dim of `shape`, or a StructureError: the layer cannot size its weights without it."""
-    if shape[-1] is None:
-        raise StructureError(
-            f"{name} ({kind}) cannot create its weights: the width of its input is not fixed",
-            f"input: {shape}",
-            place=caller(),
-            remedy="give the last dim of the Input a size: Input(shape=(None, 64)); token ids need an Embedding first",
-        )
-    return shape[-1]
 
 
 def _one_or_list(items: Sequence[Any]) -> Any:
@@ -353,10 +318,9 @@ def _one_or_list(items: Sequence[Any]) -> Any:
 
 
 def _first_numbers(initializer: Any, shape: tuple[int, ...], dtype: DType) -> Any:
-    try:
-        return initializer(shape, dtype=dtype.numpy)
-    except TypeError:  # a user's function of a shape only
-        return initializer(shape)
+    parameters = inspect.signature(initializer).parameters.values()
+    takes_dtype = any(item.name == "dtype" or item.kind is inspect.Parameter.VAR_KEYWORD for item in parameters)
+    return initializer(shape, dtype=dtype.numpy) if takes_dtype else initializer(shape)
 
 
 def _transposed(needed: tuple[int, ...], given: tuple[int, ...]) -> str:
@@ -376,7 +340,7 @@ def _float_type(kind: str, dtype: Any) -> DType:
         return DType.F32
     if dtype in ("float16", "bfloat16", "mixed_float16", "mixed_bfloat16"):
         raise UnsupportedError(f"{kind} does not compute in {dtype} yet", place=caller(), remedy="use float32")
-    found = dtype_of(dtype)
+    found = element_type(dtype)
     if not found.is_float:
         raise ArgumentError(
             f"dtype of {kind} is the type of its weights and must be a float type",

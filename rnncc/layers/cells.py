@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from rnncc.layers import activations, initializers
-from rnncc.layers.base import InputSpec, Layer, fixed_width
+from rnncc.layers.base import Layer
 from rnncc.layers.checks import positive, rate
+from rnncc.layers.specs import InputSpec, fixed_width
 
 
 class RecurrentCell(Layer):

@@ -7,8 +7,10 @@ from typing import Any, Self
 
 import numpy as np
 
-from rnncc.errors import ArgumentError, UnsupportedError, caller
+from rnncc.errors import ArgumentError, DTypeError, UnsupportedError, caller
+from rnncc.graph.symbolic import Tensor
 from rnncc.layers.naming import nearest
+from rnncc.types import DType, TensorType, dtype_of
 
 
 class CheckedArguments:
@@ -49,6 +51,20 @@ def rate(owner: str, name: str, value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float | np.number) or not 0 <= value <= 1:
         raise ArgumentError(f"{name} of {owner} must be a number from 0 to 1", f"{name}: {value!r}", place=caller())
     return float(value)
+
+
+def element_type(spec: object) -> DType:
+    """The element type that a user means; the error for an unknown one says where it was given."""
+    try:
+        return dtype_of(spec)
+    except DTypeError as error:
+        raise DTypeError(error.what, *error.facts, place=caller()) from None
+
+
+def shown(tensor: Tensor) -> str:
+    """``ids: i64[B, T]``: a tensor in an error message, with plain names for extents that have none yet."""
+    shape = tuple(dim.partition("?")[0] if isinstance(dim, str) else dim for dim in tensor.type.shape)
+    return f"{tensor.name}: {TensorType(tensor.dtype, shape)}"
 
 
 def not_yet(owner: str, option: str, remedy: str) -> UnsupportedError:

@@ -8,15 +8,20 @@ from typing import Any
 from rnncc.errors import ArgumentError, ShapeError, caller
 from rnncc.graph.symbolic import Tensor
 from rnncc.layers import activations, initializers
-from rnncc.layers.base import InputSpec, Layer, fixed_width
-from rnncc.layers.checks import not_yet, positive
+from rnncc.layers.base import Layer
+from rnncc.layers.checks import not_yet, positive, shown
+from rnncc.layers.specs import InputSpec, fixed_width
 from rnncc.ops import functions as ops
 from rnncc.types import DType
 
 
 def as_float(x: Tensor, dtype: DType) -> Tensor:
     """`x` itself when it is a float tensor, else its values as floats."""
-    return x if x.dtype.is_float else ops.cast(x, dtype)
+    if x.dtype.is_float:
+        return x
+    converted = ops.cast(x, dtype)
+    converted.name = x.name
+    return converted
 
 
 class Embedding(Layer):
@@ -123,7 +128,7 @@ class Embedding(Layer):
     def call(self, inputs: Tensor) -> Tensor:
         """Rows of the table."""
         if inputs.dtype is DType.BOOL:
-            raise ArgumentError(f"{self.name} looks up token ids, not booleans", f"{inputs!r}", place=caller())
+            raise ArgumentError(f"{self.name} looks up token ids, not booleans", shown(inputs), place=caller())
         return ops.take(self.embeddings, inputs)
 
 
@@ -272,11 +277,12 @@ class Activation(Layer):
     def call(self, inputs: Tensor) -> Tensor:
         """activation(inputs)."""
         result = self.activation(as_float(inputs, self.dtype))
+        found = shown(result) if isinstance(result, Tensor) else repr(result)
         if not isinstance(result, Tensor) or result.type.shape != inputs.type.shape:
             raise ShapeError(
                 f"the function of {self.name} must return a tensor of the shape it is given",
-                f"given:    {inputs.type}",
-                f"returned: {result.type if isinstance(result, Tensor) else result!r}",
+                f"given:    {shown(inputs)}",
+                f"returned: {found}",
                 place=caller(),
             )
         return result

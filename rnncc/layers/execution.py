@@ -11,13 +11,14 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from rnncc.errors import ArgumentError, TokenError, caller
+from rnncc.errors import ArgumentError, caller
 from rnncc.graph.interp import interpret
 from rnncc.graph.ir import Graph
 from rnncc.graph.symbolic import Tensor, input_tensor
 from rnncc.graph.trace import build_graph, fresh_extent, sources_of
 from rnncc.layers.arguments import bind_arguments
 from rnncc.layers.history import inside_layer
+from rnncc.ops.lookup import out_of_range, token_error
 from rnncc.ops.structure import flatten, rebuild
 from rnncc.types import Dim, DType, TensorType
 
@@ -71,12 +72,22 @@ def evaluate(graph_or_model: Graph | HasGraph, *arrays: Any, **named: Any) -> An
     inputs, extents = bind_arguments(graph.name, graph.inputs, arrays, named)
     sources = sources_of(graph)
     consts = [sources[value.name].value for value in graph.consts]
-    try:
-        with np.errstate(all="ignore"):  # infinities and NaN are results
-            outputs = [np.array(output) for output in interpret(graph, [*consts, *inputs], extents)]
-    except TokenError as error:
-        raise TokenError(error.what, *error.facts, place=caller(), remedy=error.remedy) from None
+    _check_tokens(graph, inputs)
+    with np.errstate(all="ignore"):  # infinities and NaN are results
+        outputs = [np.array(output) for output in interpret(graph, [*consts, *inputs], extents)]
     return outputs[0] if len(outputs) == 1 else outputs
+
+
+def _check_tokens(graph: Graph, inputs: Sequence[np.ndarray]) -> None:
+    """Raise TokenError, with the input's name, when an input that is looked up in a table has an index outside."""
+    given = dict(zip(graph.inputs, inputs, strict=True))
+    for node in graph.nodes:
+        if node.op.name == "take" and node.inputs[1] in given:
+            table, index = node.inputs
+            rows, ids = table.type.shape[0], given[index]
+            if isinstance(rows, int) and len(wrong := np.argwhere((ids < 0) | (ids >= rows))):
+                position = tuple(map(int, wrong[0]))
+                raise token_error(out_of_range(rows), int(ids[position]), position, index.name)
 
 
 def _graph_of(model: object) -> Graph:

@@ -13,6 +13,7 @@ from rnncc.graph.symbolic import Tensor
 from rnncc.graph.trace import build_graph
 from rnncc.layers import execution
 from rnncc.layers.base import Layer
+from rnncc.layers.checks import shown
 from rnncc.layers.history import History, LayerCall, history_of, layer_outputs, network
 from rnncc.layers.inputs import InputLayer, decide_inputs, is_undecided
 from rnncc.layers.naming import nearest
@@ -222,7 +223,7 @@ class Model(Layer):
         if wrong or len(given) > len(names) or len(items) != len(names):
             raise ArgumentError(
                 f"{self.name} takes {len(names)} input{'s' if len(names) > 1 else ''}: {', '.join(names)}",
-                f"given: {', '.join(repr(item) for item in (*given, *named.values()))}",
+                f"given: {', '.join(map(_item, (*given, *named.values())))}",
                 place=caller(),
                 remedy="pass one symbolic tensor for each input",
             )
@@ -301,7 +302,7 @@ def _check_inputs(name: str, inputs: Sequence[Tensor]) -> None:
         if history is None or not isinstance(history.call.layer, InputLayer):
             raise StructureError(
                 f"input {number} of {name} does not come from layers.Input",
-                f"given: {tensor!r}",
+                f"given: {shown(tensor)}",
                 place=caller(),
                 remedy="start the model at an Input: x = layers.Input(shape=...)",
             )
@@ -336,6 +337,10 @@ def _history(tensor: Tensor) -> History:
     history = history_of(tensor)
     assert history is not None
     return history
+
+
+def _item(item: Any) -> str:
+    return shown(item) if isinstance(item, Tensor) else repr(item)
 
 
 def _one_or_list(items: Sequence[Any]) -> Any:

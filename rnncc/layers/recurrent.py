@@ -9,9 +9,10 @@ import numpy as np
 
 from rnncc.errors import ArgumentError, ShapeError, caller
 from rnncc.graph.symbolic import Tensor, as_tensor, input_tensor
-from rnncc.layers.base import InputSpec, Layer, fixed_width
+from rnncc.layers.base import Layer
 from rnncc.layers.checks import not_yet
 from rnncc.layers.core import as_float
+from rnncc.layers.specs import InputSpec, fixed_width
 from rnncc.ops import functions as ops
 from rnncc.ops.scan import scan
 from rnncc.types import TensorType
@@ -108,6 +109,8 @@ class RNN(Layer):
             batch_input_shape=batch_input_shape,
         )
         self.cell = cell
+        self.dropout: float = getattr(cell, "dropout", 0.0)
+        self.recurrent_dropout: float = getattr(cell, "recurrent_dropout", 0.0)
         self.return_sequences = return_sequences
         self.return_state = return_state
         self.go_backwards = go_backwards

@@ -10,6 +10,7 @@ import numpy as np
 from rnncc.errors import ArgumentError, StructureError, caller
 from rnncc.graph.symbolic import Tensor
 from rnncc.layers.base import Layer
+from rnncc.layers.checks import shown
 from rnncc.layers.history import history_of, outside_layers
 from rnncc.layers.inputs import InputLayer
 from rnncc.layers.model import Model, check_names
@@ -90,8 +91,9 @@ class Sequential(Model):
             raise StructureError(f"{self.name} has no layer to remove", place=caller())
         if self._tensors:
             self._tensors.pop()
+        removed = self._stack.pop()
         self._changed()
-        return self._stack.pop()
+        return removed
 
     def build(self, input_shape: Any) -> None:
         """Create all weights for inputs of this shape, the batch included: ``(None, 10, 8)``."""
@@ -103,7 +105,7 @@ class Sequential(Model):
         if self._tensors:
             raise StructureError(
                 f"{self.name} has an input already: an Input can only come first",
-                f"input: {self._tensors[0]!r}",
+                f"input: {shown(self._tensors[0])}",
                 place=caller(),
             )
         self._tensors = [source]
@@ -163,20 +165,16 @@ class Sequential(Model):
 
     def _known(self) -> list[Tensor]:
         if not self.built:
-            empty = not self._stack
-            raise StructureError(
-                f"{self.name} has no layers" if empty else f"{self.name} does not know the shape of its input yet",
-                place=caller(),
-                remedy="add a layer"
-                if empty
-                else "put layers.Input(shape=(None, 8)) first, or call the model on an array",
-            )
+            raise self._not_built()
         return self._tensors
 
-    def count_params(self) -> int:
-        """The number of elements in all weights. Raises StructureError before the weights exist."""
-        self._known()
-        return super().count_params()
+    def _not_built(self) -> StructureError:
+        empty = not self._stack
+        return StructureError(
+            f"{self.name} has no layers" if empty else f"{self.name} does not know the shape of its input yet",
+            place=caller(),
+            remedy="add a layer" if empty else "put layers.Input(shape=(None, 8)) first, or call the model on an array",
+        )
 
     def __call__(self, *inputs: Any, training: bool | None = None, mask: Any = None, **named: Any) -> Any:
         """As `Model`; a model that does not know its input yet takes its shape from the first call."""

@@ -38,7 +38,9 @@ RECURRENT: list[tuple[str, dict[str, Any]]] = [
 def random_weights(model: Any, seed: int) -> list[np.ndarray]:
     random = np.random.default_rng(seed)
     shapes = [weight.shape for weight in model.get_weights()]
-    spread = [min(0.3, shape[0] ** -0.5) for shape in shapes]  # states that grow without end would hide every difference
+    spread = [
+        min(0.3, shape[0] ** -0.5) for shape in shapes
+    ]  # states that grow without end would hide every difference
     return [random.normal(0, s, shape).astype(np.float32) for s, shape in zip(spread, shapes, strict=True)]
 
 

@@ -1,0 +1,55 @@
+"""What a layer needs of its input: rank and width, and the errors when they are not met."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rnncc.errors import ShapeError, StructureError, caller
+from rnncc.graph.symbolic import Tensor
+from rnncc.layers.checks import shown
+
+
+@dataclass(frozen=True, slots=True)
+class InputSpec:
+    """What a layer needs of its (first) input; `axes` names the axes in errors, `width` is the size of the last one."""
+
+    axes: str
+    ndim: int | None = None
+    min_ndim: int | None = None
+    width: int | None = None
+    remedy: str | None = None
+
+
+def check_input(name: str, kind: str, spec: InputSpec, tensor: Tensor) -> None:
+    """Raise ShapeError when `tensor` does not have the rank or width that the layer `name` needs."""
+    rank, needed = tensor.ndim, None
+    if spec.ndim is not None and rank != spec.ndim:
+        needed = f"rank {spec.ndim}"
+    elif spec.min_ndim is not None and rank < spec.min_ndim:
+        needed = f"rank {spec.min_ndim} or more"
+    if needed:
+        raise ShapeError(
+            f"{name} ({kind}) needs an input of {needed}: {spec.axes}",
+            f"{shown(tensor)}, rank {rank}",
+            place=caller(),
+            remedy=spec.remedy,
+        )
+    if spec.width is not None and tensor.type.shape[-1] != spec.width:
+        raise ShapeError(
+            f"{name} ({kind}) was built for inputs of width {spec.width}",
+            f"{shown(tensor)}, width {tensor.type.shape[-1]}",
+            place=caller(),
+            remedy="a layer keeps the width of its first input; make another layer for another width",
+        )
+
+
+def fixed_width(name: str, kind: str, shape: tuple[int | None, ...]) -> int:
+    """The last dim of `shape`, or a StructureError: the layer cannot size its weights without it."""
+    if shape[-1] is None:
+        raise StructureError(
+            f"{name} ({kind}) cannot create its weights: the width of its input is not fixed",
+            f"input: {shape}",
+            place=caller(),
+            remedy="give the last dim of the Input a size: Input(shape=(None, 64)); token ids need an Embedding first",
+        )
+    return shape[-1]
