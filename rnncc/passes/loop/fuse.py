@@ -44,8 +44,9 @@ MAX_REDUCTIONS = 8
 def fuse(procedure: Procedure) -> Procedure:
     """Fuse the nests of every block; temporaries that nobody reads any more disappear."""
     names = Names(procedure)
-    temporaries = {buffer.name: buffer.shape for buffer in procedure.buffers if buffer.space == "temporary"}
-    body = _fuse_block(procedure.body, temporaries, names)
+    shapes = {buffer.name: buffer.shape for buffer in procedure.buffers if buffer.space in ("temporary", "output")}
+    outputs = {buffer.name for buffer in procedure.buffers if buffer.space == "output"}
+    body = _fuse_block(procedure.body, shapes, outputs, names)
     used = frozenset[str]().union(*map(buffers_of, body))
     buffers = tuple(buffer for buffer in procedure.buffers if buffer.space != "temporary" or buffer.name in used)
     fused = replace(procedure, body=body, buffers=buffers)
@@ -108,9 +109,12 @@ class _Cluster:
 # ------------------------------------------------------------------ one block
 
 
-def _fuse_block(statements: Sequence[Stmt], shapes: Mapping[str, tuple[Expr, ...]], names: Names) -> tuple[Stmt, ...]:
+def _fuse_block(
+    statements: Sequence[Stmt], shapes: Mapping[str, tuple[Expr, ...]], outputs: set[str], names: Names
+) -> tuple[Stmt, ...]:
+    """One block; `shapes` are those of all buffers that may be computed at the point, `outputs` are stored as well."""
     items = [
-        replace(statement, body=_fuse_block(statement.body, shapes, names))
+        replace(statement, body=_fuse_block(statement.body, shapes, outputs, names))
         if isinstance(statement, For) and statement.kind == "range"
         else statement
         for statement in statements
@@ -124,9 +128,9 @@ def _fuse_block(statements: Sequence[Stmt], shapes: Mapping[str, tuple[Expr, ...
             owner[position] = _Cluster(position, other=items[position])
             clusters.append(owner[position])
             continue
-        definition = _temporary(nest, shapes)
+        definition = _definition(nest, shapes)
         readers = _readers(definition, clusters) if definition else []
-        escapes = definition is None or _escapes(definition.buffer, items, position)
+        escapes = definition is None or definition.buffer in outputs or _escapes(definition.buffer, items, position)
         if definition and len(readers) == 1 and not escapes and _may_inline(definition, readers[0]):
             readers[0].inlined[definition.buffer] = definition
             names.release(definition.buffer)
@@ -136,7 +140,7 @@ def _fuse_block(statements: Sequence[Stmt], shapes: Mapping[str, tuple[Expr, ...
     return tuple(statement for cluster in _ordered(clusters, owner, edges) for statement in _emit(cluster, names))
 
 
-def _temporary(nest: Nest, shapes: Mapping[str, tuple[Expr, ...]]) -> Definition | None:
+def _definition(nest: Nest, shapes: Mapping[str, tuple[Expr, ...]]) -> Definition | None:
     return definition_of(nest, shapes.get(nest.stores[0].buffer)) if len(nest.stores) == 1 else None
 
 
@@ -238,7 +242,7 @@ def _join(
             continue
         rename: dict[str, Expr] = {old: Var(new) for old, new in zip(nest.variables, cluster.variables, strict=True)}
         cluster.roots[:0] = [_renamed(store, rename) for store in nest.stores]
-        if definition is not None:
+        if definition is not None and any(load.buffer == definition.buffer for load, _ in cluster.wanted()):
             cluster.inlined[definition.buffer] = definition
         owner[position] = cluster
         return cluster

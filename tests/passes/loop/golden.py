@@ -1,0 +1,86 @@
+"""Golden files of loop passes: a procedure, what a pass makes of it, and the check that both mean the same.
+
+The form of the files is that of `tests.passes.golden`. A comment `# with: machine=(64, 32)` gives the bytes and the
+number of vector registers to passes that ask for them.
+"""
+
+from __future__ import annotations
+
+import difflib
+import itertools
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rnncc.loop.interp import interpret
+from rnncc.loop.ir import Procedure
+from rnncc.loop.parser import parse
+from rnncc.loop.printer import show
+from rnncc.loop.verify import verify
+from rnncc.passes.loop.machine import Machine
+from rnncc.types import DType
+from tests.passes.golden import SEPARATOR, Golden, read_golden
+
+TOLERANCE = {DType.F32: 1e-5, DType.F64: 1e-12}
+"""Absolute and relative: sums of a few dozen numbers near 1, in another order."""
+
+IDS = 3
+"""Integer inputs lie below: the tables of golden files have at least as many rows, and no extent is smaller but 0."""
+
+
+def options_of(golden: Golden) -> Mapping[str, Any]:
+    """The options of the pass, with the machine as the pass takes it."""
+    return {key: Machine(*value) if key == "machine" else value for key, value in golden.options.items()}
+
+
+def check_golden(path: Path, run: Callable[..., Procedure], *, update: bool) -> None:
+    """Run the pass on the first procedure of the file, and compare meaning and text with the second."""
+    golden = read_golden(path)
+    before = parse(golden.before)
+    verify(before)
+    assert show(before).strip() == golden.before, f"{path}: print the first procedure with show()"
+    after = run(before, **options_of(golden))
+    verify(after)
+    text = show(after).strip()
+    assert show(parse(text)).strip() == text
+    assert (after is before) == (text == golden.before), "a pass returns the same object when it changes nothing"
+    assert_same_meaning(before, after)
+    if update:
+        path.write_text(f"{golden.head}{golden.before}\n\n{SEPARATOR}\n\n{text}\n")
+    elif text != golden.after:
+        lines = difflib.unified_diff(golden.after.split("\n"), text.split("\n"), "expected", "actual", lineterm="")
+        raise AssertionError(f"{path.name} (--update-golden accepts this):\n" + "\n".join(lines))
+
+
+def assert_same_meaning(before: Procedure, after: Procedure) -> None:
+    """Interpret both: with a different size for every extent (small, then larger), with all 1, and with all 0."""
+    fixed = {int(size) for size in re.findall(r"\b\d+\b", show(before))}
+    small = (size for size in itertools.count(IDS) if size not in fixed)
+    large = (size for size in itertools.count(17, 6) if size not in fixed)
+    ones = itertools.repeat(1)
+    for sizes in (small, large, ones, itertools.repeat(0)):
+        dims = dict(zip(before.dims, sizes, strict=False))
+        arrays = random_arrays(before, dims, below=1 if sizes is ones else IDS)
+        expected, actual = interpret(before, arrays, dims), interpret(after, arrays, dims)
+        assert list(actual) == list(expected)
+        for name, wanted in expected.items():
+            given, dtype = actual[name], before.buffer(name).dtype
+            assert (given.shape, given.dtype) == (wanted.shape, wanted.dtype)
+            tolerance = TOLERANCE.get(dtype, 0.0)
+            assert not dtype.is_float or np.isfinite(wanted).all(), f"{name} of the first procedure at {dims}"
+            np.testing.assert_allclose(given, wanted, tolerance, tolerance, err_msg=f"{name} at {dims}")
+
+
+def random_arrays(procedure: Procedure, dims: Mapping[str, int], below: int = IDS) -> dict[str, np.ndarray]:
+    """An array for every input and weight."""
+    rng = np.random.default_rng(1)
+    arrays = {}
+    for buffer in procedure.buffers:
+        if buffer.space in ("input", "weight"):
+            shape = tuple(dims[size.name] if hasattr(size, "name") else int(size.value) for size in buffer.shape)
+            numbers = rng.uniform(-1, 1, shape) if buffer.dtype.is_float else rng.integers(0, below, shape)
+            arrays[buffer.name] = numbers.astype(buffer.dtype.numpy)
+    return arrays
