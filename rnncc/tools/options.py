@@ -1,0 +1,45 @@
+"""Command line options that several tools have: what to look at, and how it is compiled."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+
+from rnncc.codegen.target import KNOWN_TARGETS
+from rnncc.errors import ArgumentError
+from rnncc.pipeline import Options
+from rnncc.types import dtype_of
+
+
+def add_subject(parser: ArgumentParser) -> None:
+    """FILE[:NAME] and --spec."""
+    parser.add_argument(
+        "file",
+        metavar="FILE[:NAME]",
+        help="a Python file and the name of a model, graph or function in it (NAME can be left out when there is only "
+        "one model), a text file with graph IR or loop IR, or - for such text on standard input",
+    )
+    parser.add_argument(
+        "--spec",
+        action="append",
+        default=[],
+        metavar="TYPE",
+        help="type of an argument of a function, such as 'float32[B, T, 3]'; once for each, in order",
+    )
+
+
+def add_compile_options(parser: ArgumentParser) -> None:
+    """--dtype, --target and --unroll."""
+    group = parser.add_argument_group("how it is compiled (see rnncc.compile)")
+    group.add_argument("--dtype", default="float32", help="float32 (default) or float64")
+    group.add_argument("--target", default="host", help=f"{', '.join(KNOWN_TARGETS)}; default: host")
+    group.add_argument("--unroll", type=int, metavar="N", help="steps in one turn of every loop over time")
+
+
+def compile_options(arguments: Namespace) -> Options:
+    """The options of `rnncc.compile` that the command line asks for. Raises DTypeError or ArgumentError."""
+    dtype = dtype_of(arguments.dtype)
+    if not dtype.is_float:
+        raise ArgumentError(f"--dtype {arguments.dtype}: a model cannot compute in {dtype}", "known: float32, float64")
+    if arguments.unroll is not None and not 1 <= arguments.unroll <= 64:
+        raise ArgumentError(f"--unroll {arguments.unroll}: a turn holds 1 to 64 steps")
+    return Options(dtype, arguments.target, arguments.unroll)
