@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
 from time import perf_counter
 from typing import Any
 
@@ -27,6 +27,7 @@ from rnncc.lower.lower import lower
 from rnncc.lower.setup import convert_floats, split_setup
 from rnncc.passes.graph.cse import cse
 from rnncc.passes.graph.dce import dce
+from rnncc.passes.graph.expose_states import expose_states
 from rnncc.passes.graph.fold import fold
 from rnncc.passes.graph.fold_embedding import fold_embedding
 from rnncc.passes.graph.fuse_gates import fuse_gates
@@ -48,6 +49,7 @@ from rnncc.passes.loop.vectorize import vectorize
 from rnncc.passes.manager import Pass, Snapshot, run_passes
 from rnncc.runtime.compiled import CompiledModel
 from rnncc.runtime.jit import load
+from rnncc.runtime.stream import Stream
 from rnncc.types import DType, dtype_of
 
 STAGES = ("graph", "fused", "loop", "scheduled", "llvm", "llvm-opt", "asm")
@@ -176,7 +178,11 @@ def compile(
             place=caller(),
             remedy="leave threads at 1; several Python threads may call a compiled model at once",
         )
-    compilation = compile_graph(_graph_of(model), options)
+    graph = _graph_of(model)
+    return _compiled(compile_graph(graph, options), cache(partial(_stream_maker, graph, options)))
+
+
+def _compiled(compilation: Compilation, stream_maker: Callable[[], Callable[[int], Stream]] | None) -> CompiledModel:
     return CompiledModel(
         compilation.fused,
         compilation.setup,
@@ -185,7 +191,16 @@ def compile(
         compilation.emitted,
         lambda: load(compilation.native.object_code, compilation.target),
         compilation.text,
+        None if stream_maker is None else lambda batch: stream_maker()(batch),
     )
+
+
+def _stream_maker(graph: Graph, options: Options) -> Callable[[int], Stream]:
+    """Compile the step of `graph` once; the result makes streams of any batch size."""
+    floats = graph if options.dtype is DType.F32 else convert_floats(graph, options.dtype)
+    parts = expose_states(floats)
+    step = _compiled(compile_graph(parts.step, options), None)
+    return lambda batch: Stream(step, parts.initial, sources_of(graph), parts.time, parts.states, batch)
 
 
 def compile_graph(graph: Graph, options: Options) -> Compilation:

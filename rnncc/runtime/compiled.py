@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from rnncc.codegen.emit import STATUS_VALUES, Emitted
-from rnncc.errors import ArgumentError, caller
+from rnncc.errors import ArgumentError, TokenError, UnsupportedError, caller
 from rnncc.graph.ir import Graph, Source, Value
 from rnncc.layers.arguments import bind_arguments
 from rnncc.loop.ir import Procedure
@@ -54,8 +54,10 @@ class CompiledModel:
         emitted: Emitted,
         load: Callable[[], Loaded],
         texts: Callable[[str], str],
+        make_stream: Callable[[int], Any] | None = None,
     ) -> None:
         self._graph = graph
+        self._make_stream = make_stream
         self._procedure = procedure
         self._emitted = emitted
         self._load = load
@@ -81,9 +83,45 @@ class CompiledModel:
             TokenError: a token id lies outside its table.
             MemoryLimitError: the call needs more memory than there is.
         """
-        inputs, extents = bind_arguments(self._graph.name, self._graph.inputs, arrays, named)
-        outputs = self._run(inputs, extents)
+        outputs = self.call(*arrays, **named)
         return outputs[0] if len(outputs) == 1 else outputs
+
+    def call(self, *arrays: Any, **named: Any) -> list[np.ndarray]:
+        """Like calling the model, but always a list of outputs."""
+        inputs, extents = bind_arguments(self._graph.name, self._graph.inputs, arrays, named)
+        return self._run(inputs, extents)
+
+    @property
+    def graph(self) -> Graph:
+        """The graph that was compiled: weights that were prepared as its consts."""
+        return self._graph
+
+    def stream(self, batch: int = 1) -> Any:
+        """A `Stream`: the model on `batch` sequences that arrive piece by piece, with ``step`` and ``push``.
+
+        Raises UnsupportedError when something in the model looks at the whole sequence; the message names it.
+        """
+        if self._make_stream is None:
+            raise UnsupportedError(f"{self._graph.name} is a stream already", place=caller())
+        if isinstance(batch, bool) or not isinstance(batch, int) or batch < 0:
+            raise ArgumentError(f"batch must be a number of sequences, not {batch!r}", place=caller())
+        return self._make_stream(batch)
+
+    def prepare(
+        self, inputs: Sequence[np.ndarray], extents: Mapping[str, int], results: Sequence[np.ndarray]
+    ) -> PreparedCall:
+        """A call with fixed arrays, for those who make it often; `results` are the last outputs, the others are new."""
+        native = self._native or self._load_native()
+        layout = self._layout(tuple(extents[dim] for dim in self._procedure.dims))
+        bound = self._weights.bind()
+        frame = _Frame()
+        frame.prepare(self._places, bound, layout)
+        fresh = layout.outputs[: len(layout.outputs) - len(results)]
+        outputs = [*(np.empty(shape, dtype) for shape, dtype in fresh), *results]
+        for places, array in zip((*self._places.inputs, *self._places.outputs), (*inputs, *outputs), strict=True):
+            for place in places:
+                frame.pointers[place] = _address(array)
+        return PreparedCall(native.function, frame, outputs, (native, bound, inputs), self._emitted.messages)
 
     def ir(self, stage: str) -> str:
         """The text of one stage: graph, fused, loop, scheduled, llvm, llvm-opt or asm."""
@@ -117,8 +155,7 @@ class CompiledModel:
                 pointers[place] = _address(output)
         code = native.function(pointers, layout.extents, frame.status)
         if code:
-            number, *position = frame.status[1 : 1 + frame.status[0]]
-            raise token_error(self._emitted.messages[code - 1], number, tuple(position))
+            raise _check_failed(self._emitted.messages[code - 1], frame.status)
         return outputs
 
     def _layout(self, sizes: tuple[int, ...]) -> _Layout:
@@ -136,6 +173,36 @@ class CompiledModel:
         prototype = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)
         self._native = _Native(loaded, prototype(loaded.address(self._emitted.entry)))
         return self._native
+
+
+class PreparedCall:
+    """A native call with everything in place: `run` does it. `outputs` are overwritten by every run."""
+
+    __slots__ = ("_alive", "_extents", "_frame", "_function", "_messages", "_pointers", "_status", "outputs")
+
+    def __init__(
+        self,
+        function: Callable[..., int],
+        frame: _Frame,
+        outputs: list[np.ndarray],
+        alive: object,
+        messages: Sequence[str],
+    ) -> None:
+        assert frame.layout is not None, "a prepared frame has a layout"
+        self._function, self._frame, self._alive, self._messages = function, frame, alive, messages
+        self._pointers, self._extents, self._status = frame.pointers, frame.layout.extents, frame.status
+        self.outputs = outputs
+
+    def run(self) -> None:
+        """Run the machine code once. Raises TokenError for a token id outside of its table."""
+        code = self._function(self._pointers, self._extents, self._status)
+        if code:
+            raise _check_failed(self._messages[code - 1], self._status)
+
+
+def _check_failed(message: str, status: Any) -> TokenError:
+    number, *position = status[1 : 1 + status[0]]
+    return token_error(message, number, tuple(position))
 
 
 def _address(array: np.ndarray) -> int:

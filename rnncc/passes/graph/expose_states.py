@@ -1,0 +1,102 @@
+"""Make the states of all scans arguments and results, so that a sequence can be computed piece by piece.
+
+    def model(u, /, x: f32[B, T, 8]):                  def model(u, /, x: f32[B, T, 8], h_in: f32[B, 16]):
+        h, ys = scan(u, h0, x_t, body=step)     ->         h, ys = scan(u, h_in, x_t, body=step)
+        return dense(h)                                    return dense(h), h
+
+The results for a sequence are those of its pieces in a row, each starting from the states that the piece before it
+ended with. That holds when nothing but the scans looks at more than one step, and no scan runs from the end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from rnncc.errors import UnsupportedError, caller
+from rnncc.graph.ir import Graph, Node, Value, is_scan, scan_view
+from rnncc.graph.rewrite import rewriter_for
+from rnncc.passes.graph.dataflow import needed_nodes
+
+
+@dataclass(frozen=True, slots=True)
+class Streaming:
+    """A graph in pieces: `step` takes the inputs and the states and returns the outputs and the new states.
+
+    `initial` computes the states before the first piece, from those inputs of the model that are no sequences.
+    """
+
+    step: Graph
+    initial: Graph
+    time: str
+    states: tuple[str, ...]
+
+
+def expose_states(graph: Graph) -> Streaming:
+    """`graph` as a step and its initial states. Raises UnsupportedError naming what looks at the whole sequence."""
+    scans = [node for node in graph.nodes if is_scan(node)]
+    time = _time_of(graph, scans)
+    for node in graph.nodes:
+        _check_flows_forward(node, time)
+    names = rewriter_for(graph)
+    inits = [init for node in scans for init in scan_view(node).init]
+    states = [Value(names.unique(f"{value.name}_in"), value.type) for value in _carries(scans)]
+    replaced = iter(states)
+    nodes = tuple(_with_inits(node, replaced) if is_scan(node) else node for node in graph.nodes)
+    final = [value for node in scans for value in scan_view(node).final]
+    outputs = (*graph.outputs, *final)
+    step = replace(graph, inputs=(*graph.inputs, *states), nodes=needed_nodes(nodes, outputs), outputs=outputs)
+    initial_nodes = needed_nodes(graph.nodes, inits)
+    read = {value for node in initial_nodes for value in node.inputs} | set(inits)
+    inputs = tuple(value for value in graph.inputs if value in read)
+    for value in inputs:
+        if time in value.type.shape:
+            raise _cannot(f"the initial states of {graph.name} depend on the sequence {value.name}")
+    initial = replace(graph, inputs=inputs, nodes=initial_nodes, outputs=tuple(inits))
+    return Streaming(step, initial, time, tuple(value.name for value in states))
+
+
+def _carries(scans: list[Node]) -> list[Value]:
+    return [value for node in scans for value in scan_view(node).body.inputs]
+
+
+def _with_inits(node: Node, states: Iterator[Value]) -> Node:
+    scan = scan_view(node)
+    taken = tuple(next(states) for _ in scan.init)
+    return replace(node, inputs=(*scan.consts, *taken, *scan.xs))
+
+
+def _time_of(graph: Graph, scans: list[Node]) -> str:
+    """The one extent that all scans run over."""
+    lengths = list(dict.fromkeys(scan_view(node).length for node in scans))
+    if not lengths:
+        raise _cannot(f"{graph.name} has no layer that runs over time")
+    if len(lengths) > 1:
+        raise _cannot(f"{graph.name} runs over several sequences: {', '.join(map(str, lengths))}")
+    (time,) = lengths
+    if not isinstance(time, str):
+        raise _cannot(f"{graph.name} was declared for sequences of length {time}")
+    return time
+
+
+def _check_flows_forward(node: Node, time: str) -> None:
+    """Raise when a result at one step of `node` needs operands of another one (scans may look back)."""
+    where = node.scope or node.op.name
+    if is_scan(node):
+        if scan_view(node).reverse:
+            raise _cannot(f"{where} runs from the end of the sequence")
+        return
+    given = [value.type.shape.count(time) for value in node.inputs if time in value.type.shape]
+    kept = [value.type.shape.count(time) for value in node.outputs]
+    if any(count != 1 for count in given) or (given and kept != [1]):
+        raise _cannot(f"{node.op.name} in {where} looks at the whole sequence")
+    if not node.inputs and any(kept):
+        raise _cannot(f"{node.op.name} in {where} counts the steps of the whole sequence")
+
+
+def _cannot(reason: str) -> UnsupportedError:
+    return UnsupportedError(
+        f"this model cannot be streamed: {reason}",
+        place=caller(),
+        remedy="call it on whole sequences, or stream the part of it whose time flows forward",
+    )
