@@ -15,7 +15,7 @@ from rnncc.codegen.emit import STATUS_VALUES, Emitted
 from rnncc.errors import ArgumentError, TokenError, UnsupportedError, caller
 from rnncc.graph.ir import Graph, Source, Value
 from rnncc.layers.arguments import bind_arguments
-from rnncc.loop.ir import Procedure
+from rnncc.loop.ir import Buffer, Procedure
 from rnncc.ops.lookup import token_error
 from rnncc.runtime.jit import Loaded
 from rnncc.runtime.memory import Arena, check_available, shape_of, slot_offsets
@@ -63,7 +63,7 @@ class CompiledModel:
         self._load = load
         self._texts = texts
         self._weights = WeightBinder(setup, sources, procedure)
-        self._places = _Places.of(graph, procedure, emitted.pointers)
+        self._places = _Places.of(procedure, emitted.pointers)
         self._frame = _Frame()
         self._native: _Native | None = None
         self._layouts: dict[tuple[int, ...], _Layout] = {}
@@ -230,17 +230,22 @@ class _Places:
     outputs: tuple[tuple[int, ...], ...]
 
     @staticmethod
-    def of(graph: Graph, procedure: Procedure, pointers: Sequence[str | int]) -> _Places:
+    def of(procedure: Procedure, pointers: Sequence[str | int]) -> _Places:
         """Sort the pointers of an entry point by kind. What the code does not read has no place."""
-        by_name: dict[str, tuple[int, ...]] = {}
-        for position, pointer in enumerate(pointers):
-            if isinstance(pointer, str):
-                by_name[pointer] = (position,)
-        inputs = tuple(by_name.pop(value.name, ()) for value in graph.inputs)
-        outputs = tuple(by_name.pop(buffer.name, ()) for buffer in procedure.buffers if buffer.space == "output")
-        weights = {name: places[0] for name, places in by_name.items()}
+        place_of = {pointer: place for place, pointer in enumerate(pointers)}
+        spaces: dict[str, list[Buffer]] = {}
+        for buffer in procedure.buffers:
+            spaces.setdefault(buffer.space, []).append(buffer)
+
+        def places(space: str) -> tuple[tuple[int, ...], ...]:
+            return tuple(
+                (place_of[buffer.name],) if buffer.name in place_of else () for buffer in spaces.get(space, ())
+            )
+
+        fixed = [*spaces.get("weight", ()), *spaces.get("packed", ())]
+        weights = {buffer.name: place_of[buffer.name] for buffer in fixed if buffer.name in place_of}
         slots = tuple((place, slot) for place, slot in enumerate(pointers) if isinstance(slot, int))
-        return _Places(len(pointers), weights, slots, inputs, outputs)
+        return _Places(len(pointers), weights, slots, places("input"), places("output"))
 
 
 class _Frame(threading.local):

@@ -52,7 +52,8 @@ class WeightBinder:
             for source, value in zip(self._sources, self._setup.consts, strict=True)
         ]
         derived = interpret_graph(self._setup, payloads)
-        weights = {value.name: array for value, array in zip(self._setup.outputs, derived, strict=True)}
+        buffers = [buffer for buffer in self._procedure.buffers if buffer.space == "weight"]
+        weights = {buffer.name: array for buffer, array in zip(buffers, derived, strict=True)}
         packed = interpret_loops(self._procedure, weights, {})
         return {name: aligned_copy(array) for name, array in {**weights, **packed}.items()}
 
