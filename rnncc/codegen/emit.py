@@ -1,7 +1,7 @@
 """Scheduled loop IR to LLVM IR text: one instruction after the other, nothing decided.
 
-Every buffer is a pointer argument that aliases no other, every dim an i64; registers become allocas that LLVM turns
-into values. A loop's block is named after its variable, so that the assembly shows which loop is which.
+Every buffer (temporaries: every slot) is a pointer argument that aliases no other, every dim an i64; registers become
+allocas that LLVM turns into values. A loop's block is named after its variable, so that the assembly shows which loop is which.
 
 The entry point is `i32 name(ptr pointers, ptr dims, ptr status)`: pointers in the order of `Emitted.pointers`, dims in
 that of the procedure. It returns 0, or 1 + the number of the message of a failed check; `status` then holds how many
@@ -67,7 +67,9 @@ class _Emitter:
         self.procedure = procedure
         self.buffers = {buffer.name: buffer for buffer in procedure.buffers}
         self.code = Code(target)
-        self.environment: dict[str, Operand] = {dim: Operand(f"%dim.{dim}", DType.I64, 1) for dim in procedure.dims}
+        self.environment: dict[str, Operand] = {
+            dim: Operand(f"%dim.{ascii_name(dim)}", DType.I64, 1) for dim in procedure.dims
+        }
         self.registers: dict[str, str] = {}
         self.messages: list[str] = []
 
@@ -79,17 +81,18 @@ class _Emitter:
         for statement in procedure.body:
             self.statement(statement)
         code.line("ret i32 0")
-        pointers = tuple(buffer.slot if buffer.slot is not None else buffer.name for buffer in memory)
-        parameters = [f"ptr noalias %buffer.{buffer.name}" for buffer in memory]
-        parameters += [f"i64 %dim.{dim}" for dim in procedure.dims] + ["ptr noalias %status"]
+        # Buffers of one slot share a pointer: each by itself, they would not be free of aliases.
+        pointers = {pointer_name(buffer): buffer.name if buffer.slot is None else buffer.slot for buffer in memory}
+        parameters = [f"ptr noalias {pointer}" for pointer in pointers]
+        parameters += [f"i64 %dim.{ascii_name(dim)}" for dim in procedure.dims] + ["ptr noalias %status"]
         allocas = "\n".join(f"  {register} = alloca {type}, align 64" for register, type in self.registers.items())
+        entry = f"rnncc.{procedure.name}"
         body = (
-            f"define internal i32 @rnncc.body({', '.join(parameters)}) nounwind noinline {{\n"
+            f'define internal i32 @"{entry}.body"({", ".join(parameters)}) nounwind noinline {{\n'
             f"entry:\n{allocas}\n" + "\n".join(code.lines) + "\n}\n"
         )
-        entry = f"rnncc.{procedure.name}"
-        text = "\n".join([_entry(entry, memory, procedure.dims), body, *code.module_lines()])
-        return Emitted(text, entry, pointers, tuple(self.messages))
+        text = "\n".join([_entry(entry, list(pointers), procedure.dims), body, *code.module_lines()])
+        return Emitted(text, entry, tuple(pointers.values()), tuple(self.messages))
 
     # -------------------------------------------------------------- statements
 
@@ -114,11 +117,12 @@ class _Emitter:
         assert loop.kind in ("range", "parallel"), f"a loop of kind {loop.kind} is left after the loop passes"
         code = self.code
         start, stop = self.expr(loop.start), self.expr(loop.stop)
-        name = code.label(f"{loop.variable}.{loop.kind}")
+        hint = ascii_name(loop.variable)
+        name = code.label(f"{hint}.{loop.kind}")
         code.line(f"br label %{name}.enter")
         code.open(f"{name}.enter")
-        variable = Operand(code.name(loop.variable), DType.I64, 1)
-        following = code.name(f"{loop.variable}.next")
+        variable = Operand(code.name(hint), DType.I64, 1)
+        following = code.name(f"{hint}.next")
         code.line(f"br label %{name}.head")
         code.open(f"{name}.head")
         code.line(f"{variable.text} = phi i64 [ {start.text}, %{name}.enter ], [ {following}, %{name}.latch ]")
@@ -208,7 +212,7 @@ class _Emitter:
         place = [*lead, last.start if isinstance(last, Span) else last]
         numbers = [str(item.value) for item in place if isinstance(item, Const)]
         assert len(numbers) == len(place), f"register {buffer.name} is not indexed by constants"
-        name = f"%register.{buffer.name}.{'.'.join(numbers)}"
+        name = f"%register.{ascii_name(buffer.name)}.{'.'.join(numbers)}"
         type_ = llvm_type(buffer.dtype, _lanes(index))
         assert self.registers.setdefault(name, type_) == type_, f"{name} is used as {self.registers[name]} and {type_}"
         return name
@@ -222,7 +226,7 @@ class _Emitter:
             offset = add(multiply(offset, buffer.shape[axis]), position)
         element = llvm_type(buffer.dtype, 1, memory=True)
         where = self.expr(offset).text
-        pointer = f"getelementptr inbounds {element}, ptr %buffer.{buffer.name}, i64 {where}"
+        pointer = f"getelementptr inbounds {element}, ptr {pointer_name(buffer)}, i64 {where}"
         return self.code.assign(pointer), span
 
     def mask(self, span: Span | None) -> Operand | None:
@@ -242,17 +246,27 @@ def _lanes(index: tuple[Index, ...]) -> int:
     return index[-1].lanes if index and isinstance(index[-1], Span) else 1
 
 
-def _entry(name: str, memory: Sequence[Buffer], dims: Sequence[str]) -> str:
+def pointer_name(buffer: Buffer) -> str:
+    """The pointer behind a buffer: its own, or that of its slot."""
+    return f"%buffer.{ascii_name(buffer.name)}" if buffer.slot is None else f"%slot.{buffer.slot}"
+
+
+def ascii_name(name: str) -> str:
+    """`name` as LLVM takes it without quotes; it has no dots, so that two names never become one."""
+    return "".join(letter if letter.isascii() else f".{ord(letter):x}." for letter in name)
+
+
+def _entry(name: str, pointers: Sequence[str], dims: Sequence[str]) -> str:
     """The exported function: unpacks its arrays and calls the body."""
     lines, arguments = [], []
-    for number, buffer in enumerate(memory):
+    for number, pointer in enumerate(pointers):
         lines.append(f"  %at.{number} = getelementptr inbounds ptr, ptr %pointers, i64 {number}")
-        lines.append(f"  %buffer.{buffer.name} = load ptr, ptr %at.{number}")
-        arguments.append(f"ptr %buffer.{buffer.name}")
-    for number, dim in enumerate(dims):
+        lines.append(f"  {pointer} = load ptr, ptr %at.{number}")
+        arguments.append(f"ptr {pointer}")
+    for number, dim in enumerate(map(ascii_name, dims)):
         lines.append(f"  %place.{number} = getelementptr inbounds i64, ptr %dims, i64 {number}")
         lines.append(f"  %dim.{dim} = load i64, ptr %place.{number}")
         arguments.append(f"i64 %dim.{dim}")
-    call = f"  %code = call i32 @rnncc.body({', '.join([*arguments, 'ptr %status'])})\n  ret i32 %code"
+    call = f'  %code = call i32 @"{name}.body"({", ".join([*arguments, "ptr %status"])})\n  ret i32 %code'
     header = f'define i32 @"{name}"(ptr %pointers, ptr %dims, ptr %status) nounwind {{'
     return "\n".join([header, *lines, call, "}\n"])

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from rnncc.errors import UnsupportedError
+from rnncc.errors import ArgumentError, UnsupportedError
 from rnncc.graph.ir import Graph, Node, Scan, Value, is_scan, scan_view
 from rnncc.loop.builder import ZERO, add, floordiv, integer, load, mod, multiply, size_of, subtract
 from rnncc.loop.ir import Buffer, Check, Expr, For, Procedure, Stmt, Store, Var
@@ -20,7 +20,7 @@ from rnncc.ops.lowering import Guard, Operand, Point, Region
 from rnncc.types import Dim, TensorType
 
 ROW, COLUMN, OTHERS = "b", "j", ("i", "l", "m", "n", "o", "p", "q")
-"""Loop variables: the batch, the last axis, all other axes."""
+"""Loop variables: the batch, the last axis, all other axes; with a number when something else has that name."""
 
 
 def lower(graph: Graph) -> Procedure:
@@ -34,7 +34,8 @@ class _Lowering:
 
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
-        self.taken: set[str] = {*graph.extents, ROW, COLUMN, *OTHERS}
+        self.taken: set[str] = {*graph.extents, *(value.name for value in (*graph.consts, *graph.inputs))}
+        self.row, self.column, *self.others = map(self.fresh, (ROW, COLUMN, *OTHERS))
         self.buffers: list[Buffer] = []
         self.messages: list[str] = []
         self.values: dict[Value, Operand] = {}
@@ -43,9 +44,9 @@ class _Lowering:
     def run(self) -> Procedure:
         graph = self.graph
         for value in graph.consts:
-            self.values[value] = self.operand(value.type, self.buffer(value.name, value.type, "weight"))
+            self.values[value] = self.operand(value.type, self.parameter(value, "weight"))
         for value in graph.inputs:
-            self.values[value] = self.operand(value.type, self.buffer(value.name, value.type, "input"))
+            self.values[value] = self.operand(value.type, self.parameter(value, "input"))
         self.nodes(graph)
         for number, value in enumerate(graph.outputs):
             name = value.name if value not in (*graph.consts, *graph.inputs) else f"output_{number}"
@@ -62,6 +63,17 @@ class _Lowering:
         self.taken.add(name)
         return name
 
+    def parameter(self, value: Value, space: str) -> str:
+        """The buffer of a weight or an input: a call knows it by the name of the value."""
+        if value.name in self.graph.extents:
+            raise ArgumentError(
+                f"{value.name} is the name of an {'input' if space == 'input' else 'weight'} and of an extent",
+                f"{value.name}: {value.type}",
+                remedy="give one of them another name",
+            )
+        self.buffers.append(Buffer(value.name, value.type.dtype, tuple(map(size_of, value.type.shape)), space))
+        return value.name
+
     def buffer(self, name: str, type: TensorType, space: str, lead: tuple[Dim, ...] = ()) -> str:
         unique = self.fresh(name)
         shape = tuple(size_of(dim) for dim in (*lead, *type.shape))
@@ -73,11 +85,23 @@ class _Lowering:
 
     def nest(self, shape: Sequence[Dim], leaf: Callable[[Sequence[Expr]], Stmt]) -> None:
         """Append parallel loops over `shape` around `leaf(index)`."""
-        names = axis_names(shape)
+        names = self.axis_names(shape)
         statement = leaf([Var(name) for name in names])
         for name, dim in zip(reversed(names), reversed(shape), strict=True):
             statement = For(name, "parallel", ZERO, size_of(dim), 1, (statement,))
         self.block.append(statement)
+
+    def axis_names(self, shape: Sequence[Dim]) -> list[str]:
+        """One loop variable per axis; nests use the same names again, since none is inside of another."""
+        self.others += [self.fresh(OTHERS[0]) for _ in range(len(shape) - len(self.others))]
+        others = iter(self.others)
+        names: list[str] = []
+        for axis, dim in enumerate(shape):
+            if dim == "B" and self.row not in names:
+                names.append(self.row)
+            else:
+                names.append(self.column if axis == len(shape) - 1 else next(others))
+        return names
 
     def fill(
         self,
@@ -193,15 +217,3 @@ class _Lowering:
     def slice_of(self, operand: Operand, step: Expr) -> Operand:
         type = TensorType(operand.type.dtype, operand.type.shape[1:])
         return Operand(type, lambda index: operand.at([step, *index]))
-
-
-def axis_names(shape: Sequence[Dim]) -> list[str]:
-    """One loop variable per axis; nests use the same names again, since none is inside of another."""
-    others = iter(OTHERS)
-    names: list[str] = []
-    for axis, dim in enumerate(shape):
-        if dim == "B" and ROW not in names:
-            names.append(ROW)
-        else:
-            names.append(COLUMN if axis == len(shape) - 1 else next(others))
-    return names

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
+
 from rnncc.loop.ir import For, Let, Procedure, Reduce
 from rnncc.loop.visit import walk_exprs, walk_statements
 
@@ -20,12 +22,18 @@ class Names:
 
     def fresh(self, hint: str) -> str:
         """`hint` itself, or with a number behind it."""
-        name, number = hint, 2
-        while name in self._taken:
-            name, number = f"{hint}_{number}", number + 1
+        name = unused(hint, self._taken)
         self._taken.add(name)
         return name
 
     def release(self, name: str) -> None:
         """Nothing is called `name` any more."""
         self._taken.discard(name)
+
+
+def unused(hint: str, taken: Set[str]) -> str:
+    """`hint`, or with a number behind it when it is taken."""
+    name, number = hint, 2
+    while name in taken:
+        name, number = f"{hint}_{number}", number + 1
+    return name

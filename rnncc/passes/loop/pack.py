@@ -24,10 +24,11 @@ from rnncc.loop.builder import ZERO, add, floordiv, integer, load, multiply, sub
 from rnncc.loop.index import difference
 from rnncc.loop.ir import Buffer, Call, Const, Expr, For, Load, Procedure, Stmt, Store, Var
 from rnncc.loop.visit import free_variables, map_expr, map_statement, substitute, walk_exprs, walk_statements
-from rnncc.passes.loop.names import Names
+from rnncc.passes.loop.names import Names, unused
 from rnncc.passes.loop.nest import is_packable, scalars
 
-K, COLUMN, PANEL, LANE = Var("k"), Var("column"), Var("p"), Var("l")
+K, COLUMN = Var("k"), Var("column")
+"""Where a member of a layout is, whatever the loops that read it call that."""
 
 
 def pack(procedure: Procedure) -> Procedure:
@@ -37,8 +38,19 @@ def pack(procedure: Procedure) -> Procedure:
     if not packer.layouts:
         return procedure
     buffers = (*procedure.buffers, *(layout.buffer for layout in packer.layouts.values()))
-    setup = tuple(statement for layout in packer.layouts.values() for statement in _fill(layout))
+    taken = {buffer.name for buffer in buffers} | set(procedure.dims)
+    variables = _Variables(*(Var(unused(hint, taken)) for hint in ("p", "k", "l")))
+    setup = tuple(statement for layout in packer.layouts.values() for statement in _fill(layout, variables))
     return replace(procedure, buffers=buffers, setup=(*procedure.setup, *setup), body=body)
+
+
+@dataclass(frozen=True, slots=True)
+class _Variables:
+    """Of the loops in setup: nothing else has their names."""
+
+    panel: Var
+    k: Var
+    lane: Var
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,25 +187,26 @@ def _divided(start: Expr, lanes: int) -> Expr:
             return floordiv(start, integer(lanes))
 
 
-def _fill(layout: _Layout) -> Iterator[Stmt]:
+def _fill(layout: _Layout, variables: _Variables) -> Iterator[Stmt]:
     """The loops that fill a packed buffer."""
     panels, depth, _, lanes = (int(size.value) for size in layout.buffer.shape if isinstance(size, Const))
+    p, k, lane = variables.panel, variables.k, variables.lane
     full, rest = divmod(layout.columns, lanes)
     for number, member in enumerate(layout.members):
 
         def copy(panel: Expr, width: int, member: Load = member, number: int = number) -> Stmt:
-            column = add(multiply(panel, integer(lanes)), LANE)
-            value = substitute(member, {COLUMN.name: column})
-            store: Stmt = Store(layout.buffer.name, (panel, K, integer(number), LANE), value)
-            return _loops(((K, depth), (LANE, width)), store)
+            column = add(multiply(panel, integer(lanes)), lane)
+            value = substitute(member, {K.name: k, COLUMN.name: column})
+            store: Stmt = Store(layout.buffer.name, (panel, k, integer(number), lane), value)
+            return _loops(((k, depth), (lane, width)), store)
 
         if full:
-            yield For(PANEL.name, "parallel", ZERO, integer(full), 1, (copy(PANEL, lanes),))
+            yield For(p.name, "parallel", ZERO, integer(full), 1, (copy(p, lanes),))
         if rest:
             last = integer(panels - 1)
             zero = Const(0.0 if layout.buffer.dtype.is_float else 0, layout.buffer.dtype)
-            fill = Store(layout.buffer.name, (last, K, integer(number), LANE), zero)
-            yield _loops(((K, depth), (LANE, lanes)), fill)
+            fill = Store(layout.buffer.name, (last, k, integer(number), lane), zero)
+            yield _loops(((k, depth), (lane, lanes)), fill)
             yield copy(last, rest)
 
 

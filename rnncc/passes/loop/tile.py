@@ -27,8 +27,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from rnncc.loop.builder import integer
-from rnncc.loop.ir import Buffer, Expr, For, Let, Load, Procedure, Reduce, Stmt, Store, Var
+from rnncc.loop.ir import Buffer, Expr, For, Index, Let, Load, Procedure, Reduce, Stmt, Store, Var
 from rnncc.loop.visit import (
+    free_variables,
     map_expr,
     map_statements,
     substitute,
@@ -36,7 +37,7 @@ from rnncc.loop.visit import (
 )
 from rnncc.passes.loop.machine import Machine
 from rnncc.passes.loop.names import Names
-from rnncc.passes.loop.nest import Nest, is_packable, nest_of, uses_as_value, walks
+from rnncc.passes.loop.nest import Nest, is_packable, nest_of, scalars, uses_as_value, walks
 from rnncc.passes.loop.tile_builders import point_tile, register_tile, vector_tile
 from rnncc.types import DType
 
@@ -84,7 +85,7 @@ class _Tiler:
             return point_tile(plain, sums, self.machine, self)
         if sums:
             return register_tile(plain, sums, self.machine, self)
-        return vector_tile(plain, self.machine)
+        return vector_tile(plain, self.machine, self)
 
     def register(self, hint: str, dtype: DType, *shape: int) -> str:
         name = self.fresh(hint)
@@ -124,7 +125,8 @@ def _is_contiguous(nest: Nest, epilogue: tuple[Stmt, ...], sums: dict[str, Reduc
     Weights inside of a reduction do not count: `pack` brings them into the order in which they are read.
     """
     j = nest.variables[-1]
-    if not all(walks(store.index, j, (1,)) for store in nest.stores):
+    moving = _moving(epilogue, j)
+    if not all(_walks(store.index, j, moving, (1,)) for store in nest.stores):
         return False
     loads = [part for part in walk_exprs(epilogue) if isinstance(part, Load)]
     for reduction in sums.values():
@@ -132,7 +134,21 @@ def _is_contiguous(nest: Nest, epilogue: tuple[Stmt, ...], sums: dict[str, Reduc
             packable = isinstance(part, Load) and part.buffer in weights and is_packable(part, reduction.variable, j)
             if isinstance(part, Load) and not packable:
                 loads.append(part)
-    if not all(walks(load.index, j, (0, 1)) for load in loads):
+    if not all(_walks(load.index, j, moving, (0, 1)) for load in loads):
         return False
     values = [statement.value for statement in epilogue if isinstance(statement, Let | Store)]
     return not any(uses_as_value(value, j) for value in [*values, *(one.value for one in sums.values())])
+
+
+def _moving(body: tuple[Stmt, ...], variable: str) -> set[str]:
+    """Names of the values that differ from lane to lane: an index made of one is no vector access."""
+    moving: set[str] = set()
+    for statement in body:
+        if isinstance(statement, Let) and not moving.union((variable,)).isdisjoint(free_variables(statement.value)):
+            moving.add(statement.name)
+    return moving
+
+
+def _walks(index: Sequence[Index], variable: str, moving: set[str], strides: tuple[int, ...]) -> bool:
+    used = frozenset[str]().union(*map(free_variables, scalars(index)))
+    return moving.isdisjoint(used) and walks(index, variable, strides)

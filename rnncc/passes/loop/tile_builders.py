@@ -188,14 +188,14 @@ def _widest(values: Sequence[Expr]) -> DType:
 # ------------------------------------------------------------------ plain vectors
 
 
-def vector_tile(nest: Nest, machine: Machine) -> tuple[Stmt, ...]:
+def vector_tile(nest: Nest, machine: Machine, names: Names) -> tuple[Stmt, ...]:
     """No sums: the other axes as they are, the last one in vectors."""
     *variables, j = nest.variables
     *sizes, extent = nest.sizes
     fixed = int(extent.value) if isinstance(extent, Const) else None
     lanes = machine.lanes(_widest([store.value for store in nest.stores]), fixed)
     full = multiply(floordiv(extent, integer(lanes)), integer(lanes))
-    start = Var(f"{j}s")
+    start = Var(names.fresh(f"{j}s"))
 
     def vector(begin: Expr, stop: Expr) -> tuple[Stmt, ...]:
         return (For(j, "lanes", begin, stop, 1, nest.body),)
