@@ -1,7 +1,8 @@
 """Scheduled loop IR to LLVM IR text: one instruction after the other, nothing decided.
 
 Every buffer (temporaries: every slot) is a pointer argument that aliases no other, every dim an i64; registers become
-allocas that LLVM turns into values. A loop's block is named after its variable, so that the assembly shows which loop is which.
+allocas that LLVM turns into values. A loop's block is named after its variable, so that the assembly shows which loop
+is which.
 
 The entry point is `i32 name(ptr pointers, ptr dims, ptr status)`: pointers in the order of `Emitted.pointers`, dims in
 that of the procedure. It returns 0, or 1 + the number of the message of a failed check; `status` then holds how many
