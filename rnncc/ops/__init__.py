@@ -14,6 +14,7 @@ from rnncc.ops.functions import (
     erf,
     exp,
     expand_dims,
+    flip,
     floor,
     full,
     greater,

@@ -203,6 +203,15 @@ def transpose(x: Any, axes: Sequence[int] | None = None) -> Tensor:
     return tensor if order == tuple(range(tensor.ndim)) else apply("transpose", tensor, axes=order)
 
 
+def flip(x: Any, axis: int) -> Tensor:
+    """x with the elements along one axis in reverse order."""
+    tensor = as_tensor(x)
+    at, made = _axis(tensor, axis), tensor.origin
+    if made is not None and made.op.name == "flip" and made.attrs["axis"] == at:
+        return made.inputs[0]
+    return apply("flip", tensor, axis=at)
+
+
 def expand_dims(x: Any, axis: int) -> Tensor:
     """x with a new axis of size 1 at `axis`."""
     tensor = as_tensor(x)

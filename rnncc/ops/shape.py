@@ -1,4 +1,4 @@
-"""Ops that move elements and compute nothing: reshape, transpose, slice, concatenate, broadcast_to."""
+"""Ops that move elements and compute nothing: reshape, transpose, flip, slice, concatenate, broadcast_to."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from rnncc.errors import DTypeError, ShapeError
 from rnncc.graph.ir import Value
 from rnncc.graph.op import Attrs, Emit, Op, register
-from rnncc.loop.builder import add, floordiv, integer, mod, multiply, product, size_of
+from rnncc.loop.builder import add, floordiv, integer, mod, multiply, product, size_of, subtract
 from rnncc.loop.ir import Expr
 from rnncc.ops.lowering import Point, Region, broadcast_index
 from rnncc.types import Dim, TensorType, bind_shape
@@ -137,6 +137,42 @@ TRANSPOSE = register(
     )
 )
 """transpose(x, axes=): output axis i is input axis axes[i]."""
+
+# ------------------------------------------------------------------ flip
+
+
+def _infer_flip(types: Sequence[TensorType], attrs: Attrs) -> tuple[TensorType, ...]:
+    (source,) = types
+    axis = attrs["axis"]
+    if not 0 <= axis < source.rank:
+        raise ShapeError(f"axis {axis} does not exist in rank {source.rank}")
+    return (source,)
+
+
+def _lower_flip(point: Point) -> Expr:
+    axis = point.attrs["axis"]
+    last = add(size_of(point.type.shape[axis]), integer(-1))
+    index = list(point.index)
+    index[axis] = subtract(last, index[axis])
+    return point.operands[0].at(index)
+
+
+def _lift_flip(emit: Emit, inputs: Sequence[Value], lifted: Sequence[bool], attrs: Attrs, output: TensorType) -> Value:
+    return emit("flip", inputs[0], axis=attrs["axis"] + 1)
+
+
+FLIP = register(
+    Op(
+        "flip",
+        infer=_infer_flip,
+        eval=lambda arrays, attrs, extents: (np.flip(arrays[0], attrs["axis"]),),
+        lower=_lower_flip,
+        lift=_lift_flip,
+        arity=1,
+        cheap=True,
+    )
+)
+"""flip(x, axis=): x with the elements along one axis in reverse order."""
 
 # ------------------------------------------------------------------ slice
 

@@ -179,6 +179,8 @@ def test_reshape() -> None:
 def test_moves() -> None:
     z = np.arange(24, dtype=np.int64).reshape(2, 3, 4)
     check(lambda x: ops.transpose(x, (2, 0, -2)), lambda x: x.transpose(2, 0, 1), z)
+    check(lambda x: ops.flip(x, -2), lambda x: np.flip(x, 1), z)
+    check(lambda x: ops.flip(ops.flip(x, 1), 1) + 1, lambda x: x + 1, z)
     for axis in (0, 1, 3, -1, -4):
         check(lambda x, a=axis: ops.expand_dims(x, a), lambda x, a=axis: np.expand_dims(x, a), z)
     check(lambda x: ops.squeeze(x, -2), lambda x: x.squeeze(-2), z.reshape(2, 3, 1, 4))
