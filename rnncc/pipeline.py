@@ -5,11 +5,15 @@ model -> graph -> GRAPH_PASSES -> lower -> LOOP_PASSES -> LLVM IR -> machine cod
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import cache, partial
+from functools import cache as once
+from functools import partial
 from time import perf_counter
 from typing import Any
+
+import llvmlite
 
 from rnncc.codegen.emit import Emitted, emit
 from rnncc.codegen.native import NativeCode, compile_module
@@ -47,6 +51,8 @@ from rnncc.passes.loop.tile import tile
 from rnncc.passes.loop.unroll import unroll
 from rnncc.passes.loop.vectorize import vectorize
 from rnncc.passes.manager import Pass, Snapshot, run_passes
+from rnncc.runtime.artifact import Artifact
+from rnncc.runtime.cache import DiskCache, cache_folder, compiler_fingerprint, key_of
 from rnncc.runtime.compiled import CompiledModel
 from rnncc.runtime.jit import load
 from rnncc.runtime.stream import Stream
@@ -127,6 +133,10 @@ class Compilation:
     milliseconds: dict[str, float]
     """Time of each part: graph, lower, loop, emit, llvm."""
 
+    def artifact(self) -> Artifact:
+        """What calling the compiled model needs."""
+        return Artifact(self.fused, self.setup, self.scheduled, self.emitted, self.native.object_code)
+
     def text(self, stage: str) -> str:
         """One stage as text: see `STAGES`."""
         makers: dict[str, Callable[[], str]] = {
@@ -152,6 +162,7 @@ def compile(
     unroll: int | None = None,
     table_bytes: int = 64 << 20,
     level: int = 2,
+    cache: bool = True,
 ) -> CompiledModel:
     """Compile a model or a graph to machine code.
 
@@ -163,6 +174,8 @@ def compile(
         unroll: steps that one turn of every loop over time holds; None leaves that to the layers (`unroll=`).
         table_bytes: an embedding is folded into the projection behind it when the table has at most as many bytes.
         level: optimization level of LLVM, 0 to 3.
+        cache: keep the machine code in the user's cache folder (RNNCC_CACHE_DIR, or off), and take it from there when
+            the same graph was compiled before, with the same options, versions and CPU features.
 
     Returns:
         A `CompiledModel`: ``fn(x)``. It serves all batch sizes and lengths, and follows the model's weights.
@@ -178,28 +191,37 @@ def compile(
             place=caller(),
             remedy="leave threads at 1; several Python threads may call a compiled model at once",
         )
-    graph = _graph_of(model)
-    return _compiled(compile_graph(graph, options), cache(partial(_stream_maker, graph, options)))
+    folder = cache_folder(os.environ) if cache else None
+    return _compile(_graph_of(model), options, None if folder is None else DiskCache(folder), streams=True)
 
 
-def _compiled(compilation: Compilation, stream_maker: Callable[[], Callable[[int], Stream]] | None) -> CompiledModel:
+def _compile(graph: Graph, options: Options, disk: DiskCache | None, *, streams: bool) -> CompiledModel:
+    """From the cache, or by running the pipeline. Texts are made when somebody asks, by compiling (again)."""
+    compilation = once(partial(compile_graph, graph, options))
+    target = Target.parse(options.target)
+    key = key_of(show_graph(graph), repr(options), repr(target), llvmlite.__version__, compiler_fingerprint())
+    content = disk.get(key) if disk else None
+    artifact = Artifact.from_bytes(content) if content is not None else compilation().artifact()
+    if disk and content is None:
+        disk.put(key, artifact.to_bytes())
+    stream_maker = once(partial(_stream_maker, graph, options, disk))
     return CompiledModel(
-        compilation.fused,
-        compilation.setup,
-        sources_of(compilation.graph),
-        compilation.scheduled,
-        compilation.emitted,
-        lambda: load(compilation.native.object_code, compilation.target),
-        compilation.text,
-        None if stream_maker is None else lambda batch: stream_maker()(batch),
+        artifact.graph,
+        artifact.setup,
+        sources_of(graph),
+        artifact.procedure,
+        artifact.emitted,
+        lambda: load(artifact.object_code, target),
+        lambda stage: compilation().text(stage),
+        (lambda batch: stream_maker()(batch)) if streams else None,
     )
 
 
-def _stream_maker(graph: Graph, options: Options) -> Callable[[int], Stream]:
+def _stream_maker(graph: Graph, options: Options, disk: DiskCache | None) -> Callable[[int], Stream]:
     """Compile the step of `graph` once; the result makes streams of any batch size."""
     floats = graph if options.dtype is DType.F32 else convert_floats(graph, options.dtype)
     parts = expose_states(floats)
-    step = _compiled(compile_graph(parts.step, options), None)
+    step = _compile(parts.step, options, disk, streams=False)
     return lambda batch: Stream(step, parts.initial, sources_of(graph), parts.time, parts.states, batch)
 
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
+
+os.environ["RNNCC_CACHE_DIR"] = "off"  # tests compile; those of the cache choose a folder of their own
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -160,7 +160,7 @@ class RNN(Layer):
             return new if kept is not None else [*new, output], output if self.return_sequences else None
 
         unroll = self._unroll_factor(x.type.shape[0])
-        final, outputs = scan(step, carry, x, reverse=self.go_backwards, unroll=unroll, name=self.cell.name)
+        final, outputs = scan(step, carry, x, reverse=self.go_backwards, unroll=unroll, name=f"{self.name}_step")
         _name(final, [f"{self.name}_{name}" for name in _state_names(len(states))])
         _name([outputs] if self.return_sequences else [], [f"{self.name}_steps"])
         result = ops.transpose(outputs, (1, 0, 2)) if self.return_sequences else final[-1 if kept is None else kept]

@@ -1,0 +1,135 @@
+"""The on-disk cache of compiled models: files named after what they were made from.
+
+An entry is written to a temporary file and renamed, so that a reader sees all of it or nothing; a checksum catches what
+a crash or a full disk leaves behind. Whatever goes wrong with the folder (read-only, full, gone), the cache answers
+"not here", and the model is compiled: it never stands between a user and a result.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+SUFFIX = ".rnncc"
+_CHECKSUM = 32  # bytes of a SHA-256
+
+
+@dataclass(frozen=True, slots=True)
+class CacheInfo:
+    """What a cache holds."""
+
+    folder: Path
+    entries: int
+    bytes: int
+    limit: int
+
+
+@dataclass(frozen=True, slots=True)
+class DiskCache:
+    """A folder with at most `limit` bytes of entries; the longest unused ones go first."""
+
+    folder: Path
+    limit: int = 256 << 20
+
+    def get(self, key: str) -> bytes | None:
+        """The entry `key`, or None when it is missing or damaged (it is then removed)."""
+        path = self.folder / f"{key}{SUFFIX}"
+        try:
+            content = path.read_bytes()
+        except OSError:
+            return None
+        checksum, payload = content[:_CHECKSUM], content[_CHECKSUM:]
+        if hashlib.sha256(payload).digest() != checksum:
+            with contextlib.suppress(OSError):
+                path.unlink()
+            return None
+        with contextlib.suppress(OSError):
+            os.utime(path)
+        return payload
+
+    def put(self, key: str, payload: bytes) -> None:
+        """Keep `payload` under `key`; no error when that is not possible."""
+        name = None
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.NamedTemporaryFile(dir=self.folder, suffix=".part", delete=False) as file:
+                name = file.name
+                file.write(hashlib.sha256(payload).digest())
+                file.write(payload)
+            os.replace(name, self.folder / f"{key}{SUFFIX}")
+            name = None
+            self._evict()
+        except OSError:
+            pass
+        finally:
+            if name is not None:
+                with contextlib.suppress(OSError):
+                    os.unlink(name)
+
+    def info(self) -> CacheInfo:
+        """Number and size of the entries."""
+        entries = self._entries()
+        return CacheInfo(self.folder, len(entries), sum(size for _, size, _ in entries), self.limit)
+
+    def clear(self) -> int:
+        """Remove every entry; returns how many there were."""
+        entries = self._entries()
+        for path, _, _ in entries:
+            with contextlib.suppress(OSError):
+                path.unlink()
+        return len(entries)
+
+    def _entries(self) -> list[tuple[Path, int, float]]:
+        """Path, size and time of last use of each entry. Another process may remove some meanwhile."""
+        found = []
+        with contextlib.suppress(OSError):
+            for path in self.folder.glob(f"*{SUFFIX}"):
+                with contextlib.suppress(OSError):
+                    status = path.stat()
+                    found.append((path, status.st_size, status.st_mtime))
+        return found
+
+    def _evict(self) -> None:
+        entries = sorted(self._entries(), key=lambda entry: entry[2])
+        total = sum(size for _, size, _ in entries)
+        for path, size, _ in entries:
+            if total <= self.limit:
+                return
+            with contextlib.suppress(OSError):
+                path.unlink()
+                total -= size
+
+
+def cache_folder(environment: Mapping[str, str]) -> Path | None:
+    """Where the cache lives: RNNCC_CACHE_DIR, else the user's cache folder; None for RNNCC_CACHE_DIR=off."""
+    chosen = environment.get("RNNCC_CACHE_DIR", "")
+    if chosen:
+        return None if chosen == "off" else Path(chosen)
+    home = environment.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    return Path(home) / "rnncc" / "compiled"
+
+
+@cache
+def compiler_fingerprint() -> str:
+    """Changes whenever the compiler's own files do."""
+    digest = hashlib.sha256()
+    package = Path(__file__).parent.parent
+    for path in sorted(package.rglob("*.py")):
+        status = path.stat()
+        digest.update(f"{path.relative_to(package)} {status.st_size} {status.st_mtime_ns}\n".encode())
+    return digest.hexdigest()
+
+
+def key_of(*parts: str) -> str:
+    """A name for what `parts` lead to."""
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(f"{len(part)}:".encode())
+        digest.update(part.encode())
+    return digest.hexdigest()
