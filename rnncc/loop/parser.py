@@ -110,11 +110,19 @@ class _Parser:
     def _buffer(self, node: ast.stmt, scope: Scope) -> Buffer | None:
         match node:
             case ast.Assign(
-                [ast.Name(name)], ast.Call(ast.Name(space), [ast.Name() as dtype, ast.List(sizes)], [])
+                [ast.Name(name)], ast.Call(ast.Name(space), [ast.Name() as dtype, ast.List(sizes)], keywords)
             ) if space in SPACES:
                 shape = tuple(self.expr(size, scope) for size in sizes)
-                return Buffer(name, self._dtype(dtype), shape, space)
+                return Buffer(name, self._dtype(dtype), shape, space, self._slot(keywords, node))
         return None
+
+    def _slot(self, keywords: Sequence[ast.keyword], node: ast.stmt) -> int | None:
+        match keywords:
+            case []:
+                return None
+            case [ast.keyword("slot", ast.Constant(int() as slot))]:
+                return slot
+        raise self.error("a buffer has a slot=number at most", node)
 
     def _message(self, node: ast.expr) -> str:
         match node:

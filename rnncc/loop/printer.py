@@ -80,7 +80,8 @@ def statement_lines(statements: Iterable[Stmt], depth: int = 0) -> Iterator[tupl
 
 def show_buffer(buffer: Buffer) -> str:
     """The declaration of a buffer."""
-    return f"{buffer.name} = {buffer.space}({buffer.dtype}, [{', '.join(map(show_expr, buffer.shape))}])"
+    slot = "" if buffer.slot is None else f", slot={buffer.slot}"
+    return f"{buffer.name} = {buffer.space}({buffer.dtype}, [{', '.join(map(show_expr, buffer.shape))}]{slot})"
 
 
 def show_head(statement: Stmt) -> str:
