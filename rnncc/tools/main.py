@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 
 from rnncc.errors import RnnccError
-from rnncc.tools import bisect, dump
+from rnncc.tools import bisect, cache, dump
 from rnncc.tools.page import open_page
 
 WRONG_INPUT = 2
@@ -48,7 +48,7 @@ def _parser() -> ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"rnncc {_version()}")
     subparsers = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    for tool in (dump, bisect):
+    for tool in (dump, bisect, cache):
         tool.add_parser(subparsers)
     for subparser in subparsers.choices.values():
         subparser.add_argument(
