@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
-from rnncc.graph.ir import Graph, Node, Value
+from rnncc.graph.ir import Graph, Node, Value, is_scan, scan_view
 from rnncc.types import DType
 
 
@@ -32,7 +33,18 @@ def split_setup(graph: Graph) -> tuple[Graph, Graph]:
 
 
 def _has_fixed_size(node: Node) -> bool:
-    return all(isinstance(dim, int) for value in node.outputs for dim in value.type.shape)
+    """True when no extent has to be known to compute `node`: setup runs before there is a call."""
+    if not _are_fixed(node.outputs):
+        return False
+    if not is_scan(node):
+        return True
+    scan = scan_view(node)
+    body = scan.body
+    return isinstance(scan.length, int) and _are_fixed(body.parameters) and all(map(_has_fixed_size, body.nodes))
+
+
+def _are_fixed(values: Sequence[Value]) -> bool:
+    return all(isinstance(dim, int) for value in values for dim in value.type.shape)
 
 
 def _needed(nodes: list[Node], outputs: tuple[Value, ...]) -> tuple[Node, ...]:

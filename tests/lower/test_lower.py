@@ -196,6 +196,25 @@ def test_split_setup_when_a_weight_is_a_result() -> None:
     assert [value.name for value in main.consts] == ["w"]
 
 
+@pytest.mark.parametrize("inside", [False, True], ids=["length", "body"])
+def test_setup_needs_no_extents(inside: bool) -> None:
+    """A scan over weights alone belongs to the call when its length, or something in its body, has a named size."""
+    w = weight_tensor(TensorType(DType.F32, (3,)), "w", ArraySource(np.full(3, 0.5, np.float32)))
+    x = input_tensor(TensorType(DType.F32, ("B", 3)), "x")
+
+    def step(h: Tensor, _: object) -> tuple[Tensor, tuple[()]]:
+        wide = ops.broadcast_to(h, ("B", 3)) if inside else ops.expand_dims(h, 0)
+        return ops.tanh(ops.sum(wide, 0) + w), ()
+
+    h, _ = scan(step, w, length=4 if inside else "B")
+    graph = build_graph("f", [x], [x + h])
+    arrays = [np.full(3, 0.5, np.float32), np.ones((5, 3), np.float32)]
+    setup, main = split_setup(graph)
+    assert not setup.nodes
+    (expected,) = interpret_graph(graph, arrays)
+    assert_close(run_loops(main, arrays, {"B": 5})[0], expected, SAME_SUMS)
+
+
 def test_convert_floats_reaches_bodies_and_attributes() -> None:
     graph = small_model(["x", "ids", "w", "e", "u"], ("B", "T"))
     wide = convert_floats(graph, DType.F64)

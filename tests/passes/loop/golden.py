@@ -1,7 +1,8 @@
 """Golden files of loop passes: a procedure, what a pass makes of it, and the check that both mean the same.
 
 The form of the files is that of `tests.passes.golden`. A comment `# with: machine=(64, 32)` gives the bytes and the
-number of vector registers to passes that ask for them.
+number of vector registers to passes that ask for them. Slots of memory are shown in a comment below the procedure; they
+mean nothing to the interpreter, so a procedure that has some is scheduled to its end and run as machine code.
 """
 
 from __future__ import annotations
@@ -21,11 +22,12 @@ from rnncc.loop.parser import parse
 from rnncc.loop.printer import show
 from rnncc.loop.verify import verify
 from rnncc.passes.loop.machine import Machine
-from rnncc.types import DType
+from rnncc.passes.loop.tile import tile
+from rnncc.passes.loop.unroll import unroll
+from rnncc.passes.loop.vectorize import vectorize
 from tests.passes.golden import SEPARATOR, Golden, read_golden
-
-TOLERANCE = {DType.F32: 1e-5, DType.F64: 1e-12}
-"""Absolute and relative: sums of a few dozen numbers near 1, in another order."""
+from tests.runtime.native import run_native
+from tests.tolerances import SAME_SUMS, assert_close
 
 IDS = 3
 """Integer inputs lie below: the tables of golden files have at least as many rows, and no extent is smaller but 0."""
@@ -44,8 +46,8 @@ def check_golden(path: Path, run: Callable[..., Procedure], *, update: bool) -> 
     assert show(before).strip() == golden.before, f"{path}: print the first procedure with show()"
     after = run(before, **options_of(golden))
     verify(after)
-    text = show(after).strip()
-    assert show(parse(text)).strip() == text
+    text = listing(after)
+    assert show(parse(text)) == show(after)
     assert (after is before) == (text == golden.before), "a pass returns the same object when it changes nothing"
     assert_same_meaning(before, after)
     if update:
@@ -53,6 +55,16 @@ def check_golden(path: Path, run: Callable[..., Procedure], *, update: bool) -> 
     elif text != golden.after:
         lines = difflib.unified_diff(golden.after.split("\n"), text.split("\n"), "expected", "actual", lineterm="")
         raise AssertionError(f"{path.name} (--update-golden accepts this):\n" + "\n".join(lines))
+
+
+def listing(procedure: Procedure) -> str:
+    """The text of `procedure`, and which temporaries share memory."""
+    slots: dict[int, list[str]] = {}
+    for buffer in procedure.buffers:
+        if buffer.slot is not None:
+            slots.setdefault(buffer.slot, []).append(buffer.name)
+    lines = [f"    # slot {slot}: {', '.join(names)}" for slot, names in sorted(slots.items())]
+    return "\n".join([show(procedure).strip(), *lines])
 
 
 def assert_same_meaning(before: Procedure, after: Procedure) -> None:
@@ -64,14 +76,19 @@ def assert_same_meaning(before: Procedure, after: Procedure) -> None:
     for sizes in (small, large, ones, itertools.repeat(0)):
         dims = dict(zip(before.dims, sizes, strict=False))
         arrays = random_arrays(before, dims, below=1 if sizes is ones else IDS)
-        expected, actual = interpret(before, arrays, dims), interpret(after, arrays, dims)
-        assert list(actual) == list(expected)
-        for name, wanted in expected.items():
-            given, dtype = actual[name], before.buffer(name).dtype
-            assert (given.shape, given.dtype) == (wanted.shape, wanted.dtype)
-            tolerance = TOLERANCE.get(dtype, 0.0)
-            assert not dtype.is_float or np.isfinite(wanted).all(), f"{name} of the first procedure at {dims}"
-            np.testing.assert_allclose(given, wanted, tolerance, tolerance, err_msg=f"{name} at {dims}")
+        expected = interpret(before, arrays, dims)
+        assert all(np.isfinite(wanted).all() for wanted in expected.values() if wanted.dtype.kind == "f"), dims
+        assert_same(interpret(after, arrays, dims), expected, f"at {dims}")
+        if any(buffer.slot is not None for buffer in after.buffers):
+            scheduled = unroll(vectorize(tile(after, Machine(16, 16))))
+            assert_same(run_native(scheduled, arrays, dims), expected, f"as machine code at {dims}")
+
+
+def assert_same(actual: Mapping[str, np.ndarray], expected: Mapping[str, np.ndarray], where: str) -> None:
+    """The same outputs in the same order, and close numbers."""
+    assert list(actual) == list(expected)
+    for name, wanted in expected.items():
+        assert_close(actual[name], wanted, SAME_SUMS, f"{name} {where}")
 
 
 def random_arrays(procedure: Procedure, dims: Mapping[str, int], below: int = IDS) -> dict[str, np.ndarray]:

@@ -1,0 +1,69 @@
+"""Runs a scheduled procedure as machine code on arrays, without a model around it."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+
+from rnncc.codegen.emit import STATUS_VALUES, emit
+from rnncc.codegen.native import compile_module
+from rnncc.codegen.target import Target
+from rnncc.loop.interp import interpret
+from rnncc.loop.ir import Procedure
+from rnncc.runtime.jit import load
+from rnncc.runtime.memory import aligned, shape_of, slot_offsets
+
+
+class NativeCheckFailed(Exception):
+    """A check did not hold: its message, the offending value, and the index it was loaded from."""
+
+    def __init__(self, message: str, value: int, position: tuple[int, ...]) -> None:
+        super().__init__(message, value, position)
+        self.message = message
+        self.value = value
+        self.position = position
+
+
+def run_native(
+    procedure: Procedure,
+    arrays: Mapping[str, np.ndarray],
+    dims: Mapping[str, int],
+    target: str = "host",
+    level: int = 2,
+) -> dict[str, np.ndarray]:
+    """The outputs of `procedure`, all loop passes done, for its inputs and weights; memory begins as NaN."""
+    machine = Target.parse(target)
+    emitted = emit(procedure, machine)
+    loaded = load(compile_module(emitted.text, machine, level).object_code, machine)
+    memory: dict[str | int, np.ndarray] = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    memory.update(packed_weights(procedure, arrays))
+    outputs = {}
+    for buffer in procedure.buffers:
+        if buffer.space == "output" or (buffer.space == "temporary" and buffer.slot is None):
+            memory[buffer.name] = np.full(shape_of(buffer, dims), 255, np.uint8).astype(buffer.dtype.numpy)
+            if buffer.space == "output":
+                outputs[buffer.name] = memory[buffer.name]
+    offsets, size = slot_offsets(procedure.buffers, dims)
+    arena = aligned(size)
+    arena[:] = 255  # as floats: NaN
+    memory.update({slot: arena[offset:] for slot, offset in offsets.items()})
+    pointers = (ctypes.c_void_p * len(emitted.pointers))(*(memory[key].ctypes.data for key in emitted.pointers))
+    sizes = (ctypes.c_int64 * len(procedure.dims))(*(dims[dim] for dim in procedure.dims))
+    status = (ctypes.c_int64 * (STATUS_VALUES + 1))()
+    prototype = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)
+    code = prototype(loaded.address(emitted.entry))(pointers, sizes, status)
+    if code:
+        value, *position = status[1 : 1 + status[0]]
+        raise NativeCheckFailed(emitted.messages[code - 1], value, tuple(position))
+    return outputs
+
+
+def packed_weights(procedure: Procedure, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """What the setup of `procedure` fills, by interpretation."""
+    spaces = {"weight": "weight", "packed": "output"}
+    kept = [replace(buffer, space=spaces[buffer.space]) for buffer in procedure.buffers if buffer.space in spaces]
+    weights = {buffer.name: arrays[buffer.name] for buffer in kept if buffer.space == "weight"}
+    return interpret(Procedure("setup", (), tuple(kept), (), procedure.setup, ()), weights, {})
