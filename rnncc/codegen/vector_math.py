@@ -1,4 +1,4 @@
-"""exp, sigmoid, tanh, log and erf of whole vectors, as LLVM IR: straight-line code, no calls, no tables in memory.
+"""exp, sigmoid, tanh, log, log1p and erf of whole vectors, as LLVM IR: straight-line code, no calls, no tables in memory.
 
 Every function is right over the whole range: denormal arguments and results, both zeros, infinities, NaN. Rounding
 to an integer is an addition and a subtraction of 1.5 * 2^(precision - 1): every target has them, and the low bits of
@@ -164,11 +164,23 @@ def _log(code: StraightCode, form: Format, x: str) -> str:
     return code.select(code.compare("olt", x, code.constant(0.0)), code.constant(float("nan")), result)
 
 
+def _log1p(code: StraightCode, form: Format, x: str) -> str:
+    """log u + (x - (u - 1)) / u with u = 1 + x: the second term is what rounding took from u (Goldberg 1991)."""
+    one = code.constant(1.0)
+    u = code.add(one, x)
+    lost = code.subtract(x, code.subtract(u, one))
+    result = code.add(_log(code, form, u), code.divide(lost, u))
+    result = code.select(code.compare("oeq", u, one), x, result)  # tiny x, and both zeros
+    result = code.select(code.compare("oeq", u, code.constant(0.0)), code.constant(float("-inf")), result)
+    return code.select(code.compare("oeq", u, code.constant(float("inf"))), u, result)
+
+
 _Emit = Callable[[StraightCode, Format, str], str]
 FUNCTIONS: dict[str, _Emit] = {
     "exp": _exp,
     "sigmoid": _sigmoid,
     "tanh": _tanh,
     "log": _log,
+    "log1p": _log1p,
     "erf": _erf,
 }

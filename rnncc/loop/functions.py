@@ -40,6 +40,11 @@ def _log(x: Any) -> Any:
         return np.log(x)
 
 
+def _log1p(x: Any) -> Any:
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.log1p(x)
+
+
 def _divide(a: Any, b: Any) -> Any:
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.divide(a, b)
@@ -81,6 +86,7 @@ _TABLE = (
     Function("sqrt", 1, np.sqrt, cheap=False),
     Function("exp", 1, _exp, cheap=False),
     Function("log", 1, _log, cheap=False),
+    Function("log1p", 1, _log1p, cheap=False),
     Function("tanh", 1, np.tanh, cheap=False),
     Function("sigmoid", 1, _sigmoid, cheap=False),
     Function("erf", 1, _erf, cheap=False),

@@ -42,7 +42,7 @@ from rnncc.loop.printer import lines, show_access, show_expr
 from rnncc.loop.visit import free_variables, result_dtype, substitute
 from rnncc.types import DType
 
-_FLOATS = ("div", "floor", "sqrt", "exp", "log", "tanh", "sigmoid", "erf")
+_FLOATS = ("div", "floor", "sqrt", "exp", "log", "log1p", "tanh", "sigmoid", "erf")
 _BOOLS = ("logical_and", "logical_or", "logical_not")
 _ANY = ("equal", "not_equal", "where", "f32", "f64", "i32", "i64")
 _TAKES = {

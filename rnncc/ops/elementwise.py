@@ -41,6 +41,7 @@ _ROWS = (
     _Row("sqrt", "float"),
     _Row("exp", "float"),
     _Row("log", "float"),
+    _Row("log1p", "float"),
     _Row("tanh", "float"),
     _Row("sigmoid", "float"),
     _Row("erf", "float"),

@@ -73,6 +73,39 @@ def log(x: Any) -> Tensor:
     return apply("log", x)
 
 
+def log1p(x: Any) -> Tensor:
+    """Natural logarithm of 1 + x with all bits of a small x; -inf at -1, NaN below."""
+    return apply("log1p", x)
+
+
+def expm1(x: Any) -> Tensor:
+    """e to the x, less 1, with all bits of a small result."""
+    tensor = as_tensor(x)
+    half = tanh(minimum(tensor, 1) * 0.5)
+    return where(less(tensor, 1), 2 * half / (1 - half), exp(tensor) - 1)
+
+
+def clip(x: Any, low: Any, high: Any) -> Tensor:
+    """x within low..high: ``minimum(maximum(x, low), high)``."""
+    return minimum(maximum(x, low), high)
+
+
+def sign(x: Any) -> Tensor:
+    """-1, 0 or 1 with the sign of x; NaN stays NaN."""
+    tensor = as_tensor(x)
+    return where(less(tensor, 0), -1, where(less(0, tensor), 1, tensor))
+
+
+def reciprocal(x: Any) -> Tensor:
+    """1 / x of floats."""
+    return apply("div", 1.0, x)
+
+
+def rsqrt(x: Any) -> Tensor:
+    """1 / sqrt(x)."""
+    return reciprocal(sqrt(x))
+
+
 def sqrt(x: Any) -> Tensor:
     """Square root."""
     return apply("sqrt", x)
@@ -194,6 +227,12 @@ def _missing_dim(tensor: Tensor, before: tuple[Dim, ...], after: tuple[Dim, ...]
         place=caller(),
         remedy="name the extents: reshape(x, (*x.type.shape[:2], -1))",
     )
+
+
+def copy(x: Any) -> Tensor:
+    """x as another tensor with the same elements."""
+    tensor = as_tensor(x)
+    return apply("reshape", tensor, shape=tensor.type.shape)
 
 
 def transpose(x: Any, axes: Sequence[int] | None = None) -> Tensor:

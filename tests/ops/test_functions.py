@@ -67,6 +67,7 @@ UNARY: list[tuple[str, Callable[..., Any]]] = [
     ("floor", np.floor),
     ("exp", np.exp),
     ("square", np.square),
+    ("reciprocal", np.reciprocal),
     ("tanh", np.tanh),
     ("sigmoid", lambda x: 1 / (1 + np.exp(-x))),
     ("relu", lambda x: np.maximum(x, 0)),
@@ -100,6 +101,25 @@ def test_roots_and_logarithms() -> None:
     check(ops.sqrt, np.sqrt, np.abs(X))
     check(ops.log, np.log, np.abs(X) + 0.1)
     np.testing.assert_array_equal(run(ops.log, np.array([0, -1], F32))[0], [-np.inf, np.nan])
+    check(ops.log1p, np.log1p, np.abs(X) - 0.5)
+    check(ops.rsqrt, lambda x: 1 / np.sqrt(x), np.abs(X))
+    np.testing.assert_array_equal(run(ops.log1p, np.array([-1, -2], F32))[0], [-np.inf, np.nan])
+
+
+def test_expm1_keeps_the_bits_of_small_numbers() -> None:
+    x = np.concatenate([[0, -0.0, 1e-30, 1, 80, 1000, -80, -np.inf, np.inf], np.linspace(-3, 3, 101)]).astype(F32)
+    with np.errstate(over="ignore"):
+        expected = np.expm1(x)
+    np.testing.assert_allclose(run(ops.expm1, x)[0], expected, rtol=1e-6)
+    assert np.isnan(run(ops.expm1, np.array([np.nan], F32))[0][0])
+
+
+def test_sign_and_clip() -> None:
+    specials = np.array([np.nan, np.inf, -np.inf, 0.0, -0.0, 3, -0.5], F32)
+    check(ops.sign, np.sign, specials)
+    check(ops.sign, np.sign, N)
+    check(lambda x: ops.clip(x, -1, 0.5), lambda x: np.clip(x, F32(-1), F32(0.5)), X)
+    check(lambda n: ops.clip(n, -1, 2), lambda n: np.clip(n, -1, 2), N)
 
 
 def test_erf() -> None:
