@@ -20,6 +20,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from rnncc.loop.index import difference
 from rnncc.loop.ir import For, Procedure, Stmt, Store
 from rnncc.loop.printer import show_head
 from rnncc.tools.census import Census, take_census
@@ -102,6 +103,12 @@ class _Source:
         """True for the loop that a scan became: it goes over time in order, and writes its state to memory."""
         return self.loop.kind == "range" and bool(_TIME.fullmatch(self.loop.variable)) and _stores(self.loop.body)
 
+    @property
+    def is_taken_once(self) -> bool:
+        """True for a loop of one turn, which LLVM makes part of the loop around it."""
+        size = difference(self.loop.stop, self.loop.start)
+        return size is not None and size <= self.loop.step
+
 
 def _stores(statements: Sequence[Stmt]) -> bool:
     return any(isinstance(item, Store) or (isinstance(item, For) and _stores(item.body)) for item in statements)
@@ -138,9 +145,10 @@ def _said_by(name: str, nest: Mapping[str, _Source]) -> str | None:
     suffix = name[len(label) :]
     if ".lr.ph" in suffix or suffix.count("preheader") > 1:
         return None
+    around = [*nest[label].outer, label]
     if any(word in suffix for word in ("preheader", ".enter", ".exit")):
-        return nest[label].outer[-1] if nest[label].outer else None
-    return label
+        around.pop()
+    return next((outer for outer in reversed(around) if not nest[outer].is_taken_once), None)
 
 
 # ------------------------------------------------------------------ loops of the assembly

@@ -48,6 +48,21 @@ def _code(text: str, mark: str) -> list[str]:
     return [line for line in lines if line and (not line.startswith(".") or line.startswith(".LBB"))]
 
 
+def test_a_loop_of_one_turn_is_not_what_remains_of_it() -> None:
+    """LLVM drops the loop over j: the blocks that are named after it belong to the loop over t."""
+    procedure = parse(
+        """
+        def f(T):
+            y = temporary(f32, [T, 16])
+            for t in range(0, T):
+                for j in parallel(0, 16, 16):
+                    y[t, span(j, 16)] = 1.0
+        """
+    )
+    text = "f:\n# %bb.0:\n.LBB0_1:  # %j.parallel\n  # =>This Inner Loop Header: Depth=1\n\tvmovups %zmm0, (%rdi)\n"
+    assert "# ---- inner loop over t: 0 fma" in annotate(text, procedure)
+
+
 def test_assembly_without_loops() -> None:
     procedure = parse("def f(B):\n    y = output(f32, [B])\n    y[0] = 1.0\n")
     text = "f:\n# %bb.0:\n\tmovl\t$1, (%rdi)\n\tretq\n"
