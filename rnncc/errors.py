@@ -6,8 +6,10 @@ then what to do. Everything a user can cause is an `RnnccError`; anything else i
 
 from __future__ import annotations
 
+import difflib
 import linecache
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 _PACKAGE = str(Path(__file__).parent)
@@ -82,3 +84,9 @@ def caller() -> str | None:
     name = frame.f_code.co_filename
     source = linecache.getline(name, frame.f_lineno).strip()
     return f"{Path(name).name}:{frame.f_lineno}: {source}" if source else None
+
+
+def nearest(word: str, known: Iterable[str]) -> str | None:
+    """The known name that `word` was most likely meant to be, if one is close."""
+    close = difflib.get_close_matches(word, list(known), n=1)
+    return close[0] if close else None

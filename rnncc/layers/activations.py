@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from rnncc.errors import ArgumentError, caller
+from rnncc.errors import ArgumentError, caller, nearest
 from rnncc.graph.symbolic import Tensor
-from rnncc.layers.naming import nearest
 from rnncc.ops import functions as ops
 
 ActivationFunction = Callable[[Tensor], Tensor]

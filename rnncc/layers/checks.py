@@ -7,9 +7,8 @@ from typing import Any, Self
 
 import numpy as np
 
-from rnncc.errors import ArgumentError, DTypeError, UnsupportedError, caller
+from rnncc.errors import ArgumentError, DTypeError, UnsupportedError, caller, nearest
 from rnncc.graph.symbolic import Tensor
-from rnncc.layers.naming import nearest
 from rnncc.types import DType, TensorType, dtype_of
 
 

@@ -12,11 +12,11 @@ from typing import Any, Protocol
 import numpy as np
 
 from rnncc.errors import ArgumentError, caller
+from rnncc.graph.arguments import bind_arguments
 from rnncc.graph.interp import interpret
 from rnncc.graph.ir import Graph
 from rnncc.graph.symbolic import Tensor, input_tensor
 from rnncc.graph.trace import build_graph, fresh_extent, sources_of
-from rnncc.layers.arguments import bind_arguments
 from rnncc.layers.history import inside_layer
 from rnncc.ops.lookup import out_of_range, token_error
 from rnncc.ops.structure import flatten, rebuild

@@ -14,8 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from rnncc.errors import ArgumentError, ShapeError, caller
-from rnncc.layers.naming import nearest
+from rnncc.errors import ArgumentError, ShapeError, caller, nearest
 
 Initializer = Callable[..., np.ndarray]
 

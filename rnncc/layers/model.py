@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from rnncc.errors import ArgumentError, StructureError, caller
+from rnncc.errors import ArgumentError, StructureError, caller, nearest
 from rnncc.graph.ir import Graph
 from rnncc.graph.symbolic import Tensor
 from rnncc.graph.trace import build_graph
@@ -16,7 +16,6 @@ from rnncc.layers.base import Layer
 from rnncc.layers.checks import shown
 from rnncc.layers.history import History, LayerCall, history_of, layer_outputs, network
 from rnncc.layers.inputs import InputLayer, decide_inputs, is_undecided
-from rnncc.layers.naming import nearest
 from rnncc.layers.replay import replay
 from rnncc.layers.summary import Row, print_summary
 from rnncc.ops import functions as ops

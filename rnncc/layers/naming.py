@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections import Counter
-from collections.abc import Iterable
 
 _WORD_START = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=.)(?=[A-Z][a-z0-9])")
 _counts: Counter[str] = Counter()
@@ -27,9 +25,3 @@ def unique_name(prefix: str, *, first: int = 0) -> str:
 def clear_session() -> None:
     """Start the numbering of layer names again, as in a new process."""
     _counts.clear()
-
-
-def nearest(word: str, known: Iterable[str]) -> str | None:
-    """The known name that `word` was most likely meant to be, if one is close."""
-    close = difflib.get_close_matches(word, list(known), n=1)
-    return close[0] if close else None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,6 +9,7 @@ import numpy as np
 
 from rnncc.errors import DTypeError, MemoryLimitError, ShapeError, caller
 from rnncc.graph.symbolic import Tensor, weight_tensor
+from rnncc.memory import available_memory, memory_size
 from rnncc.types import DType, TensorType
 
 
@@ -138,24 +138,3 @@ def check_memory(path: str, shape: Sequence[int], dtype: DType) -> None:
             place=caller(),
             remedy="use fewer units, a smaller vocabulary, or a machine with more memory",
         )
-
-
-def available_memory() -> int:
-    """Bytes that can be allocated without swapping, as the operating system estimates it."""
-    try:
-        with open("/proc/meminfo") as lines:
-            for line in lines:
-                if line.startswith("MemAvailable:"):
-                    return int(line.split()[1]) * 1024
-    except OSError:
-        pass
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-
-
-def memory_size(size: float) -> str:
-    """Bytes for people, as Keras writes them: ``641.04 KB``."""
-    for unit in ("Byte", "KB", "MB", "GB", "TB"):
-        if size < 1024:
-            return f"{size:.2f} {unit}"
-        size /= 1024
-    return f"{size:.2f} PB"

@@ -13,8 +13,8 @@ import numpy as np
 
 from rnncc.codegen.emit import STATUS_VALUES, Emitted
 from rnncc.errors import ArgumentError, TokenError, UnsupportedError, caller
+from rnncc.graph.arguments import bind_arguments
 from rnncc.graph.ir import Graph, Source, Value
-from rnncc.layers.arguments import bind_arguments
 from rnncc.loop.ir import Buffer, Procedure
 from rnncc.ops.lookup import token_error
 from rnncc.runtime.jit import Loaded

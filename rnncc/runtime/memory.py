@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -10,6 +9,7 @@ import numpy as np
 from rnncc.errors import MemoryLimitError, caller
 from rnncc.loop.functions import FUNCTIONS
 from rnncc.loop.ir import Buffer, Call, Const, Expr, Var
+from rnncc.memory import available_memory, memory_size
 
 ALIGNMENT = 64
 """Buffers start at multiples of a cache line."""
@@ -87,23 +87,11 @@ def check_available(size: int, what: str) -> None:
         raise _too_large(size, what)
 
 
-def available_memory() -> int:
-    """Bytes that can be allocated without swapping, as the operating system estimates it."""
-    try:
-        with open("/proc/meminfo") as lines:
-            for line in lines:
-                if line.startswith("MemAvailable:"):
-                    return int(line.split()[1]) * 1024
-    except OSError:
-        pass
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-
-
 def _too_large(size: int, what: str) -> MemoryLimitError:
     return MemoryLimitError(
         f"{what} do not fit into memory",
-        f"needed: {size / 2**30:.1f} GiB",
-        f"free:   {available_memory() / 2**30:.1f} GiB",
+        f"needed: {memory_size(size)}",
+        f"free:   {memory_size(available_memory())}",
         place=caller(),
         remedy="call with fewer samples at a time (predict has batch_size=), or with shorter sequences",
     )

@@ -8,10 +8,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from rnncc.errors import ArgumentError
+from rnncc.errors import ArgumentError, nearest
 from rnncc.graph.deps import to_dot
 from rnncc.graph.ir import Graph
-from rnncc.layers.naming import nearest
 from rnncc.pipeline import STAGES
 from rnncc.tools.folder import write_folder
 from rnncc.tools.load import load_subject

@@ -13,13 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rnncc.errors import ArgumentError, RnnccError
+from rnncc.errors import ArgumentError, RnnccError, nearest
 from rnncc.graph.ir import Graph
 from rnncc.graph.parser import parse as parse_graph
 from rnncc.graph.trace import trace
 from rnncc.graph.verify import verify as verify_graph
 from rnncc.layers.model import Model
-from rnncc.layers.naming import nearest
 from rnncc.loop.ir import SPACES, Procedure
 from rnncc.loop.parser import parse as parse_procedure
 from rnncc.loop.verify import verify as verify_procedure

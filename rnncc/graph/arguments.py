@@ -7,9 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from rnncc.errors import ArgumentError, DTypeError, ShapeError, caller
+from rnncc.errors import ArgumentError, DTypeError, ShapeError, caller, nearest
 from rnncc.graph.ir import Value
-from rnncc.layers.naming import nearest
 from rnncc.types import DType
 
 
