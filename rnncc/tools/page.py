@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TextIO
 
 _LEXERS = {"python": "python", "llvm": "llvm", "asm": "gas", "diff": "diff", "dot": "dot"}
-_BOLD = "bold"
 
 
 def open_page(stream: TextIO, color: str, environment: Mapping[str, str]) -> Page:
@@ -66,7 +64,7 @@ class Page:
         from rich.table import Table  # noqa: PLC0415
         from rich.text import Text  # noqa: PLC0415
 
-        table = Table(box=None, pad_edge=False, header_style=_BOLD)
+        table = Table(box=None, pad_edge=False, header_style="bold")
         for number, title in enumerate(titles):
             is_last = number == len(titles) - 1
             table.add_column(title, justify="right" if number in right else "left", no_wrap=not is_last)
@@ -83,8 +81,3 @@ def aligned(rows: Sequence[Sequence[str]], right: Sequence[int]) -> list[str]:
         "  ".join(pad[number in right](cell, widths[number]) for number, cell in enumerate(row)).rstrip()
         for row in rows
     ]
-
-
-def stderr_line(text: str) -> None:
-    """A message that is not part of the output."""
-    sys.stderr.write(f"{text}\n")
