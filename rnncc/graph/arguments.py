@@ -20,6 +20,10 @@ def bind_arguments(
     Lists, pandas columns and arrays of any layout or byte order are taken. Raises ArgumentError for a wrong number or
     name, DTypeError when a conversion would change a value, ShapeError when ranks, widths or extents disagree.
     """
+    if not named and len(args) == len(inputs):
+        sizes = _bind_exact(inputs, args)
+        if sizes is not None:
+            return list(args), sizes
     given = _matched(title, inputs, args, named)
     arrays = [as_input(value.name, given[value.name], value.type.dtype) for value in inputs]
     extents: dict[str, int] = {}
@@ -27,6 +31,22 @@ def bind_arguments(
     for value, array in zip(inputs, arrays, strict=True):
         _bind(value, array.shape, extents, bound_by)
     return arrays, extents
+
+
+def _bind_exact(inputs: Sequence[Value], args: Sequence[Any]) -> dict[str, int] | None:
+    """The sizes of the extents when every argument is an array of the right type and shape; None otherwise.
+
+    This is the way of every call in a loop, so that it is short; what it turns down is looked at again, with care.
+    """
+    extents: dict[str, int] = {}
+    for value, array in zip(inputs, args, strict=True):
+        type_ = value.type
+        if type(array) is not np.ndarray or array.dtype != type_.dtype.numpy or array.ndim != len(type_.shape):
+            return None
+        for dim, size in zip(type_.shape, array.shape, strict=True):
+            if (dim if isinstance(dim, int) else extents.setdefault(dim, size)) != size:
+                return None
+    return extents
 
 
 def _matched(title: str, inputs: Sequence[Value], args: Sequence[Any], named: Mapping[str, Any]) -> dict[str, Any]:
