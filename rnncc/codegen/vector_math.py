@@ -1,4 +1,4 @@
-"""exp, sigmoid, tanh, log, log1p and erf of whole vectors, as LLVM IR: straight-line code, no calls, no tables in memory.
+"""exp, sigmoid, tanh, log, log1p and erf of whole vectors, as LLVM IR: straight-line code, no calls, no tables.
 
 Every function is right over the whole range: denormal arguments and results, both zeros, infinities, NaN. Rounding
 to an integer is an addition and a subtraction of 1.5 * 2^(precision - 1): every target has them, and the low bits of

@@ -12,7 +12,7 @@ from rnncc.layers.base import Layer
 from rnncc.layers.checks import not_yet, positive, shown
 from rnncc.layers.specs import InputSpec, fixed_width
 from rnncc.ops import functions as ops
-from rnncc.types import DType
+from rnncc.types import Dim, DType
 
 
 def as_float(x: Tensor, dtype: DType) -> Tensor:
@@ -231,7 +231,9 @@ class Activation(Layer):
     """Applies a function to every element (softmax: to every vector along the last axis).
 
     Args:
-        activation: "tanh", "sigmoid", "exponential", "relu", "softmax", "linear", or a function of a symbolic tensor.
+        activation: "tanh", "sigmoid", "relu", "gelu", "softmax" or another of Keras's names ("hard_sigmoid_keras2" is
+            what "hard_sigmoid" was in Keras 2), or a function of a symbolic tensor. Functions that take arguments are
+            in `rnncc.layers.activations`.
         activity_regularizer: Kept for training; it changes nothing at inference.
         trainable: Accepted as everywhere; the layer has no weights.
         dtype: Element type of the computation: "float32" (the default) or "float64".
@@ -243,10 +245,11 @@ class Activation(Layer):
         Any.
 
     Output shape:
-        The same.
+        The same; "glu" halves the last axis.
 
     Raises:
         ArgumentError: the activation is unknown.
+        ShapeError: the function returns a tensor of another shape.
 
     Example:
         >>> layers.Activation("relu")(np.array([[-1.0, 2.0]]))
@@ -278,7 +281,7 @@ class Activation(Layer):
         """activation(inputs)."""
         result = self.activation(as_float(inputs, self.dtype))
         found = shown(result) if isinstance(result, Tensor) else repr(result)
-        if not isinstance(result, Tensor) or result.type.shape != inputs.type.shape:
+        if not isinstance(result, Tensor) or not _keeps_shape(inputs.type.shape, result.type.shape):
             raise ShapeError(
                 f"the function of {self.name} must return a tensor of the shape it is given",
                 f"given:    {shown(inputs)}",
@@ -286,3 +289,10 @@ class Activation(Layer):
                 place=caller(),
             )
         return result
+
+
+def _keeps_shape(given: tuple[Dim, ...], returned: tuple[Dim, ...]) -> bool:
+    """Whether an activation may turn one shape into the other: the same, or (glu) one axis halved."""
+    changed = [(a, b) for a, b in zip(given, returned, strict=False) if a != b]
+    is_halved = len(changed) == 1 and all(isinstance(b, int) and a == 2 * b for a, b in changed)
+    return len(given) == len(returned) and (not changed or is_halved)
