@@ -6,6 +6,7 @@ import os
 
 import pytest
 
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before numpy: test workers share the cores as they are
 os.environ["RNNCC_CACHE_DIR"] = "off"  # tests compile; those of the cache choose a folder of their own
 
 
