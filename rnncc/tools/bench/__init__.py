@@ -1,0 +1,1 @@
+"""`rnncc bench`: workloads timed against every installed peer in one run, and against what this machine can do."""
