@@ -1,0 +1,16 @@
+"""`torch.compile` of what `torch_eager` runs. Only on request: it takes long, and needs a C++ compiler."""
+
+from __future__ import annotations
+
+from rnncc.tools.bench.network import Problem
+from rnncc.tools.bench.peers.peer import Peer, Run, optional
+from rnncc.tools.bench.peers.torch_eager import runner
+
+
+def build(problem: Problem, threads: int) -> Run:
+    """Shapes are fixed. PyTorch itself runs `torch.nn` recurrent layers uncompiled, loops of ops unrolled."""
+    torch = optional("torch")
+    return runner(problem, threads, lambda forward: torch.compile(forward, dynamic=False))
+
+
+PEER = Peer("torch-compile", "torch.compile", ("torch",), build, is_default=False)
