@@ -1,0 +1,117 @@
+"""The least time that a problem can take on a machine with a given roof.
+
+For each layer the larger of two times, summed over the layers, which wait for each other:
+
+- *compute*: its multiply-adds, at the measured peak. Activations are not counted.
+- *read*: its weights, at the measured bandwidth of the cache that holds them all. What every step needs (recurrent
+  kernels) is read once a step, however many rows share it; what does not depend on the state (kernels of inputs, dense
+  layers, rows of tables) once a call. Weights that fit into the vector registers are not read at all. Of weights larger
+  than L2, as much as L2 holds is read from there, since a step can start with what the step before used last; the rest
+  comes from L3, and in the same way from memory.
+
+An embedding in front of a recurrent layer makes its input projection a table, so that neither counts as multiply-adds.
+With several threads the roof is that of all of them together, and each core's caches hold its share of the weights.
+
+Nothing is counted for latency: a step cannot start before the one before ends, so that small cells stay above it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod
+from typing import assert_never
+
+from rnncc.tools.bench.network import GATES, Dense, Embedding, Problem, Recurrent, shapes_of
+from rnncc.tools.bench.roof import Roof
+
+_FLOAT = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What a layer has to do: operations, steps, bytes of weights per step, and bytes that are read once a call."""
+
+    name: str
+    flops: int
+    steps: int
+    step_bytes: int
+    once_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Floor:
+    """The least time of a problem, what most of it is bound by (compute, registers, L1, ...), and what was counted."""
+
+    microseconds: float
+    bound: str
+    flops: int
+    bytes: int
+
+
+def floor_of(problem: Problem, roof: Roof) -> Floor:
+    """The floor of a problem under a roof."""
+    works = work_of(problem)
+    resident = sum(work.step_bytes + work.once_bytes for work in works)
+    times: dict[str, float] = {}
+    for work in works:
+        level, step_time = read_time(work.step_bytes, roof)
+        once_level, once_time = read_time(work.once_bytes, roof, resident)
+        read = work.steps * step_time + once_time
+        compute = work.flops / roof.flops
+        bound = "compute" if compute >= read else level if work.steps * step_time >= once_time else once_level
+        times[bound] = times.get(bound, 0) + max(compute, read)
+    return Floor(
+        sum(times.values()) / 1e3,
+        max(times, key=lambda bound: times[bound]),
+        sum(work.flops for work in works),
+        sum(work.steps * work.step_bytes + work.once_bytes for work in works),
+    )
+
+
+def work_of(problem: Problem) -> list[Work]:
+    """The work of every layer that has some."""
+    shapes = shapes_of(problem)
+    tables = {step.result for step in problem.network.steps if isinstance(step, Embedding)}
+    works = []
+    for step in problem.network.steps:
+        match step:
+            case Embedding():
+                pass
+            case Dense():
+                width, units = problem.weight(step, "kernel").shape
+                rows = prod(shapes[step.x][:-1])
+                works.append(Work(step.name, 2 * rows * width * units, 0, 0, _FLOAT * width * units))
+            case Recurrent():
+                works.append(_recurrent(step, shapes[step.x], is_folded=step.x in tables))
+            case _:
+                assert_never(step)
+    return works
+
+
+def _recurrent(step: Recurrent, shape: tuple[int, ...], *, is_folded: bool) -> Work:
+    batch, length, width = shape
+    columns = GATES[step.kind] * step.units
+    rows = batch * length
+    flops = 2 * rows * step.units * columns + (0 if is_folded else 2 * rows * width * columns)
+    once = rows * columns if is_folded else width * columns
+    return Work(step.name, flops, length, _FLOAT * step.units * columns, _FLOAT * once)
+
+
+def read_time(size: int, roof: Roof, resident: int | None = None) -> tuple[str, float]:
+    """Where `size` bytes are read from, and the nanoseconds that takes.
+
+    They are part of `resident` bytes (by default all of them) that are used over and over.
+    """
+    resident = size if resident is None else resident
+    share = resident / roof.threads
+    if share <= roof.register_bytes:
+        return "registers", 0.0
+    if share <= roof.caches.l1:
+        return "L1", size / roof.l1
+    if share <= roof.caches.l2:
+        return "L2", size / roof.l2
+    from_l2 = size * roof.caches.l2 / share
+    if resident <= roof.caches.l3:
+        return "L3", from_l2 / roof.l2 + (size - from_l2) / roof.l3
+    from_l3 = max(size * roof.caches.l3 / resident - from_l2, 0)
+    return "memory", from_l2 / roof.l2 + from_l3 / roof.l3 + (size - from_l2 - from_l3) / roof.memory

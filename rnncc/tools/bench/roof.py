@@ -1,0 +1,120 @@
+"""The roof of this machine: how fast it multiplies and adds, and reads from each cache, in code that we compile.
+
+Every figure is the best of several short runs of a kernel (see `kernels`), with as many threads at once as are asked
+for, and the sum over these threads.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cache, partial
+from time import perf_counter_ns
+
+import numpy as np
+
+from rnncc.codegen.native import compile_module
+from rnncc.codegen.target import Target
+from rnncc.runtime.jit import Loaded, load
+from rnncc.runtime.memory import aligned
+from rnncc.tools.bench.kernels import peak_text, read_text
+from rnncc.tools.bench.machine import Caches, caches
+from rnncc.types import DType
+
+RUNS = 60
+RUN_NANOSECONDS = 1_000_000
+_CHAINS = {32: 24, 16: 12}
+"""Independent accumulators by number of vector registers: enough to hide the latency, few enough not to spill."""
+_SUMS = 8
+_MEMORY_BYTES = 256 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Roof:
+    """What `threads` cores reach together: float32 operations (a multiply-add is two) and bytes read, per nanosecond.
+
+    Those are GFLOP/s and GB/s.
+    """
+
+    threads: int
+    flops: float
+    l1: float
+    l2: float
+    l3: float
+    memory: float
+    caches: Caches
+    register_bytes: int
+
+
+@cache
+def measure_roof(threads: int = 1) -> Roof:
+    """Measure the roof for so many threads. Takes about a second, once per process."""
+    target, sizes = Target.parse("host"), caches()
+    kernels = _Kernels(target)
+    blocks = (
+        sizes.l1 // 2,
+        sizes.l2 // 2,
+        min(sizes.l3 // 2, 8 * sizes.l2) // threads,
+        min(max(4 * sizes.l3, _MEMORY_BYTES // 4), _MEMORY_BYTES) // threads,
+    )
+    with ThreadPoolExecutor(threads) as pool:
+        flops = _best(pool, threads, kernels.peak_runner)
+        l1, l2, l3, memory = (_best(pool, threads, partial(kernels.read_runner, size)) for size in blocks)
+    return Roof(threads, flops, l1, l2, l3, memory, sizes, target.registers * target.vector_bits // 8)
+
+
+Runner = tuple[Callable[[int], object], int]
+"""A function of a number of repeats, and the units of work (operations or bytes) in one repeat."""
+
+
+class _Kernels:
+    """The two kernels in executable memory."""
+
+    def __init__(self, target: Target) -> None:
+        self._lanes = target.lanes(DType.F32)
+        self._chains = _CHAINS[32 if target.registers >= 32 else 16]
+        text = peak_text(self._lanes, self._chains, has_fma=target.has_fma) + read_text(self._lanes, _SUMS)
+        self._loaded: Loaded = load(compile_module(text, target).object_code, target)
+        prototype = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)
+        self._peak = prototype(self._loaded.address("peak"))
+        self._read = prototype(self._loaded.address("read"))
+
+    def peak_runner(self) -> Runner:
+        """Multiply-adds; one repeat is one of every chain."""
+        block = aligned(4 * self._lanes * self._chains).view(np.float32)
+        block[:] = 0.5
+        return lambda repeats: self._peak(block.ctypes.data, repeats, 0), 2 * self._lanes * self._chains
+
+    def read_runner(self, size: int) -> Runner:
+        """Reads of a block of about `size` bytes; one repeat is the whole block."""
+        step = 4 * self._lanes * _SUMS
+        block = aligned(max(size // step, 1) * step)
+        block[:] = 1  # so that every page exists
+        return lambda repeats: self._read(block.ctypes.data, repeats, block.nbytes // step), block.nbytes
+
+
+def _best(pool: ThreadPoolExecutor, threads: int, make: Callable[[], Runner]) -> float:
+    """Units of work per nanosecond of all threads together, in the best run."""
+    runners = [make() for _ in range(threads)]
+    work = runners[0][1]
+    repeats = 1
+    while (taken := _time_once(pool, runners, repeats)) < RUN_NANOSECONDS:
+        repeats *= max(2, min(1000, RUN_NANOSECONDS // max(taken, 1)))
+    return max(threads * work * repeats / _time_once(pool, runners, repeats) for _ in range(RUNS))
+
+
+def _time_once(pool: ThreadPoolExecutor, runners: list[Runner], repeats: int) -> int:
+    """Nanoseconds from the start of the first to the end of the last thread (foreign calls let others run)."""
+    barrier = threading.Barrier(len(runners))
+
+    def run(runner: Runner) -> tuple[int, int]:
+        barrier.wait()
+        start = perf_counter_ns()
+        runner[0](repeats)
+        return start, perf_counter_ns()
+
+    spans = list(pool.map(run, runners))
+    return max(end for _, end in spans) - min(start for start, _ in spans)
