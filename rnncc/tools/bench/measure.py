@@ -1,0 +1,217 @@
+"""One row of the benchmark: build all contenders, compare their outputs, then time them in turns.
+
+Turns go round: each contender runs for a short while, then the next, until the time is over, so that whatever else the
+machine does meets all of them alike. A turn starts with a pause, in which worker threads of the one before go to sleep,
+and a call that is not counted, which fills the caches again.
+"""
+
+from __future__ import annotations
+
+import gc
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from time import perf_counter, perf_counter_ns
+from typing import Any
+
+import numpy as np
+
+from rnncc.errors import RnnccError
+from rnncc.layers.execution import evaluate
+from rnncc.pipeline import compile as compile_model
+from rnncc.tools.bench.floor import floor_of
+from rnncc.tools.bench.peers import Peer, Run, numpy_loop
+from rnncc.tools.bench.results import SELF, Row, Timing
+from rnncc.tools.bench.roof import Roof
+from rnncc.tools.bench.workloads import Case
+
+RELATIVE, ABSOLUTE = 1e-4, 1e-5
+"""How far an output may be from the reference, the NumPy loop: sums of float32 in another order, over many steps."""
+
+TOLERANCE = f"{RELATIVE:g} relative + {ABSOLUTE:g} absolute"
+
+_ROUNDS = 10
+_FEWEST_ROUNDS = 3
+_PAUSE = 0.003
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Contender:
+    """Something that computes a case, its outputs, and how long it took to get ready and compute them once."""
+
+    name: str
+    is_peer: bool
+    run: Run
+    outputs: list[np.ndarray]
+    build_ms: float
+
+
+def measure(case: Case, peers: Sequence[Peer], threads: int, seconds: float, roof: Roof, progress: Progress) -> Row:
+    """Run a case with rnncc and all peers, with the same number of threads, for about so many seconds."""
+    notes: list[str] = []
+    contenders = build_all(case, peers, threads, notes, progress)
+    progress("checking the outputs")
+    reference = _reference(case, contenders)
+    differences = {contender.name: difference(contender.outputs, reference) for contender in contenders}
+    right = [contender for contender in contenders if differences[contender.name] <= 1]
+    for contender in contenders:
+        if contender not in right:
+            error = differences[contender.name]
+            notes.append(f"{contender.name}: wrong, {error:.3g} times the tolerance from the reference: not timed")
+    notes += _same_bits(case, right)
+    samples = interleave([(c.name, c.run) for c in right], seconds, progress)
+    return Row(
+        case.workload.name,
+        case.workload.about,
+        case.batch,
+        case.length,
+        threads,
+        tuple(_timing(contender, samples[contender.name]) for contender in right),
+        floor_of(case.problem, roof) if case.problem else None,
+        max((float(differences[contender.name]) for contender in right), default=0.0),
+        len(right) == len(contenders),
+        tuple(notes),
+    )
+
+
+# ------------------------------------------------------------------ contenders
+
+
+def build_all(case: Case, peers: Sequence[Peer], threads: int, notes: list[str], progress: Progress) -> list[Contender]:
+    """Everything that can compute the case; a line in `notes` for what cannot."""
+    builders: list[tuple[str, bool, Callable[[], Run]]] = [
+        (name, False, partial(_own, model, case, threads)) for name, model in ((SELF, case.model), *case.beside)
+    ]
+    if case.problem is None:
+        notes.append(f"no peers: {case.reason}")
+    else:
+        builders += [(peer.title, True, partial(peer.build, case.problem, threads)) for peer in peers]
+    found = []
+    for name, is_peer, build in builders:
+        progress(f"building {name}")
+        start = perf_counter()
+        try:
+            run = build()
+            outputs = [np.array(output) for output in run()]
+        except RnnccError as error:
+            notes.append(f"{name}: {error.what}")
+        except Exception as error:  # a peer's own trouble is not the end of the run
+            if not is_peer:
+                raise
+            notes.append(f"{name}: {type(error).__name__}: {_first_line(error)}")
+        else:
+            found.append(Contender(name, is_peer, run, outputs, (perf_counter() - start) * 1e3))
+    return found
+
+
+def _own(model: Any, case: Case, threads: int) -> Run:
+    function = compile_model(model, threads=threads, cache=False)
+
+    def run() -> list[np.ndarray]:
+        result = function(*case.inputs)
+        return result if isinstance(result, list) else [result]
+
+    return run
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).strip().splitlines()), "no message")
+
+
+# ------------------------------------------------------------------ outputs
+
+
+def difference(outputs: Sequence[np.ndarray], reference: Sequence[np.ndarray]) -> float:
+    """The largest distance from the reference in tolerances: up to 1 is right. Infinite when shapes differ, or NaN."""
+    if [array.shape for array in outputs] != [array.shape for array in reference]:
+        return np.inf
+    worst = 0.0
+    for array, right in zip(outputs, reference, strict=True):
+        excess = np.abs(array - right) / (ABSOLUTE + RELATIVE * np.abs(right))
+        worst = max(worst, float(np.nan_to_num(excess, nan=np.inf).max(initial=0)))
+    return worst
+
+
+def _reference(case: Case, contenders: Sequence[Contender]) -> list[np.ndarray]:
+    for contender in contenders:
+        if contender.name == numpy_loop.PEER.title:
+            return contender.outputs
+    if case.problem is not None:
+        return numpy_loop.build(case.problem, 1)()
+    result = evaluate(case.model, *case.inputs)
+    return result if isinstance(result, list) else [result]
+
+
+def _same_bits(case: Case, contenders: Sequence[Contender]) -> list[str]:
+    """Whether the ways to write a model in `beside` give the same bits as the model."""
+    found = {contender.name: contender.outputs for contender in contenders}
+    lines = []
+    for label, _ in case.beside:
+        if SELF in found and label in found:
+            same = all(np.array_equal(a, b) for a, b in zip(found[SELF], found[label], strict=True))
+            lines.append(f"{label}: {'the same bits' if same else 'other bits'} as {SELF}")
+    return lines
+
+
+# ------------------------------------------------------------------ times
+
+
+def interleave(runs: Sequence[tuple[str, Run]], seconds: float, progress: Progress) -> dict[str, list[int]]:
+    """Nanoseconds of every call, by name.
+
+    A contender whose one call takes longer than its share of the time is called once a turn, and only in the first
+    turn when it takes longer than a fifth of the whole.
+    """
+    samples: dict[str, list[int]] = {name: [] for name, _ in runs}
+    turn = int(seconds * 1e9 / max(len(runs), 1) / _ROUNDS)
+    start = perf_counter()
+    rounds = 0
+    while runs and (rounds < _FEWEST_ROUNDS or perf_counter() - start < seconds):
+        for name, run in runs:
+            progress(f"timing {name}, {min(perf_counter() - start, seconds):.0f} of {seconds:g} s")
+            taken = samples[name]
+            if not taken or taken[-1] < seconds * 1e9 / 5:
+                time.sleep(_PAUSE)
+                taken += _turn(run, turn)
+        rounds += 1
+    return samples
+
+
+def _turn(run: Run, nanoseconds: int) -> list[int]:
+    """Call for so long; times of the calls. The first does not count, unless it takes all the time there is."""
+    with _no_collection():
+        first = _timed(run)
+        if first >= nanoseconds:
+            return [first]
+        taken: list[int] = []
+        end = perf_counter_ns() + nanoseconds
+        while not taken or perf_counter_ns() < end:
+            taken.append(_timed(run))
+        return taken
+
+
+def _timed(run: Run) -> int:
+    start = perf_counter_ns()
+    run()
+    return perf_counter_ns() - start
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """No garbage collection inside: it would hit whoever runs at that moment."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
+
+
+def _timing(contender: Contender, taken: Sequence[int]) -> Timing:
+    first, median, third = (float(value) / 1e3 for value in np.percentile(taken, (25, 50, 75)))
+    return Timing(contender.name, contender.is_peer, median, first, third, len(taken), contender.build_ms)

@@ -1,0 +1,90 @@
+"""Where rows are measured: a fresh process for each number of threads, kept on as many cores.
+
+Most libraries read their number of threads when they are loaded, and some have no other way to set it.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import sys
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from functools import partial
+
+from rnncc.errors import RnnccError
+from rnncc.tools.bench.machine import cores, environment, stay_on
+from rnncc.tools.bench.measure import measure
+from rnncc.tools.bench.peers import PEERS
+from rnncc.tools.bench.progress import ProgressLine
+from rnncc.tools.bench.results import Row
+from rnncc.tools.bench.roof import Roof, measure_roof
+from rnncc.tools.bench.workloads import find_workload, prepare
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What to measure. None for batch and length: the sizes of each workload."""
+
+    workloads: tuple[str, ...]
+    peers: tuple[str, ...]
+    threads: int
+    seconds: float
+    batch: int | None = None
+    length: int | None = None
+
+
+class WorkerError(RnnccError):
+    """The process that measures ended before it was done."""
+
+
+def measure_in_process(order: Order) -> tuple[Roof, list[Row]]:
+    """Carry out an order in a process of its own."""
+    context = multiprocessing.get_context("spawn")
+    with environment(order.threads), ProcessPoolExecutor(1, mp_context=context) as pool:
+        try:
+            return pool.submit(_in_worker, order).result()
+        except BrokenProcessPool:
+            raise WorkerError(
+                f"the process that measures with threads={order.threads} died",
+                f"workloads: {', '.join(order.workloads)}",
+                f"peers: {', '.join(order.peers) or 'none'}",
+                remedy="leave peers out (--peers) to find the one that ends the process",
+            ) from None
+
+
+def _in_worker(order: Order) -> tuple[Roof, list[Row]]:
+    stay_on(cores(order.threads))
+    return measure_rows(order)
+
+
+def measure_rows(order: Order) -> tuple[Roof, list[Row]]:
+    """Carry out an order in this process."""
+    line = ProgressLine(sys.stderr)
+    line.show("measuring the roof of this machine")
+    roof = measure_roof(order.threads)
+    peers = [peer for peer in PEERS if peer.key in order.peers]
+    jobs = list(_jobs(order))
+    rows = []
+    for number, (name, batch, length) in enumerate(jobs, 1):
+        title = f"[{number}/{len(jobs)}] {name} {batch} x {length}, threads {order.threads}: "
+        line.show(f"{title}preparing")
+        case = prepare(find_workload(name), batch, length)
+        rows.append(measure(case, peers, order.threads, order.seconds, roof, partial(_show, line, title)))
+    line.clear()
+    return roof, rows
+
+
+def _show(line: ProgressLine, title: str, text: str) -> None:
+    line.show(title + text)
+
+
+def _jobs(order: Order) -> Sequence[tuple[str, int, int]]:
+    """Workloads and sizes, each once."""
+    found = [
+        (name, order.batch or batch, order.length or length)
+        for name in order.workloads
+        for batch, length in find_workload(name).sizes
+    ]
+    return list(dict.fromkeys(found))
