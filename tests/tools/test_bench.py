@@ -1,0 +1,434 @@
+"""The benchmark: peers compute what rnncc does, floors follow from counts, reports read as they should. No timing."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import io
+import itertools
+import json
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from rnncc import layers
+from rnncc.errors import ArgumentError, UnsupportedError
+from rnncc.layers.execution import evaluate
+from rnncc.layers.model import Model
+from rnncc.layers.sequential import Sequential
+from rnncc.tools.bench import command, machine, worker
+from rnncc.tools.bench.cells import LayerNormLSTMCell, ScanLSTM
+from rnncc.tools.bench.floor import Floor, floor_of, read_time, work_of
+from rnncc.tools.bench.measure import difference, interleave, measure
+from rnncc.tools.bench.network import describe
+from rnncc.tools.bench.peers import PEERS, Peer, numpy_loop
+from rnncc.tools.bench.report import microseconds, plain_text, write_report
+from rnncc.tools.bench.results import Report, Row, Timing, as_json
+from rnncc.tools.bench.roof import Roof, measure_roof
+from rnncc.tools.bench.workloads import WORKLOADS, Case, Workload, find_workload, load_model, prepare
+
+CACHES = machine.Caches(l1=32 << 10, l2=1 << 20, l3=16 << 20)
+ROOF = Roof(1, 100.0, 200.0, 100.0, 50.0, 10.0, CACHES, register_bytes=2048)
+
+
+def _seq2seq() -> Model:
+    source, target = layers.Input(shape=(None,)), layers.Input(shape=(None,))
+    _, h, c = layers.LSTM(6, return_state=True)(layers.Embedding(11, 4)(source))
+    steps, *states = layers.LSTM(6, return_sequences=True, return_state=True)(
+        layers.Embedding(7, 5)(target), initial_state=[h, c]
+    )
+    return Model([source, target], [layers.Dense(3, activation="softmax")(steps), *states])
+
+
+def _given_state() -> Model:
+    x, h = layers.Input(shape=(None, 3)), layers.Input(shape=(5,))
+    return Model([x, h], layers.GRU(5, return_sequences=True, use_bias=False)(x, initial_state=h))
+
+
+def _chain(*parts: Any) -> Model:
+    return Sequential([layers.Input(shape=(None, 3)), *parts])
+
+
+TINY = {
+    "stack": lambda: Sequential(
+        [
+            layers.Embedding(9, 4),
+            layers.GRU(6, return_sequences=True),
+            layers.SimpleRNN(5),
+            layers.Dense(3, activation="tanh"),
+        ]
+    ),
+    "seq2seq": _seq2seq,
+    "given state": _given_state,
+    "reset before": lambda: _chain(layers.GRU(5, reset_after=False), layers.Dense(2, use_bias=False)),
+    "own cell": lambda: _chain(ScanLSTM(6), layers.Dense(2, activation="relu")),
+    "layer norm": lambda: _chain(layers.RNN(LayerNormLSTMCell(6), return_sequences=True)),
+}
+
+
+def tiny(name: str, batch: int = 2, length: int = 4) -> Case:
+    return prepare(Workload(name, "tiny", TINY[name], ((batch, length),)), batch, length)
+
+
+@pytest.fixture(autouse=True)
+def light_keras(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Other tests need Keras on NumPy in this process; libraries warn of things that are theirs."""
+    monkeypatch.setenv("KERAS_BACKEND", "numpy")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+# ------------------------------------------------------------------ workloads and peers
+
+
+@pytest.mark.parametrize("name", TINY)
+@pytest.mark.parametrize("peer", [peer for peer in PEERS if peer.is_default], ids=lambda peer: peer.key)
+def test_peers_compute_the_meaning_of_the_model(peer: Peer, name: str) -> None:
+    if not peer.available():
+        pytest.skip(f"{peer.title} is not installed")
+    case = tiny(name)
+    assert case.problem is not None, case.reason
+    expected = evaluate(case.model, *case.inputs)
+    if (peer.key, name) == ("torch", "reset before"):
+        with pytest.raises(UnsupportedError, match="reset gate"):
+            peer.build(case.problem, 1)
+        return
+    run = peer.build(case.problem, 1)
+    run()
+    assert difference(run(), expected if isinstance(expected, list) else [expected]) < 0.2
+
+
+@pytest.mark.parametrize(
+    "workload", {workload.make: workload for workload in WORKLOADS}.values(), ids=lambda workload: workload.name
+)
+def test_named_workloads_can_be_built_and_described(workload: Workload) -> None:
+    if any(size > 200 for size in (int(word) for word in workload.name.split("-") if word.isdecimal())):
+        pytest.skip("large weights: the description is that of the others")
+    case = prepare(workload, 2, 3)
+    assert case.problem is not None, case.reason
+    assert difference(numpy_loop.build(case.problem, 1)(), [evaluate(case.model, *case.inputs)]) < 0.2
+    assert all(step.result for step in case.problem.network.steps)
+
+
+def test_a_problem_is_the_same_every_time() -> None:
+    first, second = tiny("stack"), tiny("stack")
+    assert first.problem is not None and second.problem is not None
+    assert all(np.array_equal(a, b) for a, b in zip(first.inputs, second.inputs, strict=True))
+    pairs = zip(first.problem.weights.values(), second.problem.weights.values(), strict=True)
+    assert all(np.array_equal(a, b) for a, b in pairs)
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        (lambda: _chain(layers.LSTM(4, activation="relu")), "its activations"),
+        (lambda: _chain(layers.LSTM(4, go_backwards=True)), "go_backwards=True"),
+        (lambda: _chain(layers.LSTM(4), layers.Activation("tanh")), "a layer of the class Activation"),
+        (lambda: _chain(layers.LSTM(4)).graph(), "only models of layers"),
+    ],
+)
+def test_what_cannot_be_told_to_peers(model: Any, message: str) -> None:
+    with pytest.raises(UnsupportedError, match=message):
+        describe(model())
+
+
+def test_a_file_of_ones_own(tmp_path: Path) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text(
+        "import rnncc\nfrom rnncc import layers\n"
+        "first = rnncc.Sequential([layers.Embedding(5, 3), layers.LSTM(4)])\n"
+        "def make():\n    return rnncc.Sequential([layers.Embedding(5, 3), layers.LSTM(4, activation='relu')])\n"
+    )
+    assert isinstance(load_model(str(file)), Model)
+    case = prepare(find_workload(f"{file}:make"), 2, 3)
+    assert case.problem is None
+    assert "activations" in case.reason
+    row = measure(case, PEERS, 1, 0.01, ROOF, str)
+    assert [timing.name for timing in row.timings] == ["rnncc"]
+    assert row.notes == (f"no peers: {case.reason}",)
+    with pytest.raises(ArgumentError, match="defines no 'second'"):
+        load_model(f"{file}:second")
+
+
+# ------------------------------------------------------------------ measuring
+
+
+def test_a_row_holds_everyone_who_computed_the_same() -> None:
+    def build_wrong(problem: Any, threads: int) -> Any:
+        right = numpy_loop.build(problem, threads)
+        return lambda: [output + 1 for output in right()]
+
+    def build_broken(problem: Any, threads: int) -> Any:
+        raise ValueError("no such kernel\nsecond line")
+
+    wrong, broken = Peer("wrong", "Wrong", (), build_wrong), Peer("broken", "Broken", (), build_broken)
+    row = measure(tiny("stack"), [numpy_loop.PEER, wrong, broken], 1, 0.02, ROOF, str)
+    assert [timing.name for timing in row.timings] == ["rnncc", "NumPy"]
+    assert all(timing.calls >= 3 for timing in row.timings)
+    assert not row.is_correct
+    assert row.largest_difference < 1
+    broken_note, wrong_note = row.notes
+    assert broken_note == "Broken: ValueError: no such kernel"
+    assert "Wrong: wrong," in wrong_note
+    assert row.best_peer is row.timings[1]
+
+
+def test_two_ways_to_write_a_model_are_compared_bit_by_bit() -> None:
+    other = ("layers.LSTM", lambda: _chain(layers.LSTM(6)))
+    case = prepare(Workload("own", "", lambda: _chain(ScanLSTM(6)), ((1, 2),), (other,)), 2, 5)
+    row = measure(case, [], 1, 0.01, ROOF, str)
+    assert row.notes == ("layers.LSTM: the same bits as rnncc",)
+    assert row.ratio is None
+
+
+def test_turns_go_round() -> None:
+    calls: list[str] = []
+    runs = [(name, lambda name=name: calls.append(name) or []) for name in "ab"]
+    samples = interleave(runs, 0.002, str)
+    turns = [name for name, _ in itertools.groupby(calls)]
+    assert turns == ["a", "b"] * (len(turns) // 2)
+    assert len(turns) >= 6
+    assert sum(map(len, samples.values())) < len(calls)  # the first of a turn does not count
+
+
+def test_whoever_takes_all_the_time_runs_once() -> None:
+    calls: list[str] = []
+    runs = [(name, lambda name=name: calls.append(name) or []) for name in "ab"]
+    samples = interleave(runs, 0.0, str)
+    assert calls == ["a", "b"]
+    assert {name: len(taken) for name, taken in samples.items()} == {"a": 1, "b": 1}
+
+
+def test_difference_counts_in_tolerances() -> None:
+    right = [np.array([1.0, 0.0], np.float32)]
+    assert difference(right, right) == 0
+    assert difference([right[0] + np.float32(1.1e-5)], right) == pytest.approx(1.1, rel=0.01)
+    assert difference([np.array([1.0, np.nan])], right) == np.inf
+    assert difference([right[0][:1]], right) == np.inf
+
+
+def test_the_roof_is_positive_and_ordered() -> None:
+    roof = measure_roof(1)
+    assert min(roof.flops, roof.l1, roof.l2, roof.l3, roof.memory) > 0
+    assert roof.register_bytes >= 256
+
+
+# ------------------------------------------------------------------ the floor
+
+
+def test_work_of_a_folded_embedding_is_its_table() -> None:
+    case = tiny("stack", batch=2, length=4)
+    assert case.problem is not None
+    gru, rnn, dense = work_of(case.problem)
+    assert (gru.flops, gru.steps, gru.step_bytes, gru.once_bytes) == (2 * 8 * 6 * 18, 4, 4 * 6 * 18, 4 * 8 * 18)
+    assert (rnn.flops, rnn.steps, rnn.step_bytes) == (2 * 8 * (6 + 5) * 5, 4, 4 * 5 * 5)
+    assert (dense.flops, dense.steps, dense.once_bytes) == (2 * 2 * 5 * 3, 0, 4 * 5 * 3)
+    floor = floor_of(case.problem, ROOF)
+    assert floor.bound == "compute"
+    assert floor.microseconds == pytest.approx((gru.flops + rnn.flops + dense.flops) / 100 / 1e3)
+
+
+@pytest.mark.parametrize(
+    ("size", "level", "nanoseconds"),
+    [
+        (2048, "registers", 0),
+        (32 << 10, "L1", (32 << 10) / 200),
+        (1 << 20, "L2", (1 << 20) / 100),
+        (4 << 20, "L3", (1 << 20) / 100 + (3 << 20) / 50),
+        (32 << 20, "memory", (1 << 20) / 100 + (15 << 20) / 50 + (16 << 20) / 10),
+    ],
+)
+def test_weights_are_read_from_where_they_live(size: int, level: str, nanoseconds: float) -> None:
+    assert read_time(size, ROOF) == (level, pytest.approx(nanoseconds))
+
+
+# ------------------------------------------------------------------ reports
+
+
+def _report() -> Report:
+    def timing(name: str, median: float, *, is_peer: bool = True) -> Timing:
+        return Timing(name, is_peer, median, 0.99 * median, 1.03 * median, 50, 321.0)
+
+    first = Row(
+        "classify-1",
+        "a small model",
+        1,
+        100,
+        1,
+        (timing("rnncc", 200.0, is_peer=False), timing("PyTorch", 500.0), timing("NumPy", 12345.6)),
+        Floor(110.0, "L2", 13_000_000, 26_000_000),
+        0.1,
+        True,
+        (),
+    )
+    second = Row(
+        "own-cell",
+        "two ways",
+        32,
+        100,
+        2,
+        (timing("rnncc", 8.125, is_peer=False), timing("layers.LSTM", 8.0, is_peer=False)),
+        None,
+        0.0,
+        True,
+        ("PyTorch: no such kernel",),
+    )
+    return Report(
+        "A CPU",
+        "2026-01-02",
+        "rnncc bench classify-1",
+        {"Python": "3.11", "rnncc": "0.1"},
+        ("JAX",),
+        3.0,
+        "1 relative",
+        (ROOF,),
+        (first, second),
+    )
+
+
+GOLDEN = """\
+date      2026-01-02
+cpu       A CPU
+versions  Python 3.11, rnncc 0.1
+command   rnncc bench classify-1
+roof      1 thread: 100 GFLOP/s; read L1 200, L2 100, L3 50, memory 10 GB/s
+times     microseconds a call: median, ± half the distance between the quartiles
+compile   includes the first call
+outputs   of all contenders agree within 1 relative
+
+workload       B x T  threads      rnncc  layers.LSTM    PyTorch       NumPy  vs best     floor  of floor  compile
+------------------------------------------------------------------------------------------------------------------
+classify-1   1 x 100        1  200.0 ±2%            -  500.0 ±2%  12,346 ±2%    2.50x  110.0 L2       55%   321 ms
+own-cell    32 x 100        2   8.12 ±2%     8.00 ±2%          -           -        -         -         -   321 ms
+
+not installed: JAX
+own-cell 32 x 100, threads 2: PyTorch: no such kernel
+"""
+
+
+def test_the_report_as_text() -> None:
+    assert plain_text(_report()) == GOLDEN
+    stream = io.StringIO()
+    write_report(_report(), stream)
+    assert stream.getvalue() == GOLDEN
+
+
+class _Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_the_report_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("rich")
+    monkeypatch.setenv("COLUMNS", "200")
+    stream = _Terminal()
+    write_report(_report(), stream)
+    text = stream.getvalue()
+    assert all(word in text for word in ("classify-1", "12,346 ±2%", "2.50x", "not installed: JAX"))
+
+
+def test_the_report_for_machines() -> None:
+    content = json.loads(json.dumps(as_json(_report())))
+    assert content["schema"] == 1
+    assert set(content) == {
+        *("schema", "cpu", "date", "command", "versions", "missing", "seconds", "tolerance", "roofs", "rows"),
+    }
+    first, second = content["rows"]
+    assert set(first) == {
+        *("workload", "about", "batch", "length", "threads", "timings", "floor", "largest_difference", "is_correct"),
+        *("notes", "best_peer", "ratio_to_best_peer", "share_of_floor"),
+    }
+    assert (first["best_peer"], first["ratio_to_best_peer"], first["share_of_floor"]) == ("PyTorch", 2.5, 0.55)
+    assert (second["best_peer"], second["ratio_to_best_peer"], second["floor"]) == (None, None, None)
+    assert first["timings"][0]["name"] == "rnncc"
+    assert content["roofs"][0]["caches"] == {"l1": 32 << 10, "l2": 1 << 20, "l3": 16 << 20}
+
+
+def test_digits() -> None:
+    assert [microseconds(value) for value in (0.123, 9.99, 10.0, 999.94, 1000.4, 1234567.0)] == [
+        *("0.12", "9.99", "10.0", "999.9", "1,000", "1,234,567"),
+    ]
+
+
+# ------------------------------------------------------------------ the command
+
+
+def arguments(*words: str) -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    command.add_arguments(parser)
+    return parser.parse_args(words)
+
+
+def test_a_run_from_the_command_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """The same as in a process of its own, in this one."""
+    monkeypatch.setattr(command, "measure_in_process", worker.measure_rows)
+    args = arguments("seq2seq-1", "--batch", "2", "--length", "3", "--seconds", "0.01", "--peers", "numpy", "--json")
+    assert command.run(args) == 0
+    content = json.loads(capsys.readouterr().out)
+    assert content["command"] == "rnncc bench seq2seq-1 --peers numpy --threads 1 --seconds 0.01 --batch 2 --length 3"
+    (row,) = content["rows"]
+    assert (row["workload"], row["batch"], row["length"], row["best_peer"]) == ("seq2seq-1", 2, 3, "NumPy")
+
+
+def test_a_run_in_a_process_of_its_own() -> None:
+    roof, rows = worker.measure_in_process(worker.Order(("tiny-8",), ("numpy",), 1, 0.01, length=3))
+    assert roof.threads == 1
+    assert [timing.name for row in rows for timing in row.timings] == ["rnncc", "NumPy"]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["clasify-1"], r"no workload 'clasify-1'[\s\S]*did you mean 'classify-1'\?"),
+        (["everything"], r"no workload 'everything'[\s\S]*FILE\.py:NAME"),
+        (["--peers", "torhc"], r"no peer 'torhc'[\s\S]*did you mean 'torch'\?"),
+        (["--threads", "two"], "whole numbers above 0, not 'two'"),
+        (["--threads", "9999"], "this process may use"),
+        (["--seconds", "0"], "above 0, not 0"),
+        (["missing.py"], "no file 'missing.py'"),
+    ],
+)
+def test_what_has_no_meaning(words: list[str], message: str) -> None:
+    with pytest.raises(ArgumentError, match=message):
+        command.run(arguments(*words))
+
+
+def test_the_list_names_everything(capsys: pytest.CaptureFixture[str]) -> None:
+    assert command.run(arguments("--list")) == 0
+    text = capsys.readouterr().out
+    assert all(item in text for item in [*(workload.name for workload in WORKLOADS), *(peer.key for peer in PEERS)])
+
+
+def test_choosing_peers() -> None:
+    assert [peer.key for peer in command.choose_peers("numpy,torch")] == ["torch", "numpy"]
+    assert command.choose_peers("none") == []
+    assert len(command.choose_peers("all")) == len(PEERS)
+    assert "torch-compile" not in [peer.key for peer in command.choose_peers(None)]
+
+
+def test_a_plot(tmp_path: Path) -> None:
+    plot = pytest.importorskip("rnncc.tools.bench.plot")
+    if importlib.util.find_spec("matplotlib") is None:
+        with pytest.raises(ArgumentError, match=r"rnncc\[bench\]"):
+            plot.check_plot(tmp_path / "a.svg")
+        return
+    with pytest.raises(ArgumentError, match="cannot be written as"):
+        plot.check_plot(tmp_path / "a.xyz")
+    plot.check_plot(tmp_path / "a.svg")
+    plot.write_plot(_report(), tmp_path / "a.svg")
+    assert "classify-1" in (tmp_path / "a.svg").read_text()
+
+
+def test_the_environment_is_put_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
+    monkeypatch.delenv("MKL_NUM_THREADS", raising=False)
+    with machine.environment(1):
+        assert machine.os.environ["OMP_NUM_THREADS"] == machine.os.environ["MKL_NUM_THREADS"] == "1"
+        assert "multi_thread_eigen=false" in machine.os.environ["XLA_FLAGS"]
+    assert machine.os.environ["OMP_NUM_THREADS"] == "7"
+    assert "MKL_NUM_THREADS" not in machine.os.environ
