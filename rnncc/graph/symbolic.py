@@ -54,7 +54,7 @@ class Tensor:
     input (no `source`) or a weight (`source` holds the payload).
     """
 
-    __slots__ = ("__weakref__", "history", "name", "origin", "source", "type")
+    __slots__ = ("__weakref__", "history", "mask", "name", "origin", "source", "type")
     __array_priority__ = 1000  # numpy must leave `array + tensor` to us
 
     def __init__(
@@ -71,6 +71,8 @@ class Tensor:
         self.source = source
         self.history: Any = None
         """Set by `layers`: which layer call made this tensor."""
+        self.mask: Tensor | None = None
+        """Set by `layers`: which steps of this sequence count, as a bool tensor of its first two dims."""
 
     @property
     def shape(self) -> tuple[int | None, ...]:

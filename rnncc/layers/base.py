@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 
 from rnncc.errors import ArgumentError, ShapeError, StructureError, UnsupportedError, caller
-from rnncc.graph.symbolic import Tensor, apply, scope
+from rnncc.graph.symbolic import Tensor, scope
 from rnncc.layers import execution, initializers
-from rnncc.layers.checks import CheckedArguments, element_type, not_yet
+from rnncc.layers.checks import CheckedArguments, element_type
 from rnncc.layers.history import History, LayerCall, inside_layer, is_inside_layer, new_call
+from rnncc.layers.masks import masks_of, no_mask, warn_of_loss, with_masks
 from rnncc.layers.naming import snake_case, unique_name
 from rnncc.layers.specs import InputSpec, check_input
 from rnncc.layers.weights import Weight, check_memory
@@ -53,6 +54,9 @@ class Layer(CheckedArguments):
     autocast = True
     """Whether float inputs of another type are converted to the layer's own."""
 
+    supports_masking = False
+    """Whether the mask of the input is that of the output as well; a `compute_mask` of your own says it in full."""
+
     def __init__(
         self,
         *,
@@ -89,6 +93,10 @@ class Layer(CheckedArguments):
             place=caller(),
             remedy="define call(self, inputs): it computes with rnncc.ops and returns symbolic tensors",
         )
+
+    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
+        """The mask of the output, or a list of masks and None, from the mask (or masks) of the first argument."""
+        return mask
 
     # -------------------------------------------------------------- weights
 
@@ -198,7 +206,6 @@ class Layer(CheckedArguments):
         """Apply the layer to symbolic tensors (symbolic tensors come back) or to arrays (arrays come back)."""
         if kwargs.get("training") is True:
             self._check_training()
-        kwargs = self._known_to_call(kwargs)
         leaves = flatten((args, kwargs))
         inputs = [leaf for leaf in leaves if isinstance(leaf, Tensor)]
         if wrong := next((leaf for leaf in leaves if isinstance(leaf, Layer)), None):
@@ -214,17 +221,38 @@ class Layer(CheckedArguments):
             args, kwargs = rebuild((args, kwargs), cast)
         with scope(self.name):
             self._ensure_built(args)
+            mask = self._mask(args, kwargs)
             with inside_layer():
-                result = self.call(*args, **kwargs)
-            return result if is_inside_layer() else self._recorded(inputs, result)
+                result = self.call(*args, **self._known_to_call(kwargs if mask is None else {**kwargs, "mask": mask}))
+            result = result if is_inside_layer() else self._recorded(inputs, result)
+            return result if mask is None else self._masked(args, result, mask)
+
+    def _mask(self, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+        """The mask (or masks) of the first argument: the one that was given, or those that its tensors carry."""
+        given = kwargs.get("mask")
+        if given is None:
+            return masks_of(args[0] if args else None)
+        if not self._passes_masks() and "mask" not in inspect.signature(self.call).parameters:
+            raise no_mask(self.name, type(self).__name__)
+        return given
+
+    def _passes_masks(self) -> bool:
+        return self.supports_masking or type(self).compute_mask is not Layer.compute_mask
+
+    def _masked(self, args: Sequence[Any], result: Any, mask: Any) -> Any:
+        """`result` with the masks that follow from `mask`, that of the first argument."""
+        if self._passes_masks():
+            tensors = [leaf for leaf in flatten(args) if isinstance(leaf, Tensor)]
+            return with_masks(result, self.compute_mask(args[0], mask), tensors)
+        if all(leaf.mask is None for leaf in flatten(result)):
+            warn_of_loss(self.name, type(self).__name__)
+        return result
 
     def _known_to_call(self, kwargs: dict[str, Any]) -> dict[str, Any]:
-        """`kwargs` without Keras's `training` and `mask` when `call` does not take them."""
+        """`kwargs` without `training` and `mask` when `call` does not take them."""
         parameters = inspect.signature(self.call).parameters
         if any(item.kind is inspect.Parameter.VAR_KEYWORD for item in parameters.values()):
             return kwargs
-        if kwargs.get("mask") is not None and "mask" not in parameters:
-            raise not_yet(self.name, "a mask", "leave mask out; sequences of one call have one length")
         return {name: value for name, value in kwargs.items() if name in parameters or name not in ("training", "mask")}
 
     def _check_training(self) -> None:
@@ -243,7 +271,7 @@ class Layer(CheckedArguments):
         if not isinstance(leaf, Tensor) or not leaf.dtype.is_float or leaf.dtype is self.dtype:
             return leaf
         converted = ops.cast(leaf, self.dtype)
-        converted.name = leaf.name
+        converted.name, converted.mask = leaf.name, leaf.mask
         return converted
 
     def _ensure_built(self, args: Sequence[Any]) -> None:
@@ -268,7 +296,8 @@ class Layer(CheckedArguments):
                     place=caller(),
                 )
             taken = leaf.history is not None or leaf.origin is None or any(leaf is tensor for tensor in inputs)
-            tensor = apply("reshape", leaf, shape=leaf.type.shape) if taken else leaf
+            tensor = ops.copy(leaf) if taken else leaf
+            tensor.mask = leaf.mask
             is_named = leaf.origin is not None and name != leaf.origin.op.name
             tensor.name = self.name if position == 0 else name if is_named else f"{self.name}_{position}"
             tensor.history = History(call, position)

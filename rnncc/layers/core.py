@@ -9,7 +9,7 @@ from rnncc.errors import ArgumentError, ShapeError, caller
 from rnncc.graph.symbolic import Tensor
 from rnncc.layers import activations, initializers
 from rnncc.layers.base import Layer
-from rnncc.layers.checks import not_yet, positive, shown
+from rnncc.layers.checks import positive, shown
 from rnncc.layers.specs import InputSpec, fixed_width
 from rnncc.ops import functions as ops
 from rnncc.types import Dim, DType
@@ -40,7 +40,7 @@ class Embedding(Layer):
             default) or "glorot_uniform", an initializer, or a function of a shape.
         embeddings_regularizer: Kept for training; it changes nothing at inference.
         embeddings_constraint: Kept for training; it changes nothing at inference.
-        mask_zero: Whether id 0 is padding that later layers skip. Only False is supported by now.
+        mask_zero: Whether id 0 is padding that later layers skip: the output then carries a mask.
         weights: The table itself, as an array of shape ``(input_dim, output_dim)`` or a list of that one array,
             instead of first numbers from `embeddings_initializer`.
         activity_regularizer: Kept for training; it changes nothing at inference.
@@ -100,8 +100,6 @@ class Embedding(Layer):
         self.input_dim = positive("Embedding", "input_dim", input_dim)
         self.output_dim = positive("Embedding", "output_dim", output_dim)
         self.embeddings_initializer = initializers.get(embeddings_initializer, "embeddings_initializer of Embedding")
-        if mask_zero:
-            raise not_yet("Embedding", "mask_zero=True", "leave it out; sequences of one call have one length")
         super().__init__(
             activity_regularizer=activity_regularizer,
             trainable=trainable,
@@ -129,7 +127,14 @@ class Embedding(Layer):
         """Rows of the table."""
         if inputs.dtype is DType.BOOL:
             raise ArgumentError(f"{self.name} looks up token ids, not booleans", shown(inputs), place=caller())
-        return ops.take(self.embeddings, inputs)
+        vectors = ops.take(self.embeddings, inputs)
+        if self.mask_zero:
+            vectors.mask = ops.not_equal(ops.cast(inputs, DType.I64), 0)
+        return vectors
+
+    def compute_mask(self, inputs: Tensor, mask: Any = None) -> Tensor | None:
+        """What `call` found, if id 0 is padding; a mask of the ids themselves ends here."""
+        return None
 
 
 class Dense(Layer):
@@ -171,6 +176,8 @@ class Dense(Layer):
         >>> layers.Dense(10, activation="softmax")(layers.Input(shape=(None, 16))).shape
         (None, None, 10)
     """
+
+    supports_masking = True
 
     def __init__(
         self,
@@ -255,6 +262,8 @@ class Activation(Layer):
         >>> layers.Activation("relu")(np.array([[-1.0, 2.0]]))
         array([[0., 2.]], dtype=float32)
     """
+
+    supports_masking = True
 
     def __init__(
         self,

@@ -16,7 +16,7 @@ from rnncc.graph.arguments import bind_arguments
 from rnncc.graph.interp import interpret
 from rnncc.graph.ir import Graph
 from rnncc.graph.symbolic import Tensor, input_tensor
-from rnncc.graph.trace import build_graph, fresh_extent, sources_of
+from rnncc.graph.trace import build_graph, sources_of
 from rnncc.layers.history import inside_layer
 from rnncc.ops.lookup import out_of_range, token_error
 from rnncc.ops.structure import flatten, rebuild
@@ -113,7 +113,7 @@ def call_on_arrays(layer: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -
             place=caller(),
             remedy=f"call it on an Input: {name}(layers.Input(shape=...)), or on an array",
         )
-    symbols = iter([_symbol(f"x{number}" if number else "x", array) for number, array in enumerate(arrays)])
+    symbols = iter(_symbols(arrays, arguments[1]))
     inputs = [next(symbols) if isinstance(leaf, np.ndarray) else leaf for leaf in leaves]
     symbolic_args, symbolic_kwargs = rebuild(arguments, inputs)
     with inside_layer():
@@ -134,13 +134,19 @@ def _array(layer: str, item: Any) -> Any:
     return array if array.dtype.kind in "fiub" and array.ndim else item
 
 
+def _symbols(arrays: Sequence[np.ndarray], named: Mapping[str, Any]) -> list[Tensor]:
+    """An input for each array."""
+    symbols = [_symbol(f"x{number}" if number else "x", array) for number, array in enumerate(arrays)]
+    for name in ("mask", "lengths"):
+        for number, array in enumerate(arrays):
+            if array is named.get(name):
+                symbols[number] = input_tensor(TensorType(symbols[number].dtype, ("B", *array.shape[1:])), name)
+    return symbols
+
+
 def _symbol(name: str, array: np.ndarray) -> Tensor:
-    """An input for arrays like `array`: the batch and all axes but the last are named extents."""
-    shape: tuple[Dim, ...] = array.shape
-    if array.ndim >= 3:
-        shape = ("B", *(fresh_extent("T" if axis == 1 else "D") for axis in range(1, array.ndim - 1)), array.shape[-1])
-    elif array.ndim == 2:
-        shape = ("B", array.shape[-1])
+    """An input for arrays like `array`, of any batch size."""
+    shape: tuple[Dim, ...] = ("B", *array.shape[1:]) if array.ndim > 1 else array.shape
     dtype = {"b": DType.BOOL, "f": DType.F32}.get(array.dtype.kind, DType.I64)
     dtype = DType.F64 if array.dtype == np.float64 else dtype
     return input_tensor(TensorType(dtype, shape), name)

@@ -173,7 +173,7 @@ class GRU(RNN):
         seed: Seed for dropout; kept for training.
         return_sequences: Whether to return the outputs of all steps, or only the last one (the default).
         return_state: Whether to return the state after the last step as well.
-        go_backwards: Whether to run from the last step to the first.
+        go_backwards: Whether to run from the last step to the first; outputs come in that order.
         stateful: Whether states stay from call to call. Only False is supported by now.
         unroll: True to unroll the whole loop (the length of the input must then be fixed), or a whole number: the
             steps that one turn of the compiled loop holds.
@@ -190,7 +190,9 @@ class GRU(RNN):
         inputs: floats of shape ``(batch, time, width)``; the width must be fixed.
         initial_state: the state before the first step, of shape ``(batch, units)``;
             zeros by default.
-        mask: not supported yet.
+        mask: booleans of shape ``(batch, time)``; a step with False leaves the states as they are. By default the
+            mask that the input carries, from `Embedding(mask_zero=True)` or `Masking`.
+        lengths: whole numbers of shape ``(batch,)``: only so many steps of each sequence count.
         training: only makes a difference when there is dropout, which is not supported yet.
 
     Output shape:
@@ -205,8 +207,8 @@ class GRU(RNN):
     Raises:
         ArgumentError: `units` is not a whole number above 0, a name is unknown, or initial_state has a wrong number
             of states.
-        ShapeError: the input or a state has a wrong rank or width.
-        UnsupportedError: `stateful`, a mask, or `go_backwards` together with `return_sequences`.
+        ShapeError: the input, a state or the mask has a wrong rank or size.
+        UnsupportedError: `stateful`.
 
     Example:
         >>> x = np.random.random((32, 10, 8))

@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import inspect
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from rnncc.errors import ArgumentError, ShapeError, caller
+from rnncc.errors import ArgumentError, caller
 from rnncc.graph.symbolic import Tensor, as_tensor, input_tensor
 from rnncc.layers.base import Layer
-from rnncc.layers.checks import not_yet
+from rnncc.layers.checks import not_yet, unknown_argument
 from rnncc.layers.core import as_float
+from rnncc.layers.masks import sequence_mask
 from rnncc.layers.specs import InputSpec, fixed_width
+from rnncc.layers.stacked import StackedRNNCells, output_size
+from rnncc.layers.states import as_list, checked_step, fitted, name_tensors, state_names, zero_states
 from rnncc.ops import functions as ops
 from rnncc.ops.scan import scan
+from rnncc.ops.structure import flatten, rebuild
 from rnncc.types import TensorType
 
 _AXES = "(batch, time, width)"
-_STATE_NAMES = ("h", "c")
+CellCall = Callable[[Tensor, Any], Any]
+"""One step: inputs and states in, output and new states out."""
 
 
 class RNN(Layer):
@@ -27,14 +34,16 @@ class RNN(Layer):
     Args:
         cell: A layer whose ``call(inputs, states)`` computes one step: from ``inputs`` of shape ``(batch, width)``
             and a list of states of shape ``(batch, size)`` to ``(output, new_states)``. It has an attribute
-            `state_size`: the size of its state, or a list of sizes. Built-in cells: `LSTMCell`, `GRUCell`,
-            `SimpleRNNCell`.
+            `state_size`: the size of its state, or sizes in a list, a dict or nested lists and dicts; the states then
+            come in the same structure. States of other shapes, or that do not start at zero, come from its
+            ``get_initial_state(batch_size)``. Built-in cells: `LSTMCell`, `GRUCell`, `SimpleRNNCell`,
+            `StackedRNNCells`. A list of cells is a stack of them.
         return_sequences: Whether to return the outputs of all steps, or only the last one.
         return_state: Whether to return the states after the last step as well.
-        go_backwards: Whether to run from the last step to the first.
+        go_backwards: Whether to run from the last step to the first; outputs come in that order.
         stateful: Whether states stay from call to call. Only False is supported by now.
         unroll: True to unroll the whole loop (the length must be fixed), or how many steps one turn holds.
-        zero_output_for_mask: Kept for masks, which are not supported yet.
+        zero_output_for_mask: Whether the output of a masked step is zero; else it is that of the step before.
         activity_regularizer: Kept for training; it changes nothing at inference.
         trainable: Whether the weights count as trainable.
         dtype: Element type of the weights: "float32" (the default) or "float64".
@@ -44,9 +53,12 @@ class RNN(Layer):
 
     Call arguments:
         inputs: floats of shape ``(batch, time, width)``.
-        initial_state: the states before the first step: a tensor of shape ``(batch, size)`` or a list of them; zeros
-            by default.
-        mask: not supported yet.
+        initial_state: the states before the first step: a tensor of shape ``(batch, size)``, a list of them, or the
+            structure of `state_size`; zeros by default.
+        mask: booleans of shape ``(batch, time)``; a step with False leaves the states as they are. By default the
+            mask that the input carries, from `Embedding(mask_zero=True)` or `Masking`.
+        lengths: whole numbers of shape ``(batch,)``: only so many steps of each sequence count.
+        constants: tensors that the cell gets at every step, as ``call(inputs, states, constants=[...])``.
         training: only makes a difference when there is dropout, which is not supported yet.
 
     Output shape:
@@ -67,7 +79,7 @@ class RNN(Layer):
 
     def __init__(
         self,
-        cell: Layer,
+        cell: Any,
         return_sequences: bool = False,
         return_state: bool = False,
         go_backwards: bool = False,
@@ -83,6 +95,8 @@ class RNN(Layer):
         batch_input_shape: Sequence[int | None] | None = None,
     ) -> None:
         kind = type(self).__name__
+        if isinstance(cell, list | tuple):
+            cell = StackedRNNCells(cell)
         if not isinstance(cell, Layer) or not hasattr(cell, "state_size"):
             raise ArgumentError(
                 f"cell of {kind} must be a layer with an attribute state_size",
@@ -92,8 +106,6 @@ class RNN(Layer):
             )
         if stateful:
             raise not_yet(kind, "stateful=True", "pass the state on: return_state=True, then initial_state=state")
-        if go_backwards and return_sequences:
-            raise not_yet(kind, "go_backwards=True with return_sequences=True", "leave one of them out")
         if not isinstance(unroll, bool) and (not isinstance(unroll, int) or unroll < 1):
             raise ArgumentError(
                 f"unroll of {kind} must be True, False or the number of steps in one turn",
@@ -117,15 +129,28 @@ class RNN(Layer):
         self.stateful = stateful
         self.unroll = unroll
         self.zero_output_for_mask = zero_output_for_mask
-        self.cell.path = f"{self.name}/{cell.name}" if kind == "RNN" else self.name
         self.cell.dtype = self.dtype
+        self.move_to(self.name)
         self.input_spec = InputSpec(_AXES, ndim=3, remedy=_REMEDY)
 
+    def move_to(self, path: str) -> None:
+        """Let the weights, before they are created, have names that start with `path`."""
+        self.path = path
+        self.cell.path = f"{path}/{self.cell.name}" if type(self).__name__ == "RNN" else path
+
     @property
-    def state_size(self) -> list[int]:
-        """Sizes of the states."""
-        sizes: Any = self.cell.state_size
-        return list(sizes) if isinstance(sizes, list | tuple) else [sizes]
+    def state_size(self) -> Any:
+        """Sizes of the states, in a list, or nested as the cell has them."""
+        return as_list(self.cell.state_size)
+
+    @property
+    def output_size(self) -> int:
+        """Size of the output of one step."""
+        return output_size(self.cell)
+
+    def get_initial_state(self, batch_size: Any) -> Any:
+        """The states before the first step when none are given: what the cell says, or zeros."""
+        return zero_states(self.cell, batch_size, self.dtype)
 
     def build(self, input_shape: Any) -> None:
         """Create the cell's weights for the width of the input."""
@@ -137,52 +162,59 @@ class RNN(Layer):
             self.cell.built = True
         self.input_spec = InputSpec(_AXES, ndim=3, width=width, remedy=_REMEDY)
 
-    def __call__(self, inputs: Any, initial_state: Any = None, mask: Any = None, training: bool | None = None) -> Any:
+    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
+        """The mask goes on with sequences, and ends at a last output and at states."""
+        steps = mask if self.return_sequences else None
+        return [steps] if self.return_state else steps
+
+    def __call__(
+        self,
+        inputs: Any,
+        initial_state: Any = None,
+        mask: Any = None,
+        training: bool | None = None,
+        **named: Any,
+    ) -> Any:
         """Run over time; see the class for the arguments. A list ``[x, *states]`` is taken as Keras does."""
-        if mask is not None:
-            raise not_yet(self.name, "a mask", "leave mask out; sequences of one call have one length")
+        known = [name for name in inspect.signature(self.call).parameters if name != "inputs"]
+        if unknown := next((name for name in named if name not in known), None):
+            raise unknown_argument(f"the call of {self.name}", unknown, known)
         if isinstance(inputs, list | tuple) and inputs and isinstance(inputs[0], Tensor | np.ndarray):
             inputs, initial_state = inputs[0], list(inputs[1:]) or initial_state
-        return super().__call__(inputs, initial_state, training=training)
+        given = {name: item for name, item in {**named, "mask": mask}.items() if item is not None}
+        return super().__call__(inputs, initial_state, training=training, **given)
 
-    def call(self, inputs: Tensor, initial_state: Any = None) -> Any:
+    def call(
+        self,
+        inputs: Tensor,
+        initial_state: Any = None,
+        mask: Any = None,
+        lengths: Any = None,
+        constants: Any = None,
+    ) -> Any:
         """The cell, scanned over time."""
         x = as_float(inputs, self.dtype)
-        states = self._initial_state(x, initial_state)
-        x = ops.transpose(x, (1, 0, 2))
-        output, new = self._probe(x, states)
-        kept = next((number for number, state in enumerate(new) if state is output), None)
-        carry = states if kept is not None else [*states, ops.zeros_like(output)]
+        steps_that_count = sequence_mask(self.name, x, mask, lengths)
+        zeros = self.get_initial_state(x.type.shape[0])
+        given = initial_state is not None and flatten(initial_state)
+        states = fitted(self.name, initial_state, zeros) if given else zeros
+        if not given:
+            name_tensors(flatten(states), [f"{name}0" for name in state_names(len(flatten(states)))])
+        loop = _Loop(self, self._cell_call(constants), steps_that_count)
+        output, final = loop.run(ops.transpose(x, (1, 0, 2)), states, self._unroll_factor(x.type.shape[1]))
+        return [output, *(final.values() if isinstance(final, dict) else final)] if self.return_state else output
 
-        def step(carry: list[Tensor], x: Tensor) -> tuple[list[Tensor], Tensor | None]:
-            _name([x, *carry], ["x", *_state_names(len(states)), "output"])
-            output, new = self._cell_step(x, carry[: len(states)])
-            return new if kept is not None else [*new, output], output if self.return_sequences else None
-
-        unroll = self._unroll_factor(x.type.shape[0])
-        final, outputs = scan(step, carry, x, reverse=self.go_backwards, unroll=unroll, name=f"{self.name}_step")
-        _name(final, [f"{self.name}_{name}" for name in _state_names(len(states))])
-        _name([outputs] if self.return_sequences else [], [f"{self.name}_steps"])
-        result = ops.transpose(outputs, (1, 0, 2)) if self.return_sequences else final[-1 if kept is None else kept]
-        if not self.return_state:
-            return result
-        return [result, *final[: len(states)]]
-
-    def _cell_step(self, x: Tensor, states: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
-        output, new = self.cell(x, states)
-        new_states = list(new) if isinstance(new, list | tuple) else [new]
-        if len(new_states) != len(states):
+    def _cell_call(self, constants: Any) -> CellCall:
+        """One step of the cell, `constants` included."""
+        if constants is None:
+            return self.cell
+        if "constants" not in inspect.signature(self.cell.call).parameters:
             raise ArgumentError(
-                f"the cell of {self.name} returned {len(new_states)} states, its state_size has {len(states)}",
+                f"the cell of {self.name} takes no constants",
                 place=caller(),
-                remedy="call(inputs, states) returns (output, new_states) with as many states as it is given",
+                remedy="give its call a parameter constants: call(self, inputs, states, constants)",
             )
-        return output, new_states
-
-    def _probe(self, x: Tensor, states: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
-        """What the cell returns for one step: its output is usually one of its states, which are carried anyway."""
-        one = input_tensor(TensorType(x.dtype, x.type.shape[1:]), "x")
-        return self._cell_step(one, [input_tensor(state.type, "state") for state in states])
+        return partial(self.cell, constants=constants if isinstance(constants, list | tuple) else [constants])
 
     def _unroll_factor(self, steps: int | str) -> int:
         if isinstance(self.unroll, bool) and self.unroll and isinstance(steps, str):
@@ -194,44 +226,77 @@ class RNN(Layer):
             )
         return max(1, steps) if self.unroll is True and isinstance(steps, int) else int(self.unroll) or 1
 
-    def _initial_state(self, x: Tensor, given: Any) -> list[Tensor]:
-        """The states before the first step, checked against the cell and the batch."""
-        batch, sizes = x.type.shape[0], self.state_size
-        if given is None or (isinstance(given, list | tuple) and not given):
-            zeros = [ops.zeros((batch, size), self.dtype) for size in sizes]
-            _name(zeros, [f"{name}0" for name in _state_names(len(sizes))])
-            return zeros
-        items = list(given) if isinstance(given, list | tuple) else [given]
-        if len(items) != len(sizes):
+
+class _Loop:
+    """The loop over time of one call of a layer.
+
+    A masked step leaves the states as they are. Its output is that of the step before, or zeros with
+    `zero_output_for_mask`.
+    """
+
+    def __init__(self, layer: RNN, cell: CellCall, mask: Tensor | None) -> None:
+        self.layer = layer
+        self.cell = cell
+        self.mask = mask
+
+    def run(self, x: Tensor, states: Any, unroll: int) -> tuple[Tensor, Any]:
+        """The output of the layer and the states after the last step; `x` has the time axis first."""
+        layer = self.layer
+        kept, output = self._probe(x, states)
+        count = len(flatten(states))
+        carry = flatten(states) if kept is not None else [*flatten(states), ops.zeros_like(output)]
+
+        def step(carry: list[Tensor], slices: list[Tensor]) -> tuple[list[Tensor], Tensor | None]:
+            name_tensors([slices[0], *carry], ["x", *state_names(count), *(["output"] if kept is None else [])])
+            old = rebuild(states, carry[:count])
+            y, new = self._step(slices[0], old)
+            if len(slices) > 1:
+                slices[1].name = "mask"
+                new = [_where(slices[1], after, before) for after, before in zip(new, carry, strict=False)]
+                y = new[kept] if kept is not None else _where(slices[1], y, self._at_mask(carry))
+            return new if kept is not None else [*new, y], y if layer.return_sequences else None
+
+        slices = [x] if self.mask is None else [x, ops.transpose(self.mask, (1, 0))]
+        final, steps = scan(step, carry, slices, reverse=layer.go_backwards, unroll=unroll, name=f"{layer.name}_step")
+        name_tensors(final[:count], [f"{layer.name}_{name}" for name in state_names(count)])
+        last = final[-1 if kept is None else kept]
+        return self._in_order(steps) if layer.return_sequences else last, rebuild(states, final[:count])
+
+    def _in_order(self, steps: Tensor) -> Tensor:
+        """The outputs of all steps, in the order in which they were computed."""
+        steps.name = f"{self.layer.name}_steps"
+        result = ops.transpose(steps, (1, 0, 2))
+        return ops.flip(result, 1) if self.layer.go_backwards else result
+
+    def _at_mask(self, carry: list[Tensor]) -> Tensor:
+        return ops.zeros_like(carry[-1]) if self.layer.zero_output_for_mask else carry[-1]
+
+    def _step(self, x: Tensor, states: Any) -> tuple[Tensor, list[Tensor]]:
+        result = self.cell(x, states)
+        if not (isinstance(result, tuple | list) and len(result) == 2):
             raise ArgumentError(
-                f"{self.name} has {len(sizes)} state{'s' if len(sizes) > 1 else ''}, initial_state has {len(items)}",
-                *[f"{name}: (batch, {size})" for name, size in zip(_state_names(len(sizes)), sizes, strict=True)],
+                f"the cell of {self.layer.name} must return (output, new_states)",
                 place=caller(),
-                remedy="pass what a layer of the same kind returns with return_state=True, without its output",
+                remedy="call(inputs, states) returns the output of the step and the states after it",
             )
-        states = []
-        for name, item, size in zip(_state_names(len(sizes)), items, sizes, strict=True):
-            state = ops.cast(as_tensor(item, self.dtype), self.dtype)
-            if state.type.shape != (batch, size):
-                raise ShapeError(
-                    f"initial_state {name} of {self.name} has a wrong shape",
-                    f"needed: {TensorType(self.dtype, (batch, size))}",
-                    f"given:  {state.type}",
-                    place=caller(),
-                    remedy=f"{self.name} has {size} units; its state has one row per sample of the batch",
-                )
-            states.append(state)
-        return states
+        output, new = result
+        return as_tensor(output), flatten(checked_step(self.layer.name, states, as_list(new)))
+
+    def _probe(self, x: Tensor, states: Any) -> tuple[int | None, Tensor]:
+        """Which state the output of a step is (if it is one, it is carried anyway), and what the output looks like."""
+        one = input_tensor(TensorType(x.dtype, x.type.shape[1:]), "x")
+        before = [input_tensor(state.type, "state") for state in flatten(states)]
+        output, new = self._step(one, rebuild(states, before))
+        if self.mask is not None and self.layer.zero_output_for_mask:
+            return None, output
+        return next((number for number, state in enumerate(new) if state is output), None), output
+
+
+def _where(mask: Tensor, new: Tensor, old: Tensor) -> Tensor:
+    """`new` for the rows whose step counts, `old` for the others."""
+    if mask.ndim < new.ndim:
+        mask = ops.reshape(mask, (*mask.type.shape, *(1,) * (new.ndim - mask.ndim)))
+    return ops.where(mask, new, old)
 
 
 _REMEDY = "token ids need an Embedding first; a recurrent layer before this one needs return_sequences=True"
-
-
-def _state_names(count: int) -> list[str]:
-    return list(_STATE_NAMES[:count]) if count <= len(_STATE_NAMES) else [f"s{number}" for number in range(count)]
-
-
-def _name(tensors: Sequence[Tensor], names: Sequence[str]) -> None:
-    """Give tensors the names that the field uses, so that graphs read well."""
-    for tensor, name in zip(tensors, names, strict=False):
-        tensor.name = name

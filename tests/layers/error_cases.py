@@ -83,24 +83,30 @@ def dtype_of_integers() -> None:
     Dense(4, dtype="int32")
 
 
-def mask_zero() -> None:
-    Embedding(10, 4, mask_zero=True)
+def mask_of_another_length() -> None:
+    LSTM(4)(Input((None, 3)), mask=np.ones((1, 2), bool))
+
+
+def lengths_of_another_batch() -> None:
+    LSTM(4)(Input((None, 3)), lengths=Input((2,), dtype="int64"))
+
+
+def unknown_call_argument() -> None:
+    LSTM(4)(Input((None, 3)), length=3)
+
+
+def a_state_changes_its_shape() -> None:
+    class Cell(Layer):
+        state_size = 4
+
+        def call(self, inputs: Any, states: Any) -> Any:
+            return inputs, [states[0][:, :3]]
+
+    RNN(Cell())(Input((None, 3)))
 
 
 def stateful() -> None:
     LSTM(4, stateful=True)
-
-
-def backwards_with_sequences() -> None:
-    GRU(4, go_backwards=True, return_sequences=True)
-
-
-def mask() -> None:
-    LSTM(4)(Input((None, 3)), mask=np.ones((1, 2), bool))
-
-
-def mask_of_another_layer() -> None:
-    Dense(4)(Input((3,)), mask=np.ones(1, bool))
 
 
 def dropout_in_training() -> None:
