@@ -115,10 +115,12 @@ class Code:
             active = int(limit.text) - int(start.text)
             bits = ", ".join(f"i1 {'true' if lane < active else 'false'}" for lane in range(lanes))
             return Operand(f"<{bits}>", DType.BOOL, lanes)
-        mask = f"@llvm.get.active.lane.mask.v{lanes}i1.i64"
-        self.declare(f"<{lanes} x i1> {mask}(i64, i64)")
-        call = f"call <{lanes} x i1> {mask}(i64 {start.text}, i64 {limit.text})"
-        return Operand(self.assign(call), DType.BOOL, lanes)
+        # Not llvm.get.active.lane.mask: it compares in i64, twice the vectors, and ends LLVM's process at level 0.
+        left = Operand(self.assign(f"sub i64 {limit.text}, {start.text}"), DType.I64, 1)
+        count = self.cast(self.intrinsic("smin", [left, Operand(str(lanes), DType.I64, 1)]), DType.I32)
+        numbers = ", ".join(f"i32 {lane}" for lane in range(lanes))
+        all_ = self.broadcast(count, lanes)
+        return Operand(self.assign(f"icmp slt {all_.type} <{numbers}>, {all_.text}"), DType.BOOL, lanes)
 
     # -------------------------------------------------------------- memory
 

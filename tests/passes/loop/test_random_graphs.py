@@ -1,0 +1,110 @@
+"""Random graphs mean the same after every pass over graph and loops, and as machine code.
+
+Three oracles: the interpreter of the graph as it was made, the interpreters on every snapshot, the compiled model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pytest
+
+from rnncc.codegen.target import Target
+from rnncc.graph.interp import interpret as interpret_graph
+from rnncc.graph.ir import Graph
+from rnncc.loop.interp import interpret as interpret_loops
+from rnncc.loop.parser import parse
+from rnncc.loop.printer import show
+from rnncc.loop.verify import verify
+from rnncc.lower.lower import lower
+from rnncc.lower.setup import split_setup
+from rnncc.passes.loop.machine import Machine
+from rnncc.pipeline import Options, compile_graph, graph_passes, loop_passes
+from tests.graph.random_graphs import random_extents, random_graph, random_inputs
+from tests.runtime.native import run_native
+from tests.tolerances import DEEP, assert_close
+
+TARGETS = [target for target in ("host", "x86-64") if Target.parse(target).runs_on_host]
+MACHINES = [Machine(64, 32), Machine(32, 16), Machine(16, 16), Machine(16, 32)]
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*encountered in:RuntimeWarning")
+
+
+class Case:
+    """A random graph, its arrays, and the numbers that it means."""
+
+    def __init__(self, seed: int) -> None:
+        self.graph = random_graph(seed)
+        self.extents = random_extents(self.graph, seed)
+        arrays = random_inputs(self.graph, self.extents, seed)
+        self.arrays = dict(zip((value.name for value in self.graph.parameters), arrays, strict=True))
+        self.expected = interpret_graph(self.graph, arrays, self.extents)
+
+    def check(self, outputs: Sequence[np.ndarray], after: str) -> None:
+        for actual, wanted in zip(outputs, self.expected, strict=True):
+            assert_close(actual, wanted, DEEP, f"after {after}")
+
+    def run(self, graph: Graph) -> list[np.ndarray]:
+        return interpret_graph(graph, [self.arrays[value.name] for value in graph.parameters], self.extents)
+
+    def bound(self, setup: Graph, main: Graph) -> dict[str, np.ndarray]:
+        """What the loops of `main` read."""
+        derived = interpret_graph(setup, [self.arrays[value.name] for value in setup.consts], {})
+        bound = dict(zip((value.name for value in setup.outputs), derived, strict=True))
+        return {**bound, **{value.name: self.arrays[value.name] for value in main.inputs}}
+
+
+def check_everything(seed: int, target: str) -> None:
+    case = Case(seed)
+    compilation = compile_graph(case.graph, Options(target=target))
+    for snapshot in compilation.graph_snapshots:
+        if snapshot.changed:
+            case.check(case.run(snapshot.ir), snapshot.name)
+    bound = case.bound(compilation.setup, compilation.fused)
+    case.check(run_loops(compilation.lowered, bound, case.extents), "lower")
+    for loops in compilation.loop_snapshots:
+        if loops.changed:
+            case.check(run_loops(loops.ir, bound, case.extents), loops.name)
+    text = show(compilation.scheduled)
+    assert show(parse(text)) == text
+    case.check(list(run_native(compilation.scheduled, bound, case.extents, target).values()), "emit")
+
+
+def run_loops(procedure: object, arrays: Mapping[str, np.ndarray], extents: Mapping[str, int]) -> list[np.ndarray]:
+    return list(interpret_loops(procedure, arrays, extents).values())  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("seed", range(24))
+def test_every_snapshot_and_machine_code(seed: int) -> None:
+    check_everything(seed, TARGETS[seed % len(TARGETS)])
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("seed", range(1000, 1400))
+def test_many_more(seed: int, target: str) -> None:
+    check_everything(seed, target)
+
+
+@pytest.mark.parametrize("seed", range(100, 124))
+def test_schedules_for_every_machine(seed: int) -> None:
+    """The loop passes alone, for machines that may not be here."""
+    case = Case(seed)
+    graph = case.graph
+    for step in graph_passes(Options()):
+        graph = step.run(graph)
+    setup, main = split_setup(graph)
+    bound = case.bound(setup, main)
+    procedure = lower(main)
+    for loops in loop_passes(MACHINES[seed % len(MACHINES)]):
+        before, procedure = procedure, loops.run(procedure)
+        if procedure is not before:
+            verify(procedure)
+            case.check(run_loops(procedure, bound, case.extents), loops.name)
+
+
+@pytest.mark.parametrize("seed", [2235])
+def test_failed_before(seed: int) -> None:
+    """Seeds that once found a bug: a scan over weights whose length is an extent."""
+    check_everything(seed, "host")
