@@ -31,10 +31,11 @@ def write_report(report: Report, stream: TextIO) -> None:
     if not (stream.isatty() and find_spec("rich")):
         stream.write(plain_text(report))
         return
-    console_module, text_module, table_module = map(import_module, ("rich.console", "rich.text", "rich.table"))
+    names = ("rich.console", "rich.text", "rich.table", "rich.box")
+    console_module, text_module, table_module, box_module = map(import_module, names)
     console = console_module.Console(file=stream)
     table = table_of(report.rows)
-    shown = table_module.Table(header_style="bold", pad_edge=False)
+    shown = table_module.Table(header_style="bold", pad_edge=False, box=box_module.SIMPLE_HEAD)
     for number, column in enumerate(table.columns):
         shown.add_column(column, justify="left" if number < _LEFT_COLUMNS else "right", no_wrap=number == 0)
     for cells, best in zip(table.rows, table.best, strict=True):
