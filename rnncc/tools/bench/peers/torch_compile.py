@@ -1,4 +1,4 @@
-"""`torch.compile` of what `torch_eager` runs. Only on request: it takes minutes for an unrolled loop, and needs a C++ compiler."""
+"""`torch.compile` of what `torch_eager` runs, only on request: an unrolled loop takes minutes, with a C++ compiler."""
 
 from __future__ import annotations
 
