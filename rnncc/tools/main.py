@@ -13,6 +13,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 from rnncc.errors import RnnccError
 from rnncc.tools import bisect, cache, dump
+from rnncc.tools.bench import command as bench
 from rnncc.tools.page import open_page
 
 WRONG_INPUT = 2
@@ -48,7 +49,7 @@ def _parser() -> ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"rnncc {_version()}")
     subparsers = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    for tool in (dump, bisect, cache):
+    for tool in (dump, bisect, bench, cache):
         tool.add_parser(subparsers)
     for subparser in subparsers.choices.values():
         subparser.add_argument(

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from datetime import date
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 from rnncc.errors import ArgumentError, nearest
 from rnncc.tools.bench.machine import cores, cpu_name
@@ -25,6 +26,17 @@ from rnncc.tools.bench.workloads import WORKLOADS, find_workload
 DEFAULT_WORKLOADS = ("classify-1", "classify-32")
 _ALL = "all"
 _LIBRARIES = ("rnncc", "numpy", "llvmlite")
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add the command to a command line."""
+    parser: argparse.ArgumentParser = subparsers.add_parser(
+        "bench",
+        help="time a model beside its peers, and beside what the machine can do",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add_arguments(parser)
+    parser.set_defaults(run=lambda arguments, page: run(arguments))
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
