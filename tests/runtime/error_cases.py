@@ -1,0 +1,270 @@
+"""Wrong compilations and wrong calls, one function a case. `errors.txt` holds the messages."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+import rnncc
+from rnncc import layers, ops
+from rnncc.types import TensorType, dtype_of
+
+IDS = np.zeros((2, 3), np.int64)
+
+
+@cache
+def words() -> Any:
+    """Eleven words, five features, three classes."""
+    ids = layers.Input((None,), name="ids")
+    last = layers.SimpleRNN(4)(layers.Embedding(11, 5)(ids))
+    return rnncc.compile(rnncc.Model(ids, layers.Dense(3)(last), name="words"))
+
+
+@cache
+def pairs() -> Any:
+    """Two sequences that must have one batch and one length, and a state."""
+
+    def model(x: Any, y: Any, h0: Any) -> Any:
+        def step(h: Any, x_t: Any) -> tuple[Any, Any]:
+            h = ops.tanh(h + x_t)
+            return h, h
+
+        return rnncc.scan(step, h0, ops.transpose(x + y, (1, 0, 2)))[1]
+
+    sequence = TensorType(dtype_of("f32"), ("B", "T", 4))
+    return rnncc.compile(rnncc.trace(model, sequence, sequence, ("float32", ("B", 4))))
+
+
+@cache
+def lookup() -> Any:
+    """Two tables, one of which is looked up by what was computed from the other's index."""
+
+    def model(table: Any, first: Any, second: Any) -> Any:
+        return ops.take(table, first) + ops.take(table, second + first)
+
+    return rnncc.compile(rnncc.trace(model, ("float32", (7, 2)), ("int64", ("B", "T")), ("int64", ("B", "T"))))
+
+
+def sequence(batch: int, time: int, width: int = 4) -> np.ndarray:
+    return np.zeros((batch, time, width), np.float32)
+
+
+# ------------------------------------------------------------------ compiling
+
+
+def compile_something_else() -> None:
+    rnncc.compile(np.tanh)
+
+
+def unknown_dtype() -> None:
+    rnncc.compile(words_model(), dtype="float23")
+
+
+def dtype_that_does_not_compute() -> None:
+    rnncc.compile(words_model(), dtype="int64")
+
+
+def unknown_target() -> None:
+    rnncc.compile(words_model(), target="x86-65")
+
+
+def two_threads() -> None:
+    rnncc.compile(words_model(), threads=2)
+
+
+def unroll_of_zero() -> None:
+    rnncc.compile(words_model(), unroll=0)
+
+
+def unroll_as_bool() -> None:
+    rnncc.compile(words_model(), unroll=True)
+
+
+def unroll_far_too_large() -> None:
+    rnncc.compile(words_model(), unroll=1000)
+
+
+def unknown_stage() -> None:
+    words().ir("machine code")
+
+
+def words_model() -> Any:
+    x = layers.Input((None, 3), name="x")
+    return rnncc.Model(x, layers.SimpleRNN(4)(x), name="plain")
+
+
+# ------------------------------------------------------------------ calling
+
+
+def nothing_given() -> None:
+    words()()
+
+
+def too_many_inputs() -> None:
+    words()(IDS, IDS)
+
+
+def too_few_inputs() -> None:
+    pairs()(sequence(2, 3), h0=np.zeros((2, 4)))
+
+
+def unknown_name() -> None:
+    pairs()(sequence(2, 3), z=sequence(2, 3))
+
+
+def name_close_to_one() -> None:
+    words()(idz=IDS)
+
+
+def given_twice() -> None:
+    words()(IDS, ids=IDS)
+
+
+def rank_too_low() -> None:
+    words()([1, 2, 3])
+
+
+def rank_too_high() -> None:
+    words()(IDS[None, None])
+
+
+def wrong_width() -> None:
+    pairs()(sequence(2, 3), sequence(2, 3, width=5), np.zeros((2, 4)))
+
+
+def state_of_wrong_width() -> None:
+    pairs()(sequence(2, 3), sequence(2, 3), np.zeros((2, 7)))
+
+
+def batches_disagree() -> None:
+    pairs()(sequence(2, 3), sequence(2, 3), np.zeros((5, 4)))
+
+
+def lengths_disagree() -> None:
+    pairs()(sequence(2, 3), sequence(2, 9), np.zeros((2, 4)))
+
+
+def ragged_lists() -> None:
+    words()([[1, 2, 3], [4, 5]])
+
+
+def words_instead_of_ids() -> None:
+    words()(np.array([["a", "b"]]))
+
+
+def complex_numbers() -> None:
+    pairs()(sequence(2, 3), sequence(2, 3).astype(np.complex64), np.zeros((2, 4)))
+
+
+def objects() -> None:
+    words()([[None, 3]])
+
+
+def dates() -> None:
+    words()(np.zeros((2, 3), "datetime64[s]"))
+
+
+def ids_that_are_not_whole() -> None:
+    words()([[1.0, 2.5]])
+
+
+def ids_that_are_not_numbers() -> None:
+    words()([[1.0, np.nan]])
+
+
+# ------------------------------------------------------------------ token ids
+
+
+def id_just_outside() -> None:
+    words()([[1, 2, 3], [4, 11, 12]])
+
+
+def negative_id() -> None:
+    words()([[1, -1]])
+
+
+def id_far_outside() -> None:
+    words()([[2**62, 0]])
+
+
+def id_of_the_second_input() -> None:
+    lookup()(np.zeros((7, 2)), [[1, 2]], [[0, 5]])
+
+
+def id_of_the_first_input() -> None:
+    lookup()(np.zeros((7, 2)), [[1, 7]], [[0, 0]])
+
+
+# ------------------------------------------------------------------ memory
+
+
+HUGE = 1 << 44
+
+
+@cache
+def spreading() -> Any:
+    """Every number as a row of 2^44."""
+    return rnncc.compile(rnncc.trace(lambda x: ops.broadcast_to(x, ("B", HUGE)), ("float32", ("B", 1))))
+
+
+@cache
+def normalizing() -> Any:
+    """A softmax that needs a row of 2^44 in between."""
+
+    def model(x: Any) -> Any:
+        return ops.sum(ops.square(ops.softmax(ops.broadcast_to(x, ("B", HUGE)))), 1)
+
+    return rnncc.compile(rnncc.trace(model, ("float32", ("B", 1))))
+
+
+def results_larger_than_memory() -> None:
+    spreading()(np.ones((2, 1)))
+
+
+def call_larger_than_memory() -> None:
+    normalizing()(np.ones((2, 1)))
+
+
+COMPILING: list[Callable[[], None]] = [
+    compile_something_else,
+    unknown_dtype,
+    dtype_that_does_not_compute,
+    unknown_target,
+    two_threads,
+    unroll_of_zero,
+    unroll_as_bool,
+    unroll_far_too_large,
+    unknown_stage,
+]
+ARGUMENTS: list[Callable[[], None]] = [
+    nothing_given,
+    too_many_inputs,
+    too_few_inputs,
+    unknown_name,
+    name_close_to_one,
+    given_twice,
+    rank_too_low,
+    rank_too_high,
+    wrong_width,
+    state_of_wrong_width,
+    batches_disagree,
+    lengths_disagree,
+    ragged_lists,
+    words_instead_of_ids,
+    complex_numbers,
+    objects,
+    dates,
+    ids_that_are_not_whole,
+    ids_that_are_not_numbers,
+]
+TOKENS: list[Callable[[], None]] = [
+    id_just_outside,
+    negative_id,
+    id_far_outside,
+    id_of_the_second_input,
+    id_of_the_first_input,
+]
+MEMORY: list[Callable[[], None]] = [results_larger_than_memory, call_larger_than_memory]
