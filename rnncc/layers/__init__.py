@@ -24,6 +24,17 @@ from rnncc.layers.merging import (
     subtract,
 )
 from rnncc.layers.normalization import LayerNormalization, RMSNormalization
+from rnncc.layers.papers import (
+    CoupledGateLSTMCell,
+    IndRNNCell,
+    LayerNormGRUCell,
+    LayerNormLSTMCell,
+    MinimalGRUCell,
+    PeepholeLSTMCell,
+    ProjectedLSTMCell,
+    SRUCell,
+    ZoneoutLSTMCell,
+)
 from rnncc.layers.recurrent import RNN
 from rnncc.layers.regularization import Dropout, SpatialDropout1D
 from rnncc.layers.reshaping import Flatten, Permute, RepeatVector, Reshape
