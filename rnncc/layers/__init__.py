@@ -41,3 +41,4 @@ from rnncc.layers.reshaping import Flatten, Permute, RepeatVector, Reshape
 from rnncc.layers.simple_rnn import SimpleRNN, SimpleRNNCell
 from rnncc.layers.specs import InputSpec
 from rnncc.layers.stacked import StackedRNNCells
+from rnncc.layers.wrappers import Bidirectional, TimeDistributed

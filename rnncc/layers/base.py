@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -80,6 +80,15 @@ class Layer(CheckedArguments):
 
     def _default_name(self) -> str:
         return unique_name(snake_case(type(self).__name__))
+
+    def like(self, name: str | None = None) -> Self:
+        """A new layer that is made with the arguments of this one; layers among them are made anew as well."""
+        args, arguments = rebuild(self._made_with, [_like(leaf) for leaf in flatten(self._made_with)])
+        takes_name = "name" in inspect.signature(type(self).__init__).parameters
+        layer = type(self)(*args, **({**arguments, "name": name} if name and takes_name else arguments))
+        if name and not takes_name:
+            layer.name = layer.path = name
+        return layer
 
     # -------------------------------------------------------------- what a layer defines
 
@@ -344,6 +353,10 @@ class Layer(CheckedArguments):
 
 def _one_or_list(items: Sequence[Any]) -> Any:
     return items[0] if len(items) == 1 else list(items)
+
+
+def _like(argument: Any) -> Any:
+    return argument.like(argument.name) if isinstance(argument, Layer) else argument
 
 
 def _first_numbers(initializer: Any, shape: tuple[int, ...], dtype: DType) -> Any:

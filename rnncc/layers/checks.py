@@ -15,6 +15,9 @@ from rnncc.types import DType, TensorType, dtype_of
 class CheckedArguments:
     """Base of `Layer`: an unknown keyword argument of a constructor is an ArgumentError with the nearest known name."""
 
+    _made_with: tuple[tuple[Any, ...], dict[str, Any]]
+    """What the constructor was given, by position and by name."""
+
     def __new__(cls, *args: Any, **arguments: Any) -> Self:
         """Check the names of the keyword arguments against the constructor's signature."""
         parameters = inspect.signature(cls.__init__).parameters
@@ -23,7 +26,9 @@ class CheckedArguments:
             for name in arguments:
                 if name not in known:
                     raise unknown_argument(cls.__name__, name, known)
-        return super().__new__(cls)
+        layer = super().__new__(cls)
+        layer._made_with = (args, arguments)
+        return layer
 
 
 def unknown_argument(owner: str, name: str, known: list[str]) -> ArgumentError:
