@@ -195,6 +195,15 @@ class Layer(CheckedArguments):
         for weight, array in zip(own, arrays, strict=True):
             weight.assign(array)
 
+    def reset_states(self) -> None:
+        """Let the next call of every stateful layer inside start from zeros, with any batch size."""
+        for layer in self.sublayers():
+            layer.reset_states()
+
+    def reset_state(self) -> None:
+        """The same, by Keras's other name."""
+        self.reset_states()
+
     def count_params(self) -> int:
         """The number of elements in all weights. Raises StructureError before the weights exist."""
         if not self.built:

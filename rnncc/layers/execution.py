@@ -18,6 +18,7 @@ from rnncc.graph.ir import Graph
 from rnncc.graph.symbolic import Tensor, input_tensor
 from rnncc.graph.trace import build_graph, sources_of
 from rnncc.layers.history import inside_layer
+from rnncc.layers.stateful import run_with_states, states_of
 from rnncc.ops.lookup import out_of_range, token_error
 from rnncc.ops.structure import flatten, rebuild
 from rnncc.types import Dim, DType, TensorType
@@ -69,6 +70,9 @@ def evaluate(graph_or_model: Graph | HasGraph, *arrays: Any, **named: Any) -> An
         TokenError: a token id lies outside its table.
     """
     graph = graph_or_model if isinstance(graph_or_model, Graph) else _graph_of(graph_or_model)
+    slots = getattr(graph_or_model, "state_slots", ())
+    if slots:
+        return run_with_states(graph, slots, partial(evaluate, graph), arrays, named)
     inputs, extents = bind_arguments(graph.name, graph.inputs, arrays, named)
     sources = sources_of(graph)
     consts = [sources[value.name].value for value in graph.consts]
@@ -119,8 +123,14 @@ def call_on_arrays(layer: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -
     with inside_layer():
         result = layer(*symbolic_args, **symbolic_kwargs)
     outputs = flatten(result)
-    graph = build_graph(name, [leaf for leaf in inputs if isinstance(leaf, Tensor)], outputs)
-    values = evaluate(graph, *arrays)
+    states = states_of(outputs)
+    leaves = [leaf for leaf in inputs if isinstance(leaf, Tensor)]
+    graph = build_graph(name, [*leaves, *(before for before, _ in states)], [*outputs, *(after for _, after in states)])
+    if states:
+        slots = [before.slot for before, _ in states]
+        values = run_with_states(graph, slots, partial(evaluate, graph), arrays, {})
+    else:
+        values = evaluate(graph, *arrays)
     return rebuild(result, values if len(outputs) > 1 else [values])
 
 

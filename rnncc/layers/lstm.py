@@ -157,7 +157,7 @@ class LSTM(RNN):
         return_sequences: Whether to return the outputs of all steps, or only the last one (the default).
         return_state: Whether to return the states after the last step as well.
         go_backwards: Whether to run from the last step to the first; outputs come in that order.
-        stateful: Whether states stay from call to call. Only False is supported by now.
+        stateful: Whether states stay from call to call, until `reset_states`; the batch size then stays as well.
         unroll: True to unroll the whole loop (the length of the input must then be fixed), or a whole number: the
             steps that one turn of the compiled loop holds.
         use_cudnn: Accepted as in Keras; there is no cuDNN here, every cell is compiled.
@@ -188,7 +188,6 @@ class LSTM(RNN):
         ArgumentError: `units` is not a whole number above 0, a name is unknown, or initial_state has a wrong number
             of states.
         ShapeError: the input, a state or the mask has a wrong rank or size.
-        UnsupportedError: `stateful`.
 
     Example:
         >>> x = np.random.random((32, 10, 8))

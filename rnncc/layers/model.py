@@ -17,6 +17,7 @@ from rnncc.layers.checks import shown
 from rnncc.layers.history import History, LayerCall, history_of, layer_outputs, network
 from rnncc.layers.inputs import InputLayer, decide_inputs, is_undecided
 from rnncc.layers.replay import replay
+from rnncc.layers.stateful import StateSlot, run_with_states, states_of
 from rnncc.layers.summary import Row, print_summary
 from rnncc.ops import functions as ops
 from rnncc.ops.structure import flatten
@@ -54,6 +55,7 @@ class Model(Layer):
     """
 
     autocast = False
+    _slots: list[StateSlot]
 
     def __init__(self, inputs: Any, outputs: Any, name: str | None = None, *, trainable: bool = True) -> None:
         super().__init__(name=name, trainable=trainable)
@@ -137,12 +139,23 @@ class Model(Layer):
         return layers[names.index(name)]
 
     def graph(self) -> Graph:
-        """The graph IR of the model, as declared: what `rnncc.compile` starts from. Weights are its constants."""
+        """The graph IR of the model, as declared: what `rnncc.compile` starts from. Weights are its constants.
+
+        The states of stateful layers are inputs and outputs behind the others; calling the model takes care of them.
+        """
         if self._graph is None:
-            inputs = self.inputs
-            graph = build_graph(self.name, inputs, self.outputs)
+            states = states_of(self.outputs)
+            inputs = [*self.inputs, *(before for before, _ in states)]
+            graph = build_graph(self.name, inputs, [*self.outputs, *(after for _, after in states)])
             self._graph = decide_inputs(graph, [is_undecided(tensor) for tensor in inputs])
+            self._slots = [before.slot for before, _ in states]
         return self._graph
+
+    @property
+    def state_slots(self) -> list[StateSlot]:
+        """The states that stateful layers keep between calls: the last inputs and outputs of `graph`."""
+        self.graph()
+        return self._slots
 
     # -------------------------------------------------------------- calls
 
@@ -194,12 +207,19 @@ class Model(Layer):
         """The model's network on other symbolic tensors."""
         needed = self.graph().inputs
         given = [ops.cast(tensor, value.type.dtype) for tensor, value in zip(inputs, needed, strict=True)]
-        return _one_or_list(replay(self.name, self.inputs, self.outputs, given))
+        masks = [tensor.mask for tensor in self.outputs if tensor.mask is not None]
+        results = replay(self.name, self.inputs, [*self.outputs, *masks], given)
+        again = iter(results[len(self.outputs) :])
+        for old, new in zip(self.outputs, results, strict=False):
+            new.mask = None if old.mask is None else next(again)
+        return _one_or_list(results[: len(self.outputs)])
 
     def _run(self, given: Sequence[Any], named: dict[str, Any]) -> Any:
         compiler, graph = execution.current_compiler(), self.graph()
         if self._executable is None or self._executable[0] is not compiler or self._executable[1] is not graph:
             self._executable = (compiler, graph, compiler(self))
+        if self._slots:
+            return run_with_states(graph, self._slots, self._executable[2], given, named)
         return self._executable[2](*given, **named)
 
     def _arguments(self, inputs: Sequence[Any], named: dict[str, Any]) -> tuple[list[Any], dict[str, Any]]:

@@ -12,11 +12,12 @@ import numpy as np
 from rnncc.errors import ArgumentError, caller
 from rnncc.graph.symbolic import Tensor, as_tensor, input_tensor
 from rnncc.layers.base import Layer
-from rnncc.layers.checks import not_yet, unknown_argument
+from rnncc.layers.checks import unknown_argument
 from rnncc.layers.core import as_float
 from rnncc.layers.masks import sequence_mask
 from rnncc.layers.specs import InputSpec, fixed_width
 from rnncc.layers.stacked import StackedRNNCells, output_size
+from rnncc.layers.stateful import StateSlot, StateTensor
 from rnncc.layers.states import as_list, checked_step, fitted, name_tensors, state_names, zero_states
 from rnncc.ops import functions as ops
 from rnncc.ops.scan import scan
@@ -41,7 +42,7 @@ class RNN(Layer):
         return_sequences: Whether to return the outputs of all steps, or only the last one.
         return_state: Whether to return the states after the last step as well.
         go_backwards: Whether to run from the last step to the first; outputs come in that order.
-        stateful: Whether states stay from call to call. Only False is supported by now.
+        stateful: Whether states stay from call to call, until `reset_states`; the batch size then stays as well.
         unroll: True to unroll the whole loop (the length must be fixed), or how many steps one turn holds.
         zero_output_for_mask: Whether the output of a masked step is zero; else it is that of the step before.
         activity_regularizer: Kept for training; it changes nothing at inference.
@@ -104,8 +105,6 @@ class RNN(Layer):
                 place=caller(),
                 remedy="for example RNN(LSTMCell(64)); the help of RNN shows how to write a cell",
             )
-        if stateful:
-            raise not_yet(kind, "stateful=True", "pass the state on: return_state=True, then initial_state=state")
         if not isinstance(unroll, bool) and (not isinstance(unroll, int) or unroll < 1):
             raise ArgumentError(
                 f"unroll of {kind} must be True, False or the number of steps in one turn",
@@ -127,6 +126,7 @@ class RNN(Layer):
         self.return_state = return_state
         self.go_backwards = go_backwards
         self.stateful = stateful
+        self._slots: list[StateSlot] = []
         self.unroll = unroll
         self.zero_output_for_mask = zero_output_for_mask
         self.cell.dtype = self.dtype
@@ -198,11 +198,31 @@ class RNN(Layer):
         zeros = self.get_initial_state(x.type.shape[0])
         given = initial_state is not None and flatten(initial_state)
         states = fitted(self.name, initial_state, zeros) if given else zeros
-        if not given:
+        if self.stateful:
+            states = self._kept_states(zeros, given)
+        elif not given:
             name_tensors(flatten(states), [f"{name}0" for name in state_names(len(flatten(states)))])
         loop = _Loop(self, self._cell_call(constants), steps_that_count)
         output, final = loop.run(ops.transpose(x, (1, 0, 2)), states, self._unroll_factor(x.type.shape[1]))
         return [output, *(final.values() if isinstance(final, dict) else final)] if self.return_state else output
+
+    def reset_states(self) -> None:
+        """Let the next call of a stateful layer start from zeros, with any batch size."""
+        for slot in self._slots:
+            slot.value = None
+
+    def _kept_states(self, zeros: Any, given: Any) -> Any:
+        """The states that the calls before left."""
+        if given:
+            raise ArgumentError(
+                f"{self.name} is stateful and takes no initial_state",
+                place=caller(),
+                remedy="leave one of them out: a stateful layer starts from the state of the call before",
+            )
+        leaves = flatten(zeros)
+        if not self._slots:
+            self._slots = [StateSlot(self.name, name) for name in state_names(len(leaves))]
+        return rebuild(zeros, [StateTensor(leaf.type, slot) for leaf, slot in zip(leaves, self._slots, strict=True)])
 
     def _cell_call(self, constants: Any) -> CellCall:
         """One step of the cell, `constants` included."""

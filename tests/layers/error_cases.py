@@ -105,8 +105,10 @@ def a_state_changes_its_shape() -> None:
     RNN(Cell())(Input((None, 3)))
 
 
-def stateful() -> None:
-    LSTM(4, stateful=True)
+def stateful_with_another_batch() -> None:
+    layer = LSTM(4, stateful=True)
+    layer(np.zeros((2, 3, 5)))
+    layer(np.zeros((3, 3, 5)))
 
 
 def dropout_in_training() -> None:
