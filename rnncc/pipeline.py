@@ -31,7 +31,6 @@ from rnncc.lower.lower import lower
 from rnncc.lower.setup import convert_floats, split_setup
 from rnncc.passes.graph.cse import cse
 from rnncc.passes.graph.dce import dce
-from rnncc.passes.graph.expose_states import expose_states
 from rnncc.passes.graph.fold import fold
 from rnncc.passes.graph.fold_embedding import fold_embedding
 from rnncc.passes.graph.fuse_gates import fuse_gates
@@ -51,6 +50,7 @@ from rnncc.passes.loop.tile import tile
 from rnncc.passes.loop.unroll import unroll
 from rnncc.passes.loop.vectorize import vectorize
 from rnncc.passes.manager import Pass, Snapshot, run_passes
+from rnncc.passes.streaming import expose_states
 from rnncc.runtime.artifact import Artifact
 from rnncc.runtime.cache import DiskCache, cache_folder, compiler_fingerprint, key_of
 from rnncc.runtime.compiled import CompiledModel
@@ -168,9 +168,11 @@ def compile(
 
     Args:
         model: a `Model`, a `Sequential`, or a `Graph` (`rnncc.trace` makes one of a function).
-        dtype: "float32" or "float64": the type of all floats inside, of float inputs and of results.
+        dtype: "float32" (floats are as declared) or "float64" (all floats, those of inputs and results included, are
+            float64; arrays that were captured while tracing keep the precision they had there).
         threads: 1; this version computes every call on the thread that makes it.
-        target: "host", or an instruction set to compile for less: "x86-64-v2", "x86-64-v3", "x86-64-v4".
+        target: "host", or an instruction set to compile for less ("x86-64", "x86-64-v2", "x86-64-v3", "x86-64-v4"), or
+            for reading only ("aarch64").
         unroll: steps that one turn of every loop over time holds; None leaves that to the layers (`unroll=`).
         table_bytes: an embedding is folded into the projection behind it when the table has at most as many bytes.
         level: optimization level of LLVM, 0 to 3.
@@ -185,6 +187,7 @@ def compile(
         UnsupportedError: an option that this version, or this machine, cannot do.
     """
     options = Options(_float_type(dtype), target, _unroll_factor(unroll), table_bytes, level)
+    _check_options(level, table_bytes)
     if threads != 1:
         raise UnsupportedError(
             f"threads={threads}: this version runs a call on one thread",
@@ -311,6 +314,13 @@ def _float_type(dtype: Any) -> DType:
     if not known.is_float:
         raise DTypeError(f"a model cannot compute in {known}", "known: float32, float64", place=caller())
     return known
+
+
+def _check_options(level: object, table_bytes: object) -> None:
+    if isinstance(level, bool) or not isinstance(level, int) or not 0 <= level <= 3:
+        raise ArgumentError(f"level must be 0, 1, 2 or 3, not {level!r}", place=caller())
+    if isinstance(table_bytes, bool) or not isinstance(table_bytes, int) or table_bytes < 0:
+        raise ArgumentError(f"table_bytes must be a number of bytes, not {table_bytes!r}", place=caller())
 
 
 def _unroll_factor(unroll: int | None) -> int | None:

@@ -38,7 +38,7 @@ from rnncc.loop.ir import (
 from rnncc.loop.visit import buffers_of
 from rnncc.types import DType
 
-STATUS_VALUES = 8
+STATUS_VALUES = 16
 """How many values `status` must have room for, besides their number."""
 
 
@@ -173,7 +173,8 @@ class _Emitter:
         code.open(f"{name}.failed")
         (value,) = check.values
         source, position = (value.buffer, scalars(value.index)) if isinstance(value, Load) else ("an index", ())
-        for number, item in enumerate((integer(1 + len(position)), value, *position)):
+        reported = (value, *position)[:STATUS_VALUES]  # as many as there is room for
+        for number, item in enumerate((integer(len(reported)), *reported)):
             place = code.assign(f"getelementptr inbounds i64, ptr %status, i64 {number}")
             code.line(f"store i64 {self.expr(item).text}, ptr {place}")
         self.messages.append(self.procedure.messages[check.code].replace("{name}", source))

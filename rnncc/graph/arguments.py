@@ -99,8 +99,14 @@ def as_input(name: str, value: Any, dtype: DType) -> np.ndarray:
             place=caller(),
             remedy="map words to token ids first" if array.dtype.kind in "US" else None,
         )
+    if np.ma.isMaskedArray(value):
+        raise DTypeError(f"{name} is a masked array", place=caller(), remedy="fill it: array.filled(0)")
+    if dtype is DType.BOOL and array.dtype.kind != "b":
+        raise DTypeError(f"{name} holds {array.dtype}, bool is needed", place=caller(), remedy="compare: x != 0")
     if dtype.is_integer and array.dtype.kind == "f":
         _check_whole(name, array)
+    if dtype.is_integer:
+        _check_range(name, array, dtype)
     with np.errstate(over="ignore"):
         return array.astype(dtype.numpy, copy=False)
 
@@ -114,6 +120,16 @@ def _check_whole(name: str, array: np.ndarray) -> None:
             place=caller(),
             remedy="token ids are integers; round them, or pass an integer array",
         )
+
+
+def _check_range(name: str, array: np.ndarray, dtype: DType) -> None:
+    """Raise when a number does not fit into the integers of `dtype`."""
+    limits = np.iinfo(dtype.numpy)
+    if array.size == 0 or np.can_cast(array.dtype, dtype.numpy):
+        return
+    for extreme in (array.min(), array.max()):
+        if not limits.min <= int(extreme) <= limits.max:
+            raise DTypeError(f"{name} holds {int(extreme)}, which no {dtype} can hold", place=caller())
 
 
 def _bind(value: Value, sizes: tuple[int, ...], extents: dict[str, int], bound_by: dict[str, str]) -> None:

@@ -77,6 +77,13 @@ def trace(function: Callable[..., object], *specs: TensorType | tuple[object, Se
     Each spec is the TensorType of one argument, or a pair of dtype and shape: ``("float32", ("B", 3))``. The function
     returns a tensor or a sequence of tensors.
     """
+    for spec in specs:
+        if not isinstance(spec, TensorType) and not (isinstance(spec, tuple | list) and len(spec) == 2):
+            raise ArgumentError(
+                f"{spec!r} is not the type of an argument",
+                place=caller(),
+                remedy='give dtype and shape: ("float32", ("B", 3))',
+            )
     types = [s if isinstance(s, TensorType) else TensorType(dtype_of(s[0]), as_shape(s[1])) for s in specs]
     code = getattr(function, "__code__", None)
     names = list(code.co_varnames[: code.co_argcount]) if code else []

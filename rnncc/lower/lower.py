@@ -150,6 +150,8 @@ class _Lowering:
         whole = [Region((0,) * type.rank, type.shape)]
         regions = whole if op.regions is None else op.regions([operand.type for operand in operands], node.attrs)
         for number, region in enumerate(regions):
+            if 0 in region.shape and op.regions is not None:
+                continue  # nothing of it is there
             self.fill(buffer, TensorType(type.dtype, region.shape), point(number), start=region.start)
         self.values[node.output] = self.operand(type, buffer)
 

@@ -9,7 +9,7 @@ import numpy as np
 from rnncc.errors import DTypeError, ShapeError, TokenError, caller
 from rnncc.graph.ir import Value
 from rnncc.graph.op import Attrs, Emit, Op, register
-from rnncc.loop.builder import call, integer, size_of
+from rnncc.loop.builder import call, integer, size_of, subtract
 from rnncc.loop.ir import Expr
 from rnncc.ops.lowering import Guard, Operand, Point
 from rnncc.types import Dim, DType, TensorType
@@ -19,7 +19,7 @@ def _infer(types: Sequence[TensorType], attrs: Attrs) -> tuple[TensorType, ...]:
     table, index = types
     if index.dtype is not DType.I64:
         raise DTypeError("indices must be i64", f"indices: {index}", remedy="convert with rnncc.ops.cast")
-    if table.rank < 1:
+    if table.rank < 1 or table.shape[0] == 0:
         raise ShapeError("the table has no rows", f"table: {table}")
     return (TensorType(table.dtype, index.shape + table.shape[1:]),)
 
@@ -49,9 +49,12 @@ def token_error(message: str, value: int, position: tuple[int, ...], name: str =
 
 
 def _lower(point: Point) -> Expr:
+    """The row is clamped as well as checked: an array that another thread changes meanwhile is never read beyond."""
     table, index = point.operands
     row = index.at(point.index[: index.type.rank])
-    return table.at([row, *point.index[index.type.rank :]])
+    last = subtract(size_of(table.type.shape[0]), integer(1))
+    inside = call("max", integer(0), call("min", row, last))
+    return table.at([inside, *point.index[index.type.rank :]])
 
 
 def _guard(operands: Sequence[Operand]) -> Guard:

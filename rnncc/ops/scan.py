@@ -100,6 +100,8 @@ def scan(
         ...     return ys
         >>> graph = rnncc.trace(running_sum, ("float32", ("T", "B")))
     """
+    if isinstance(unroll, bool) or not isinstance(unroll, int) or unroll < 1:
+        raise ArgumentError(f"unroll must be a number of steps above 0, not {unroll!r}", place=caller())
     init_leaves = [as_tensor(leaf) for leaf in flatten(init)]
     x_leaves = [as_tensor(leaf) for leaf in flatten(xs)]
     steps = _length(x_leaves, length)

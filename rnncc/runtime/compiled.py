@@ -89,7 +89,16 @@ class CompiledModel:
     def call(self, *arrays: Any, **named: Any) -> list[np.ndarray]:
         """Like calling the model, but always a list of outputs."""
         inputs, extents = bind_arguments(self._graph.name, self._graph.inputs, arrays, named)
-        return self._run(inputs, extents)
+        return self._run(inputs, extents, self._weights.bind())
+
+    def call_with(self, bound: BoundWeights, *arrays: Any) -> list[np.ndarray]:
+        """`call` with weights that were bound before, whatever was assigned to them since."""
+        inputs, extents = bind_arguments(self._graph.name, self._graph.inputs, arrays, {})
+        return self._run(inputs, extents, bound)
+
+    def bind(self) -> BoundWeights:
+        """The weights as they are now, prepared for the machine code."""
+        return self._weights.bind()
 
     @property
     def graph(self) -> Graph:
@@ -108,12 +117,15 @@ class CompiledModel:
         return self._make_stream(batch)
 
     def prepare(
-        self, inputs: Sequence[np.ndarray], extents: Mapping[str, int], results: Sequence[np.ndarray]
+        self,
+        bound: BoundWeights,
+        inputs: Sequence[np.ndarray],
+        extents: Mapping[str, int],
+        results: Sequence[np.ndarray],
     ) -> PreparedCall:
         """A call with fixed arrays, for those who make it often; `results` are the last outputs, the others are new."""
         native = self._native or self._load_native()
         layout = self._layout(tuple(extents[dim] for dim in self._procedure.dims))
-        bound = self._weights.bind()
         frame = _Frame()
         frame.prepare(self._places, bound, layout)
         fresh = layout.outputs[: len(layout.outputs) - len(results)]
@@ -136,10 +148,9 @@ class CompiledModel:
 
     # -------------------------------------------------------------- one call
 
-    def _run(self, inputs: Sequence[np.ndarray], extents: Mapping[str, int]) -> list[np.ndarray]:
+    def _run(self, inputs: Sequence[np.ndarray], extents: Mapping[str, int], bound: BoundWeights) -> list[np.ndarray]:
         frame, native = self._frame, self._native or self._load_native()
         layout = self._layout(tuple(extents[dim] for dim in self._procedure.dims))
-        bound = self._weights.bind()
         if frame.bound is not bound or frame.layout is not layout:
             frame.prepare(self._places, bound, layout)
         pointers = frame.pointers

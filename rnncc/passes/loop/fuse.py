@@ -11,7 +11,8 @@ A producer moves into its consumers' nest when that nest asks for each of its po
 a cell are four disjoint slices of one product), or when it is cheap. Nests over the same space that do not depend on
 each other, or only point by point, share one nest. Loops over time are fused inside, never across.
 
-Requires: `inline_moves`.
+Requires: `inline_moves`; and the form of `lower`, in which no buffer is written again while statements that read it
+are still to come, except for the two halves of a state.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ import networkx as nx
 
 from rnncc.loop.functions import FUNCTIONS
 from rnncc.loop.index import affine, difference
-from rnncc.loop.ir import Call, Const, Expr, For, Index, Let, Load, Procedure, Reduce, Span, Stmt, Store, Var
+from rnncc.loop.ir import Call, Check, Const, Expr, For, Index, Let, Load, Procedure, Reduce, Span, Stmt, Store, Var
 from rnncc.loop.visit import (
     buffers_of,
     children,
@@ -33,12 +34,22 @@ from rnncc.loop.visit import (
     stores_of,
     substitute,
     walk_exprs,
+    walk_statements,
 )
 from rnncc.passes.loop.names import Names
 from rnncc.passes.loop.nest import Definition, Nest, definition_of, loops_of, nest_of, scalars
 
 MAX_REDUCTIONS = 8
 """Reductions that may share a nest: each needs accumulators of its own, and registers are few."""
+
+MAX_INLINED = 64
+"""Values that one nest computes in place: a longer chain is cut, and goes through memory once."""
+
+MAX_COPIES = 4
+"""Times that a value may be written out inside of a sum, where no name can be given to it."""
+
+Around = tuple[tuple[str, Expr], ...]
+"""The reductions around a load: variable and size of each."""
 
 
 def fuse(procedure: Procedure) -> Procedure:
@@ -65,29 +76,40 @@ class _Cluster:
     other: Stmt | None = None
     """A statement that is not a nest (a loop over time, a check): a cluster of its own."""
 
-    def wanted(self) -> list[tuple[Load, tuple[tuple[str, Expr], ...]]]:
+    def wanted(self) -> list[tuple[Load, Around]]:
         """Every load of the fused nest that is left, with the reductions (variable, size) around it."""
-        found: dict[tuple[Load, tuple[tuple[str, Expr], ...]], None] = {}
+        found: dict[tuple[Load, Around], bool] = {}
         for root in self.roots:
             for expr in expressions_of(root):
                 self._collect(expr, (), found)
-        return list(found)
+        return [read for read, is_left in found.items() if is_left]
 
-    def _collect(
-        self,
-        expr: Expr,
-        around: tuple[tuple[str, Expr], ...],
-        found: dict[tuple[Load, tuple[tuple[str, Expr], ...]], None],
-    ) -> None:
+    def copies(self, buffer: str) -> int:
+        """How often `buffer` stands in the nest when everything inlined is written out."""
+        counts: dict[str, int] = {}
+
+        def count(name: str) -> int:
+            if name not in counts:
+                inner = (d for d in self.inlined.values() if d.buffer != name)
+                counts[name] = sum(_occurrences(root.value, name) for root in self.roots) + sum(
+                    times * count(d.buffer) for d in inner if (times := _occurrences(d.value, name))
+                )
+            return counts[name]
+
+        return count(buffer)
+
+    def _collect(self, expr: Expr, around: Around, found: dict[tuple[Load, Around], bool]) -> None:
+        """Add the loads of `expr` to `found`: True for those that are left, False for what is computed in place."""
         match expr:
-            case Load() if expr.buffer in self.inlined:
-                for index in scalars(expr.index):
-                    self._collect(index, around, found)
-                self._collect(self.inlined[expr.buffer].at(expr.index), around, found)
             case Load():
-                found[(expr, around)] = None
+                if (expr, around) in found:
+                    return
+                definition = self.inlined.get(expr.buffer)
+                found[(expr, around)] = definition is None
                 for index in scalars(expr.index):
                     self._collect(index, around, found)
+                if definition is not None:
+                    self._collect(definition.at(expr.index), around, found)
             case Reduce():
                 self._collect(expr.value, (*around, (expr.variable, expr.size)), found)
             case Const() | Var() | Call():
@@ -96,14 +118,20 @@ class _Cluster:
 
     def reductions(self) -> int:
         """Different reductions of the fused nest."""
-        return len({part for root in self.roots for part in self._reductions(root.value)})
+        seen: set[Load] = set()
+        return len({part for root in self.roots for part in self._reductions(root.value, seen)})
 
-    def _reductions(self, outer: Expr) -> Iterator[Reduce]:
+    def _reductions(self, outer: Expr, seen: set[Load]) -> Iterator[Reduce]:
         for expr in walk_exprs(outer):
             if isinstance(expr, Reduce):
                 yield expr
-            elif isinstance(expr, Load) and expr.buffer in self.inlined:
-                yield from self._reductions(self.inlined[expr.buffer].at(expr.index))
+            elif isinstance(expr, Load) and expr.buffer in self.inlined and expr not in seen:
+                seen.add(expr)
+                yield from self._reductions(self.inlined[expr.buffer].at(expr.index), seen)
+
+
+def _occurrences(value: Expr, buffer: str) -> int:
+    return sum(isinstance(part, Load) and part.buffer == buffer for part in walk_exprs(value))
 
 
 # ------------------------------------------------------------------ one block
@@ -160,12 +188,12 @@ def _escapes(buffer: str, items: Sequence[Stmt], position: int) -> bool:
 
 def _may_inline(definition: Definition, cluster: _Cluster) -> bool:
     """True when computing `definition` at each point where `cluster` reads it is no more work than filling a buffer."""
-    if cluster.other is not None:
+    if cluster.other is not None or len(cluster.inlined) >= MAX_INLINED:
         return False
     reads = [(load, around) for load, around in cluster.wanted() if load.buffer == definition.buffer]
     inside = any(around for _, around in reads)
     reduces = any(isinstance(part, Reduce) for part in walk_exprs(definition.value))
-    if inside and reduces:
+    if inside and (reduces or cluster.copies(definition.buffer) > MAX_COPIES):
         return False
     if not inside and not reduces and _is_cheap(definition.value):
         return True
@@ -182,7 +210,7 @@ def _reduction_count(definition: Definition, reads: Sequence[tuple[Load, object]
     return cluster.reductions() + each * len({load.index for load, _ in reads})
 
 
-def _asked_once(reads: Sequence[tuple[Load, tuple[tuple[str, Expr], ...]]], space: Mapping[str, Expr]) -> bool:
+def _asked_once(reads: Sequence[tuple[Load, Around]], space: Mapping[str, Expr]) -> bool:
     """True when different points (of `space` and of the reductions around) read different elements."""
     indices = {load.index for load, _ in reads}
     for load, around in reads:
@@ -290,8 +318,12 @@ def _dependences(items: Sequence[Stmt]) -> nx.DiGraph:
     edges.add_nodes_from(range(len(items)))
     reads = [list(loads_of(item)) for item in items]
     writes = [list(stores_of(item)) for item in items]
+    guards = [any(isinstance(inner, Check) for inner in walk_statements([item])) for item in items]
     for late in range(len(items)):
         for early in range(late):
+            if guards[early]:  # nothing that a check protects may move in front of it
+                edges.add_edge(early, late)
+                continue
             pairs: tuple[tuple[Load | Store, Load | Store], ...] = (
                 *((a, b) for a in writes[early] for b in reads[late]),
                 *((a, b) for a in reads[early] for b in writes[late]),

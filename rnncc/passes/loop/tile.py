@@ -26,7 +26,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from rnncc.loop.builder import integer
+from rnncc.loop.builder import ONE, integer
 from rnncc.loop.ir import Buffer, Expr, For, Index, Let, Load, Procedure, Reduce, Stmt, Store, Var
 from rnncc.loop.visit import (
     free_variables,
@@ -131,8 +131,10 @@ def _is_contiguous(nest: Nest, epilogue: tuple[Stmt, ...], sums: dict[str, Reduc
     loads = [part for part in walk_exprs(epilogue) if isinstance(part, Load)]
     for reduction in sums.values():
         for part in walk_exprs(reduction.value):
-            packable = isinstance(part, Load) and part.buffer in weights and is_packable(part, reduction.variable, j)
-            if isinstance(part, Load) and not packable:
+            if not isinstance(part, Load):
+                continue
+            known = part.buffer in weights and nest.sizes[-1] != ONE
+            if not (known and is_packable(part, reduction.variable, j)):
                 loads.append(part)
     if not all(_walks(load.index, j, moving, (0, 1)) for load in loads):
         return False

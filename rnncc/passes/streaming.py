@@ -16,7 +16,9 @@ from dataclasses import dataclass, replace
 from rnncc.errors import UnsupportedError, caller
 from rnncc.graph.ir import Graph, Node, Value, is_scan, scan_view
 from rnncc.graph.rewrite import rewriter_for
+from rnncc.ops.shape import factors
 from rnncc.passes.graph.dataflow import needed_nodes
+from rnncc.types import Dim
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,15 +85,60 @@ def _check_flows_forward(node: Node, time: str) -> None:
     """Raise when a result at one step of `node` needs operands of another one (scans may look back)."""
     where = node.scope or node.op.name
     if is_scan(node):
-        if scan_view(node).reverse:
+        scan = scan_view(node)
+        if scan.reverse:
             raise _cannot(f"{where} runs from the end of the sequence")
+        inside = (*scan.body.values(), *(value for inner in _bodies(scan.body) for value in inner.values()))
+        if any(time in value.type.shape for value in inside):
+            raise _cannot(f"a step of {where} looks at the whole sequence")
         return
-    given = [value.type.shape.count(time) for value in node.inputs if time in value.type.shape]
-    kept = [value.type.shape.count(time) for value in node.outputs]
-    if any(count != 1 for count in given) or (given and kept != [1]):
-        raise _cannot(f"{node.op.name} in {where} looks at the whole sequence")
-    if not node.inputs and any(kept):
+    if not any(time in value.type.shape for value in (*node.inputs, *node.outputs)):
+        return
+    if not node.inputs:
         raise _cannot(f"{node.op.name} in {where} counts the steps of the whole sequence")
+    if not _keeps_time(node, time):
+        raise _cannot(f"{node.op.name} in {where} looks at the whole sequence")
+
+
+def _bodies(graph: Graph) -> Iterator[Graph]:
+    for node in graph.nodes:
+        if is_scan(node):
+            yield node.attrs["body"]
+            yield from _bodies(node.attrs["body"])
+
+
+def _keeps_time(node: Node, time: str) -> bool:
+    """True when the result at a step comes from the operands at that step: known ops only, time an axis of its own."""
+    shapes = [value.type.shape for value in node.inputs]
+    result = node.output.type.shape
+    if any(shape.count(time) > 1 for shape in (*shapes, result)):
+        return False
+    at = [shape.index(time) if time in shape else None for shape in shapes]
+    match node.op.name:
+        case _ if node.op.elementwise:
+            return True
+        case "broadcast_to" | "transpose":
+            return True
+        case "reshape":
+            return _same_cut(shapes[0], result, time)
+        case "matmul":
+            return at[1] is None and at[0] is not None and at[0] < len(shapes[0]) - 1
+        case "take":
+            return at[0] is None
+        case "sum" | "max" | "min" | "flip" | "concatenate":
+            return node.attrs["axis"] not in at
+        case "slice":
+            return True  # an extent can only be taken whole
+        case _:
+            return False
+
+
+def _same_cut(before: tuple[Dim, ...], after: tuple[Dim, ...], time: str) -> bool:
+    """True when a reshape keeps what is left and what is right of the time axis on its side."""
+    if time not in before or time not in after:
+        return False
+    left = factors(before[: before.index(time)]), factors(before[before.index(time) + 1 :])
+    return left == (factors(after[: after.index(time)]), factors(after[after.index(time) + 1 :]))
 
 
 def _cannot(reason: str) -> UnsupportedError:

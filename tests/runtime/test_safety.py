@@ -1,0 +1,134 @@
+"""Nothing that a user passes makes the machine code read or write outside of a buffer, or the compiler give up."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import rnncc
+from rnncc import ops
+from rnncc.errors import ArgumentError, DTypeError, ShapeError, TokenError, UnsupportedError
+
+TABLE = np.arange(10, dtype=np.float32)
+
+
+@pytest.mark.parametrize("level", [0, 1, 2])
+@pytest.mark.parametrize("number", [1 << 40, 9, -2, -(1 << 62)])
+def test_computed_ids_are_checked_before_they_are_used(number: int, level: int) -> None:
+    fn = rnncc.compile(rnncc.trace(lambda ids: ops.take(TABLE, ids + 1), ("int64", ("B",))), level=level)
+    assert fn(np.array([8, -1])).tolist() == [9.0, 0.0]
+    with pytest.raises(TokenError, match="outside the table of 10 rows"):
+        fn(np.array([3, number]))
+
+
+def test_ids_fed_back_by_a_scan_are_checked() -> None:
+    def model(x: Any) -> Any:
+        _, ys = rnncc.scan(lambda h, v: (h + v, ops.take(TABLE, ops.maximum(h, v))), ops.zeros(("B",), "int64"), x)
+        return ys
+
+    fn = rnncc.compile(rnncc.trace(model, ("int64", ("T", "B"))))
+    assert fn(np.array([[1, 2], [3, 4]])).shape == (2, 2)
+    with pytest.raises(TokenError):
+        fn(np.array([[1, 2], [3, 1 << 40]]))
+
+
+@pytest.mark.parametrize("rank", [1, 8, 9, 15, 16, 17, 24])
+def test_position_of_any_rank_has_room(rank: int) -> None:
+    ids = np.zeros((2, *(1,) * (rank - 1)), np.int64)
+    ids[1] = 99
+    fn = rnncc.compile(rnncc.trace(lambda i: ops.take(TABLE, i), ("int64", ids.shape)))
+    with pytest.raises(TokenError, match="holds 99 at position"):
+        fn(ids)
+
+
+def chain(length: int) -> Callable[[Any], Any]:
+    def model(x: Any) -> Any:
+        for _ in range(length):
+            x = x * ops.abs(x) * 0.5 + x * 0.5
+        return x
+
+    return model
+
+
+@pytest.mark.parametrize("length", [3, 30, 120])
+def test_long_chains_compile(length: int) -> None:
+    graph = rnncc.trace(chain(length), ("float32", ("B", 5)))
+    x = np.linspace(-1, 1, 10, dtype=np.float32).reshape(2, 5)
+    assert np.allclose(rnncc.compile(graph)(x), rnncc.evaluate(graph, x), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("size", [1, 2, 5, 16])
+def test_one_column_of_a_wide_weight(size: int) -> None:
+    weight = np.arange(size, dtype=np.float32)[None]
+    graph = rnncc.trace(lambda x: ops.sum(ops.expand_dims(x, 1) * weight, 2), ("float32", ("B", size)))
+    x = np.ones((3, size), np.float32)
+    assert np.allclose(rnncc.compile(graph)(x), rnncc.evaluate(graph, x))
+
+
+def test_empty_part_of_a_concatenation() -> None:
+    graph = rnncc.trace(lambda x: ops.concatenate([ops.zeros(("B", 0)), x], 1), ("float32", ("B", 3)))
+    x = np.arange(6, dtype=np.float32).reshape(2, 3)
+    assert np.array_equal(rnncc.compile(graph)(x), x)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "array"),
+    [
+        ("int32", np.array([2**40 + 3])),
+        ("int64", np.array([2**63 + 5], np.uint64)),
+        ("int64", np.array([1e30])),
+        ("bool", np.array([0.5])),
+        ("float32", np.ma.masked_array([1.0], [True])),
+    ],
+)
+def test_conversions_that_would_change_a_value_are_refused(dtype: str, array: np.ndarray) -> None:
+    graph = rnncc.trace(lambda x: ops.equal(x, x), (dtype, ("B",)))
+    for run in (rnncc.compile(graph), lambda x: rnncc.evaluate(graph, x)):
+        with pytest.raises(DTypeError):
+            run(array)
+
+
+def running(x: Any) -> Any:
+    return rnncc.scan(lambda h, v: (h + v, h), ops.zeros(("B", 4)), ops.transpose(x, (1, 0, 2)))[1]
+
+
+@pytest.mark.parametrize(
+    ("model", "reason"),
+    [
+        (lambda x: running(ops.flip(x, 1)), "flip"),
+        (lambda x: running(ops.transpose(ops.reshape(x, ("T", "B", 4)), (1, 0, 2))), "reshape"),
+        (lambda x: running(x) * ops.cast(ops.reshape(ops.arange("T"), ("T", 1, 1)), "float32"), "iota"),
+        (lambda x: running(x + ops.sum(x, 1, keepdims=True)), "sum"),
+    ],
+)
+def test_streams_refuse_what_looks_at_other_steps(model: Callable[[Any], Any], reason: str) -> None:
+    fn = rnncc.compile(rnncc.trace(model, ("float32", ("B", "T", 4))))
+    with pytest.raises(UnsupportedError, match=reason):
+        fn.stream()
+
+
+def test_steps_of_a_stream_fit() -> None:
+    stream = rnncc.compile(rnncc.trace(running, ("float32", ("B", "T", 4)))).stream(batch=3)
+    for wrong in (np.ones((1, 4)), 1.0, np.ones((3, 1)), np.ones((3, 5))):
+        with pytest.raises(ShapeError, match="step of x"):
+            stream.step(wrong)
+    for wrong in ([["a"] * 4] * 3, None):
+        with pytest.raises(DTypeError):
+            stream.step(wrong)
+    with pytest.raises(ArgumentError, match="other names"):
+        stream.state = {}
+    assert stream.step(np.ones((3, 4), np.float64)).tolist() == np.zeros((3, 4)).tolist()
+
+
+def test_a_stream_keeps_its_weights() -> None:
+    rnncc.set_random_seed(0)
+    model = rnncc.Sequential([rnncc.layers.Input((None, 2)), rnncc.layers.SimpleRNN(3, return_sequences=True)])
+    fn, x = rnncc.compile(model), np.ones((1, 4, 2), np.float32)
+    before, stream = fn(x), fn.stream()
+    model.set_weights([weight * 0 for weight in model.get_weights()])
+    assert np.array_equal(stream.step(x[:, 0]), before[:, 0])
+    assert np.array_equal(stream.push(x[:, 1:]), before[:, 1:])
+    assert not fn(x).any()
