@@ -175,6 +175,14 @@ def ids_that_are_not_numbers() -> None:
     words()([[1.0, np.nan]])
 
 
+def ids_beyond_integers() -> None:
+    words()([[1.0, 1e30]])
+
+
+def ids_beyond_signed_integers() -> None:
+    words()(np.array([[2**64 - 1]], np.uint64))
+
+
 # ------------------------------------------------------------------ token ids
 
 
@@ -259,6 +267,8 @@ ARGUMENTS: list[Callable[[], None]] = [
     dates,
     ids_that_are_not_whole,
     ids_that_are_not_numbers,
+    ids_beyond_integers,
+    ids_beyond_signed_integers,
 ]
 TOKENS: list[Callable[[], None]] = [
     id_just_outside,
