@@ -124,13 +124,17 @@ def _frozen(value: np.ndarray, dtype: DType) -> np.ndarray:
     return array
 
 
+_COPIES_WHILE_MADE = 3
+"""A float32 weight is drawn as float64 and then converted: three times its size, for a moment."""
+
+
 def check_memory(path: str, shape: Sequence[int], dtype: DType) -> None:
     """Raise MemoryLimitError when a weight of this shape does not fit into the memory that is free now."""
     needed = dtype.size
     for dim in shape:
         needed *= dim
     available = available_memory()
-    if needed > available:
+    if _COPIES_WHILE_MADE * needed > available:
         raise MemoryLimitError(
             f"the weight {path} does not fit into memory",
             f"needed: {memory_size(needed)} for {TensorType(dtype, tuple(shape))}",
