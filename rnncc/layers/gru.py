@@ -177,6 +177,7 @@ class GRU(RNN):
         stateful: Whether states stay from call to call, until `reset_states`; the batch size then stays as well.
         unroll: True to unroll the whole loop (the length of the input must then be fixed), or a whole number: the
             steps that one turn of the compiled loop holds.
+        zero_output_for_mask: Whether the output of a masked step is zero; else it is that of the step before.
         reset_after: Whether the reset gate is applied after the recurrent matrix product (True, the default, as in
             cuDNN) or before it (False, as in the paper).
         use_cudnn: Accepted as in Keras; there is no cuDNN here, every cell is compiled.
@@ -245,6 +246,7 @@ class GRU(RNN):
         reset_after: bool = True,
         use_cudnn: bool | str = "auto",
         *,
+        zero_output_for_mask: bool = False,
         trainable: bool = True,
         dtype: Any = None,
         name: str | None = None,
@@ -279,6 +281,7 @@ class GRU(RNN):
             go_backwards=go_backwards,
             stateful=stateful,
             unroll=unroll,
+            zero_output_for_mask=zero_output_for_mask,
             activity_regularizer=activity_regularizer,
             trainable=trainable,
             dtype=dtype,

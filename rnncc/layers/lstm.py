@@ -160,6 +160,7 @@ class LSTM(RNN):
         stateful: Whether states stay from call to call, until `reset_states`; the batch size then stays as well.
         unroll: True to unroll the whole loop (the length of the input must then be fixed), or a whole number: the
             steps that one turn of the compiled loop holds.
+        zero_output_for_mask: Whether the output of a masked step is zero; else it is that of the step before.
         use_cudnn: Accepted as in Keras; there is no cuDNN here, every cell is compiled.
         trainable: Whether the weights count as trainable.
         dtype: Element type of the weights and states: "float32" (the default) or "float64".
@@ -225,6 +226,7 @@ class LSTM(RNN):
         unroll: bool | int = False,
         use_cudnn: bool | str = "auto",
         *,
+        zero_output_for_mask: bool = False,
         trainable: bool = True,
         dtype: Any = None,
         name: str | None = None,
@@ -259,6 +261,7 @@ class LSTM(RNN):
             go_backwards=go_backwards,
             stateful=stateful,
             unroll=unroll,
+            zero_output_for_mask=zero_output_for_mask,
             activity_regularizer=activity_regularizer,
             trainable=trainable,
             dtype=dtype,

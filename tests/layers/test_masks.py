@@ -74,10 +74,8 @@ def masked_model(layer: Any, time: Any, width: int) -> Model:
 @pytest.mark.parametrize("size", SIZES, ids=str)
 def test_explicit_masks(kind: str, options: dict[str, Any], size: tuple[int, int, int, int]) -> None:
     batch, time, width, units = size
-    zero = options.get("zero_output_for_mask", False)
     theirs = getattr(keras.layers, kind)(units, **options)
-    ours = getattr(layers, kind)(units, **{k: v for k, v in options.items() if k != "zero_output_for_mask"})
-    ours.zero_output_for_mask = zero
+    ours = getattr(layers, kind)(units, **options)
     model = masked_model(ours, "T", width)
     quietly(theirs.build, (None, None, width))
     ours.set_weights(random_weights(theirs, 2))
