@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import difflib
 import linecache
+import os
 import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-_PACKAGE = str(Path(__file__).parent)
+_PACKAGE = str(Path(__file__).parent) + os.sep
+_COMMAND_LINE = str(Path(__file__).parent / "tools" / "main.py")
 
 
 class RnnccError(Exception):
@@ -75,9 +77,14 @@ class MemoryLimitError(RnnccError, MemoryError):
 
 
 def caller() -> str | None:
-    """Where the user's code called into rnncc: ``file.py:31: y = LSTM(128)(x)``, or None outside of a file."""
+    """Where the user's code called into rnncc: ``file.py:31: y = LSTM(128)(x)``.
+
+    None outside of a file, and for what the command line asks for itself: whoever started that wrote no line.
+    """
     frame = sys._getframe(1)
     while frame is not None and frame.f_code.co_filename.startswith(_PACKAGE):
+        if frame.f_code.co_filename == _COMMAND_LINE:
+            return None
         frame = frame.f_back  # type: ignore[assignment]
     if frame is None:
         return None

@@ -187,7 +187,7 @@ def compile(
         UnsupportedError: an option that this version, or this machine, cannot do.
     """
     options = Options(_float_type(dtype), target, _unroll_factor(unroll), table_bytes, level)
-    _check_options(level, table_bytes)
+    _check_options(level, table_bytes, cache)
     if threads != 1:
         raise UnsupportedError(
             f"threads={threads}: this version runs a call on one thread",
@@ -310,17 +310,26 @@ def _graph_of(model: Any) -> Graph:
 
 
 def _float_type(dtype: Any) -> DType:
-    known = dtype_of(dtype)
-    if not known.is_float:
-        raise DTypeError(f"a model cannot compute in {known}", "known: float32, float64", place=caller())
+    try:
+        known = dtype_of(dtype)
+    except DTypeError:
+        known = None
+    if known is None or not known.is_float:
+        raise DTypeError(f"a model cannot compute in {known or repr(dtype)}", "known: float32, float64", place=caller())
     return known
 
 
-def _check_options(level: object, table_bytes: object) -> None:
+def _check_options(level: object, table_bytes: object, cache: object) -> None:
     if isinstance(level, bool) or not isinstance(level, int) or not 0 <= level <= 3:
         raise ArgumentError(f"level must be 0, 1, 2 or 3, not {level!r}", place=caller())
     if isinstance(table_bytes, bool) or not isinstance(table_bytes, int) or table_bytes < 0:
         raise ArgumentError(f"table_bytes must be a number of bytes, not {table_bytes!r}", place=caller())
+    if not isinstance(cache, bool):
+        raise ArgumentError(
+            f"cache must be True or False, not {cache!r}",
+            place=caller(),
+            remedy="the environment variable RNNCC_CACHE_DIR says which folder is used",
+        )
 
 
 def _unroll_factor(unroll: int | None) -> int | None:

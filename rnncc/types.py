@@ -70,10 +70,12 @@ def dtype_of(spec: object) -> DType:
     if isinstance(spec, str) and spec in DType._value2member_map_:
         return DType(spec)
     try:
+        if spec is None:  # numpy would take that for float64
+            raise TypeError
         return _FROM_NUMPY[np.dtype(spec).name]  # type: ignore[call-overload]
     except (TypeError, KeyError):
         known = ", ".join(_FROM_NUMPY)
-        raise DTypeError(f"unknown element type {spec!r}", f"known: {known}") from None
+        raise DTypeError(f"unknown element type {spec!r}", f"known: {known}", place=caller()) from None
 
 
 @dataclass(frozen=True, slots=True)

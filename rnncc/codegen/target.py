@@ -7,7 +7,7 @@ from functools import cache
 
 from llvmlite import binding as llvm
 
-from rnncc.errors import ArgumentError
+from rnncc.errors import ArgumentError, caller
 from rnncc.types import DType
 
 # What each level of the x86-64 psABI adds to the one before, as far as the host's feature flags report it.
@@ -44,11 +44,11 @@ class Target:
         """
         if spec == "host":
             return _host()
-        if spec in _X86_LEVELS:
+        if isinstance(spec, str) and spec in _X86_LEVELS:
             return _x86_target(_triple_for("x86_64"), spec, "", frozenset(_level_features(spec)))
         if spec in _ARM_NAMES:
             return _arm_target(_triple_for("aarch64"), "generic", "")
-        raise ArgumentError(f"unknown target {spec!r}", f"known: {', '.join(KNOWN_TARGETS)}")
+        raise ArgumentError(f"unknown target {spec!r}", f"known: {', '.join(KNOWN_TARGETS)}", place=caller())
 
     def lanes(self, dtype: DType) -> int:
         """How many elements of `dtype` one vector register holds."""

@@ -11,7 +11,7 @@ import numpy as np
 from rnncc.errors import ArgumentError, ShapeError, StructureError, UnsupportedError, caller
 from rnncc.graph.symbolic import Tensor, scope
 from rnncc.layers import execution, initializers
-from rnncc.layers.checks import CheckedArguments, element_type
+from rnncc.layers.checks import CheckedArguments
 from rnncc.layers.history import History, LayerCall, inside_layer, is_inside_layer, new_call
 from rnncc.layers.masks import masks_of, no_mask, warn_of_loss, with_masks
 from rnncc.layers.naming import snake_case, unique_name
@@ -19,7 +19,7 @@ from rnncc.layers.specs import InputSpec, check_input
 from rnncc.layers.weights import Weight, check_memory
 from rnncc.ops import functions as ops
 from rnncc.ops.structure import flatten, rebuild
-from rnncc.types import DType
+from rnncc.types import DType, dtype_of
 
 
 class Layer(CheckedArguments):
@@ -123,7 +123,7 @@ class Layer(CheckedArguments):
         shape.
         """
         path = f"{self.path}/{name}"
-        kind = self.dtype if dtype is None else element_type(dtype)
+        kind = self.dtype if dtype is None else dtype_of(dtype)
         check_memory(path, shape, kind)
         value = np.asarray(_first_numbers(initializers.get(initializer, f"{path}"), tuple(shape), kind))
         if value.shape != tuple(shape):
@@ -391,7 +391,7 @@ def _float_type(kind: str, dtype: Any) -> DType:
         return DType.F32
     if dtype in ("float16", "bfloat16", "mixed_float16", "mixed_bfloat16"):
         raise UnsupportedError(f"{kind} does not compute in {dtype} yet", place=caller(), remedy="use float32")
-    found = element_type(dtype)
+    found = dtype_of(dtype)
     if not found.is_float:
         raise ArgumentError(
             f"dtype of {kind} is the type of its weights and must be a float type",

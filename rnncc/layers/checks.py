@@ -7,9 +7,9 @@ from typing import Any, Self
 
 import numpy as np
 
-from rnncc.errors import ArgumentError, DTypeError, UnsupportedError, caller, nearest
+from rnncc.errors import ArgumentError, UnsupportedError, caller, nearest
 from rnncc.graph.symbolic import Tensor
-from rnncc.types import DType, TensorType, dtype_of
+from rnncc.types import TensorType
 
 
 class CheckedArguments:
@@ -55,14 +55,6 @@ def rate(owner: str, name: str, value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float | np.number) or not 0 <= value <= 1:
         raise ArgumentError(f"{name} of {owner} must be a number from 0 to 1", f"{name}: {value!r}", place=caller())
     return float(value)
-
-
-def element_type(spec: object) -> DType:
-    """The element type that a user means; the error for an unknown one says where it was given."""
-    try:
-        return dtype_of(spec)
-    except DTypeError as error:
-        raise DTypeError(error.what, *error.facts, place=caller()) from None
 
 
 def shown(tensor: Tensor) -> str:

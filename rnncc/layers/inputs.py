@@ -12,10 +12,10 @@ from rnncc.graph.rewrite import substitute, substitute_outputs
 from rnncc.graph.symbolic import Tensor, input_tensor
 from rnncc.graph.trace import fresh_extent
 from rnncc.layers.base import Layer
-from rnncc.layers.checks import element_type, not_yet
+from rnncc.layers.checks import not_yet
 from rnncc.layers.history import History, history_of, new_call
 from rnncc.layers.naming import unique_name
-from rnncc.types import Dim, DType, TensorType
+from rnncc.types import Dim, DType, TensorType, dtype_of
 
 ShapeLike = Sequence[int | str | None]
 
@@ -52,7 +52,7 @@ class InputLayer(Layer):
             raise not_yet("Input", "sparse or ragged arrays", "pass dense arrays")
         dims = _whole_shape(shape, batch_size, batch_shape)
         self.is_undecided = dtype is None
-        element = DType.F32 if dtype is None else element_type(dtype)
+        element = DType.F32 if dtype is None else dtype_of(dtype)
         type = TensorType(DType.I64 if element.is_integer else element, _dims(dims))
         tensor = input_tensor(type, self.name)
         call = new_call(self, 0, ())

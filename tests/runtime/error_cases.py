@@ -67,8 +67,32 @@ def dtype_that_does_not_compute() -> None:
     rnncc.compile(words_model(), dtype="int64")
 
 
+def dtype_too_small() -> None:
+    rnncc.compile(words_model(), dtype="float16")
+
+
+def dtype_of_nothing() -> None:
+    rnncc.compile(words_model(), dtype=None)
+
+
 def unknown_target() -> None:
     rnncc.compile(words_model(), target="x86-65")
+
+
+def target_of_another_kind() -> None:
+    rnncc.compile(words_model(), target=["host"])  # type: ignore[arg-type]
+
+
+def cache_neither_on_nor_off() -> None:
+    rnncc.compile(words_model(), cache="maybe")  # type: ignore[arg-type]
+
+
+def level_beyond_those_of_llvm() -> None:
+    rnncc.compile(words_model(), level=4)
+
+
+def table_of_less_than_nothing() -> None:
+    rnncc.compile(words_model(), table_bytes=-1)
 
 
 def two_threads() -> None:
@@ -240,7 +264,13 @@ COMPILING: list[Callable[[], None]] = [
     compile_something_else,
     unknown_dtype,
     dtype_that_does_not_compute,
+    dtype_too_small,
+    dtype_of_nothing,
     unknown_target,
+    target_of_another_kind,
+    cache_neither_on_nor_off,
+    level_beyond_those_of_llvm,
+    table_of_less_than_nothing,
     two_threads,
     unroll_of_zero,
     unroll_as_bool,

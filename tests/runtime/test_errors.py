@@ -16,6 +16,7 @@ from rnncc.runtime.memory import available_memory
 from tests.runtime.error_cases import ARGUMENTS, COMPILING, IDS, MEMORY, TOKENS, words
 
 GOLDEN = Path(__file__).parent / "errors.txt"
+CASES = (*COMPILING, *ARGUMENTS, *TOKENS, *MEMORY)
 
 
 def message(case: Callable[[], None]) -> str:
@@ -28,13 +29,13 @@ def message(case: Callable[[], None]) -> str:
 
 
 def test_messages(request: pytest.FixtureRequest) -> None:
-    messages = [message(case) for case in (*COMPILING, *ARGUMENTS, *TOKENS, *MEMORY)]
+    messages = [message(case) for case in CASES]
     if request.config.getoption("--update-golden"):
         GOLDEN.write_text("\n".join(messages))
     assert "\n".join(messages) == GOLDEN.read_text()
 
 
-@pytest.mark.parametrize("case", (*ARGUMENTS, *TOKENS, *MEMORY), ids=lambda case: case.__name__)
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.__name__)
 def test_every_message_says_where(case: Callable[[], None]) -> None:
     assert "\n  at error_cases.py: " in message(case), "the user's line is part of every message"
 

@@ -76,6 +76,7 @@ def refused(capsys: pytest.CaptureFixture[str], *words: str | Path) -> str:
     code, out, err = run(capsys, *words)
     assert (code, out) == (2, ""), out
     assert "Traceback" not in err
+    assert "main(list(" not in err  # the line that starts the command is not the user's
     return err
 
 
