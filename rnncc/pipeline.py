@@ -40,6 +40,7 @@ from rnncc.passes.graph.simplify import simplify
 from rnncc.passes.graph.sink_scan import sink_scan
 from rnncc.passes.graph.split_gates import split_gates
 from rnncc.passes.graph.unroll import unroll as unroll_scan
+from rnncc.passes.loop.alternate_panels import alternate_panels
 from rnncc.passes.loop.forward_copies import forward_copies
 from rnncc.passes.loop.fuse import fuse
 from rnncc.passes.loop.inline_moves import inline_moves
@@ -109,6 +110,11 @@ def loop_passes(machine: Machine) -> list[Pass[Procedure]]:
         Pass("fuse", "every value is computed where it is used: one nest a step", fuse),
         Pass("tile", "sums in registers, the loop over k around them", partial(tile, machine=machine)),
         Pass("pack", "weights in the order in which the tiles read them, once", pack),
+        Pass(
+            "alternate_panels",
+            "weights that are left in the cache are read first",
+            partial(alternate_panels, machine=machine),
+        ),
         Pass("vectorize", "lanes become vectors", vectorize),
         Pass("unroll_tiles", "register tiles are written out; what is loaded twice is loaded once", unroll),
         Pass("plan_memory", "temporaries that are never alive together share memory", plan_memory),

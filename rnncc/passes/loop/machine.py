@@ -9,10 +9,16 @@ from rnncc.types import DType
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """Vector registers: how many bytes each, and how many."""
+    """Vector registers: how many bytes each, and how many; and the caches that a schedule counts on.
+
+    The sizes of the caches are what every core of the last ten years has, not those of the core at hand: the same
+    model compiles to the same code everywhere.
+    """
 
     vector_bytes: int
     registers: int
+    near_bytes: int = 32 << 10
+    """Level 1 data cache."""
 
     def lanes(self, dtype: DType, extent: int | None) -> int:
         """Elements of one vector for a loop of `extent` turns (None: not known): a power of two."""
@@ -37,20 +43,26 @@ class TileShape:
 FMA_CHAINS = 8
 """Independent accumulators that keep two multiply-add units with a latency of four cycles busy."""
 
+STREAM_CHAINS = 4
+"""Accumulators that keep up with weights which come from beyond the level 1 cache: one vector a cycle at best."""
 
-def tile_shape(machine: Machine, reductions: int, vectors: int | None) -> TileShape:
+
+def tile_shape(machine: Machine, reductions: int, vectors: int | None, *, streams: bool) -> TileShape:
     """The tiles for a nest with `reductions` accumulators a point and `vectors` vectors in a row (None: not known).
 
     Many rows: each weight vector and each broadcast input is used as often as the registers allow; they hold
-    reductions * vectors * rows sums, the weights of one k, and one input. One row: every weight is used once, so all
-    that counts is to have FMA_CHAINS sums on the way. Four and two rows at a time take what full tiles leave over.
+    reductions * vectors * rows sums, the weights of one k, and one input. Four and two rows at a time take what full
+    tiles leave over. One row: every weight is used once. When they are in the level 1 cache, all that counts is to have
+    FMA_CHAINS sums on the way; when they are not (`streams`), that they are read in one stream from front to back,
+    which a panel of the same width as that of many rows is: the prefetcher follows one stream at full bandwidth, and
+    two of them in turn at two thirds of it.
     """
     available = machine.registers - 1
-    width = max(1, (4 if machine.registers >= 32 else 2) // reductions)
+    width = max(1, -(-STREAM_CHAINS // reductions) if machine.registers >= 32 else 2 // reductions)
     if vectors is not None:
         width = min(width, max(vectors, 1))
     rows = max(1, min(8, (available - reductions * width - 1) // (reductions * width)))
-    panel = _panel(reductions, width, vectors, available)
+    panel = width if streams else _panel(reductions, width, vectors, available)
     counts = [rows, *(fewer for fewer in (4, 2) if fewer < rows)] if rows > 1 else []
     return TileShape(panel, (*((count, width) for count in counts), (1, panel)))
 

@@ -1,16 +1,17 @@
 """Store weights in the order in which the loops read them, once, when they are bound.
 
     for k in range(0, 128):                            with setup():
-        for j in lanes(js, js + 16):                       for p, k, l: wp[p, k, 0, l] = w[k, p * 16 + l]
-            acc[0, 0, j - js] += h[k] * w[k, j]            for p, k, l: wp[p, k, 1, l] = w[k, p * 16 + l + 128]
+        for j in lanes(js, js + 16):                       for p, k, l: wp[p, k, 0, 0, l] = w[k, p * 16 + l]
+            acc[0, 0, j - js] += h[k] * w[k, j]            for p, k, l: wp[p, k, 1, 0, l] = w[k, p * 16 + l + 128]
             acc_2[0, 0, j - js] += h[k] * w[k, j + 128]
                                                  ->    for k in range(0, 128):
                                                            for j in lanes(js, js + 16):
-                                                               acc[...] += h[k] * wp[js // 16, k, 0, j - js]
-                                                               acc_2[...] += h[k] * wp[js // 16, k, 1, j - js]
+                                                               acc[...] += h[k] * wp[js // 16, k, 0, 0, j - js]
+                                                               acc_2[...] += h[k] * wp[js // 16, k, 1, 0, j - js]
 
-A panel holds one vector of columns of every weight that one turn of the loop over k reads, k after k: a step of the
-loop reads the next bytes of one stream. The last panel is filled up with zeros.
+A panel holds the columns of one tile of every weight that one turn of the loop over k reads, k after k: the loop reads
+one stream from front to back. Its axes are [panel, k, member, vector of the tile, lane]. Tiles of several widths share
+a layout: the widest one that all of them read in whole panels. The last panel is filled up with zeros.
 
 Requires: `tile`.
 """
@@ -19,8 +20,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from math import gcd
 
-from rnncc.loop.builder import ZERO, add, floordiv, integer, load, multiply, subtract
+from rnncc.loop.builder import ZERO, add, floordiv, folded, integer, load, mod, multiply, subtract
 from rnncc.loop.index import difference
 from rnncc.loop.ir import Buffer, Call, Const, Expr, For, Load, Procedure, Stmt, Store, Var
 from rnncc.loop.visit import free_variables, map_expr, map_statement, substitute, walk_exprs, walk_statements
@@ -34,6 +36,7 @@ K, COLUMN = Var("k"), Var("column")
 def pack(procedure: Procedure) -> Procedure:
     """Pack the weights of every loop over k that adds to register tiles."""
     packer = _Packer(procedure, Names(procedure))
+    packer.plan(procedure.body, {})
     body = packer.block(procedure.body)
     if not packer.layouts:
         return procedure
@@ -55,18 +58,52 @@ class _Variables:
 
 @dataclass(frozen=True, slots=True)
 class _Layout:
-    """A packed buffer [panel, k, member, lane] and what its members are, as loads at (k, column)."""
+    """A packed buffer [panel, k, member, vector, lane] and what its members are, as loads at (k, column)."""
 
     buffer: Buffer
     members: tuple[Load, ...]
     columns: int
 
 
+@dataclass(frozen=True, slots=True)
+class _Tile:
+    """The columns that a loop over k reads: `vectors` vectors of `lanes` from `start` on.
+
+    `vector` is the loop variable that counts them, None when there is one.
+    """
+
+    members: tuple[Load, ...]
+    depth: int
+    lanes: int
+    start: Expr
+    vectors: int
+    vector: str | None
+
+    @property
+    def key(self) -> tuple[tuple[Load, ...], int, int]:
+        """Loops over k with the same key share a layout."""
+        return self.members, self.depth, self.lanes
+
+
 @dataclass(slots=True)
 class _Packer:
     procedure: Procedure
     names: Names
+    widths: dict[tuple[tuple[Load, ...], int, int], list[tuple[int, int]]] = field(default_factory=dict)
+    """For each key, of every tile: its vectors, and what its first column is a multiple of."""
     layouts: dict[tuple[tuple[Load, ...], int, int], _Layout] = field(default_factory=dict)
+
+    def plan(self, statements: Sequence[Stmt], around: Mapping[str, For]) -> None:
+        """Look at the tiles of every loop over k, inside of the loops `around`."""
+        for statement in statements:
+            if not isinstance(statement, For):
+                continue
+            tile = self.tile_of(statement)
+            if tile is None:
+                self.plan(statement.body, {**around, statement.variable: statement})
+            else:
+                multiple = _multiple_of(tile.start, around) // tile.lanes
+                self.widths.setdefault(tile.key, []).append((tile.vectors, multiple))
 
     def block(self, statements: Sequence[Stmt]) -> tuple[Stmt, ...]:
         """Statements with every loop over k packed."""
@@ -75,32 +112,54 @@ class _Packer:
     def statement(self, statement: Stmt) -> Stmt:
         if not isinstance(statement, For):
             return statement
-        if statement.kind == "range" and isinstance(statement.stop, Const) and _adds_to_registers(statement):
-            return self.loop_over_k(statement)
+        tile = self.tile_of(statement)
+        if tile is not None:
+            return self.loop_over_k(statement, tile)
         return replace(statement, body=self.block(statement.body))
 
-    def loop_over_k(self, loop: For) -> For:
-        """One loop over k with its weights read from a packed buffer."""
+    def tile_of(self, loop: For) -> _Tile | None:
+        """What `loop` reads of weights, when it is a loop over k that adds to a register tile."""
+        if loop.kind != "range" or not isinstance(loop.stop, Const) or not _adds_to_registers(loop):
+            return None
         members: dict[Load, None] = {}
         lanes = 0
-        for lane_loop in _lane_loops(loop):
+        start: Expr = ZERO
+        around: tuple[For, ...] = ()
+        for path, lane_loop in _lane_loops(loop.body, ()):
+            start, around = lane_loop.start, path
             for store in lane_loop.body:
                 assert isinstance(store, Store)
                 lanes = max(lanes, self.register_lanes(store.buffer))
                 members.update(dict.fromkeys(self.members_of(store.value, loop.variable, lane_loop.variable)))
         if not members or lanes < 2:
-            return loop
-        layout = self.layout(tuple(members), int(loop.stop.value) if isinstance(loop.stop, Const) else 0, lanes)
+            return None
+        moving = [outer for outer in around if outer.variable in free_variables(start)]
+        depth = int(loop.stop.value)
+        if not moving:
+            return _Tile(tuple(members), depth, lanes, start, 1, None)
+        (outer,) = moving
+        assert isinstance(outer.stop, Const), "a tile has a constant number of vectors"
+        first = map_expr(substitute(start, {outer.variable: ZERO}), folded)
+        return _Tile(tuple(members), depth, lanes, first, int(outer.stop.value), outer.variable)
+
+    def loop_over_k(self, loop: For, tile: _Tile) -> For:
+        """One loop over k with its weights read from a packed buffer."""
+        layout = self.layout(tile)
         places = {member: number for number, member in enumerate(layout.members)}
+        width = _constant(layout.buffer.shape[3])
+        panel = _divided(tile.start, width * tile.lanes)
+        vector: Expr = ZERO
+        if tile.vector is not None:
+            panel = add(panel, floordiv(Var(tile.vector), integer(width))) if tile.vectors > width else panel
+            vector = mod(Var(tile.vector), integer(width)) if tile.vectors > width else Var(tile.vector)
 
         def lane_body(lane_loop: For) -> For:
             def packed(expr: Expr) -> Expr:
                 member = self.member(expr, loop.variable, lane_loop.variable)
                 if member is None:
                     return expr
-                panel = _divided(lane_loop.start, lanes)
                 lane = subtract(Var(lane_loop.variable), lane_loop.start)
-                index = (panel, Var(loop.variable), integer(places[member]), lane)
+                index = (panel, Var(loop.variable), integer(places[member]), vector, lane)
                 return load(layout.buffer.name, index, layout.buffer.dtype)
 
             body = tuple(map_statement(store, lambda expr: map_expr(expr, packed)) for store in lane_loop.body)
@@ -109,9 +168,7 @@ class _Packer:
         return _map_lane_loops(loop, lane_body)
 
     def register_lanes(self, name: str) -> int:
-        size = self.procedure.buffer(name).shape[-1]
-        assert isinstance(size, Const), "register shapes are constant"
-        return int(size.value)
+        return _constant(self.procedure.buffer(name).shape[-1])
 
     def members_of(self, value: Expr, k: str, j: str) -> Iterator[Load]:
         """The weights that `value` reads at (k, j), in order."""
@@ -129,14 +186,16 @@ class _Packer:
         names: Mapping[str, Expr] = {k: K, j: COLUMN}
         return replace(expr, index=tuple(substitute(item, names) for item in scalars(expr.index)))
 
-    def layout(self, members: tuple[Load, ...], depth: int, lanes: int) -> _Layout:
-        key = (members, depth, lanes)
-        if key not in self.layouts:
+    def layout(self, tile: _Tile) -> _Layout:
+        if tile.key not in self.layouts:
+            members, depth, lanes = tile.key
             columns = min(self.columns(member) for member in members)
-            shape = tuple(map(integer, (-(-columns // lanes), depth, len(members), lanes)))
+            width = _common_width(self.widths[tile.key])
+            panels = -(-columns // (width * lanes))
+            shape = tuple(map(integer, (panels, depth, len(members), width, lanes)))
             name = self.names.fresh(f"{members[0].buffer}_packed")
-            self.layouts[key] = _Layout(Buffer(name, members[0].dtype, shape, "packed"), members, columns)
-        return self.layouts[key]
+            self.layouts[tile.key] = _Layout(Buffer(name, members[0].dtype, shape, "packed"), members, columns)
+        return self.layouts[tile.key]
 
     def columns(self, member: Load) -> int:
         """How far the column may go before the weight ends."""
@@ -156,10 +215,37 @@ def _adds_to_registers(loop: For) -> bool:
     )
 
 
-def _lane_loops(loop: For) -> Iterator[For]:
-    for statement in walk_statements(loop.body):
+def _lane_loops(statements: Sequence[Stmt], path: tuple[For, ...]) -> Iterator[tuple[tuple[For, ...], For]]:
+    """The loops over lanes among `statements`, and the loops around each."""
+    for statement in statements:
         if isinstance(statement, For) and statement.kind == "lanes":
-            yield statement
+            yield path, statement
+        elif isinstance(statement, For):
+            yield from _lane_loops(statement.body, (*path, statement))
+
+
+def _common_width(tiles: Sequence[tuple[int, int]]) -> int:
+    """How many vectors wide a panel is that every tile, (vectors, multiple), reads whole or from its start on."""
+    return next(
+        width
+        for width in sorted({vectors for vectors, _ in tiles} | {1}, reverse=True)
+        if all(multiple % width == 0 and (vectors <= width or vectors % width == 0) for vectors, multiple in tiles)
+    )
+
+
+def _multiple_of(value: Expr, around: Mapping[str, For]) -> int:
+    """The greatest number of which `value` is certainly a multiple; 0 for zero, which is one of every number."""
+    match value:
+        case Const(number):
+            return int(number)
+        case Var(name) if name in around:
+            return gcd(around[name].step, _multiple_of(around[name].start, around))
+        case Call("add", (a, b)):
+            return gcd(_multiple_of(a, around), _multiple_of(b, around))
+        case Call("mul", (a, b)):
+            return _multiple_of(a, around) * _multiple_of(b, around)
+        case _:
+            return 1
 
 
 def _map_lane_loops(loop: For, change: Callable[[For], For]) -> For:
@@ -189,25 +275,34 @@ def _divided(start: Expr, lanes: int) -> Expr:
 
 def _fill(layout: _Layout, variables: _Variables) -> Iterator[Stmt]:
     """The loops that fill a packed buffer."""
-    panels, depth, _, lanes = (int(size.value) for size in layout.buffer.shape if isinstance(size, Const))
+    panels, depth, _, width, lanes = map(_constant, layout.buffer.shape)
     p, k, lane = variables.panel, variables.k, variables.lane
-    full, rest = divmod(layout.columns, lanes)
     for number, member in enumerate(layout.members):
 
-        def copy(panel: Expr, width: int, member: Load = member, number: int = number) -> Stmt:
-            column = add(multiply(panel, integer(lanes)), lane)
-            value = substitute(member, {K.name: k, COLUMN.name: column})
-            store: Stmt = Store(layout.buffer.name, (panel, k, integer(number), lane), value)
-            return _loops(((k, depth), (lane, width)), store)
+        def store(panel: Expr, vector: int, value: Expr, number: int = number) -> Stmt:
+            return Store(layout.buffer.name, (panel, k, integer(number), integer(vector), lane), value)
 
-        if full:
-            yield For(p.name, "parallel", ZERO, integer(full), 1, (copy(p, lanes),))
-        if rest:
-            last = integer(panels - 1)
-            zero = Const(0.0 if layout.buffer.dtype.is_float else 0, layout.buffer.dtype)
-            fill = Store(layout.buffer.name, (last, k, integer(number), lane), zero)
-            yield _loops(((k, depth), (lane, lanes)), fill)
-            yield copy(last, rest)
+        def copy(panel: Expr, vector: int, count: int, member: Load = member) -> Stmt:
+            column = add(multiply(panel, integer(width * lanes)), add(lane, integer(vector * lanes)))
+            value = substitute(member, {K.name: k, COLUMN.name: column})
+            return _loops(((k, depth), (lane, count)), store(panel, vector, value))
+
+        for vector in range(width):
+            full = max(0, (layout.columns - (vector + 1) * lanes) // (width * lanes) + 1)
+            if full:
+                yield For(p.name, "parallel", ZERO, integer(full), 1, (copy(p, vector, lanes),))
+            if full < panels:
+                zero = Const(0.0 if layout.buffer.dtype.is_float else 0, layout.buffer.dtype)
+                last = integer(panels - 1)
+                yield _loops(((k, depth), (lane, lanes)), store(last, vector, zero))
+                rest = layout.columns - ((panels - 1) * width + vector) * lanes
+                if rest > 0:
+                    yield copy(last, vector, rest)
+
+
+def _constant(size: Expr) -> int:
+    assert isinstance(size, Const), "weights and registers have constant shapes"
+    return int(size.value)
 
 
 def _loops(variables: Sequence[tuple[Var, int]], body: Stmt) -> Stmt:

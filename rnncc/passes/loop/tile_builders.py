@@ -52,7 +52,8 @@ class _RegisterTile:
         fixed = int(self.extent.value) if isinstance(self.extent, Const) else None
         self.lanes = machine.lanes(_widest(list(sums.values())), fixed)
         vectors = None if fixed is None else -(-fixed // self.lanes)
-        self.shape = tile_shape(machine, len(sums), vectors)
+        streams = weight_bytes(nest, sums) > machine.near_bytes
+        self.shape = tile_shape(machine, len(sums), vectors, streams=streams)
         self.row_count = product(self.row_sizes)
 
     def loops(self) -> tuple[Stmt, ...]:
@@ -179,6 +180,17 @@ def _unrolled(loops: Sequence[tuple[str, int]], body: tuple[Stmt, ...]) -> tuple
     for variable, count in reversed(loops):
         body = (For(variable, "unroll", ZERO, integer(count), 1, body),)
     return body
+
+
+def weight_bytes(nest: Nest, sums: Sums) -> int:
+    """How much the sums of one row read, each element that moves with the column once; 0 when that is not known."""
+    *_, extent = nest.sizes
+    sizes = [product((one.size, extent)) for one in sums.values()]
+    return sum(
+        int(size.value) * one.dtype.size
+        for size, one in zip(sizes, sums.values(), strict=True)
+        if isinstance(size, Const)
+    )
 
 
 def _widest(values: Sequence[Expr]) -> DType:

@@ -1,0 +1,84 @@
+"""Walk over the panels of large weights back and forth: what the last step left in the cache is read first.
+
+    for t in range(0, T):                          for t in range(0, T):
+        for js in parallel(0, 512, 16):                for turn in range(0, 512, 16):
+            for k in range(0, 512):        ->              js = turn + t % 2 * (496 - turn - turn)
+                acc += h[k] * wp[js // 16, k]              for k in range(0, 512):
+                                                               acc += h[k] * wp[js // 16, k]
+
+A cache that keeps what was used last is of no use to a walk from front to back over more than it holds: what comes next
+is what it has just dropped. Going back it hits as much as it holds. The loop over k inside always goes forwards: the
+order of the additions stays what it is. Measured on weights of 64 KiB to 4 MiB: 1.05 to 1.6 times the bandwidth.
+
+Requires: `pack`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from rnncc.loop.builder import add, integer, mod, multiply, subtract
+from rnncc.loop.ir import Const, For, Let, Load, Procedure, Stmt, Var
+from rnncc.loop.visit import free_variables, walk_exprs, walk_statements
+from rnncc.passes.loop.machine import Machine
+from rnncc.passes.loop.names import Names
+from rnncc.passes.loop.nest import scalars
+
+
+def alternate_panels(procedure: Procedure, machine: Machine) -> Procedure:
+    """Turn the loops over panels that read more than the level 1 cache holds."""
+    sizes = {
+        buffer.name: _count(buffer.shape) * buffer.dtype.size
+        for buffer in procedure.buffers
+        if buffer.space == "packed"
+    }
+    large = {name for name, size in sizes.items() if size > machine.near_bytes}
+    body = _block(procedure.body, None, large, Names(procedure))
+    return procedure if body == procedure.body else replace(procedure, body=body)
+
+
+def _count(shape: Sequence[object]) -> int:
+    count = 1
+    for size in shape:
+        assert isinstance(size, Const), "packed buffers have constant shapes"
+        count *= int(size.value)
+    return count
+
+
+def _block(statements: Sequence[Stmt], step: Var | None, large: set[str], names: Names) -> tuple[Stmt, ...]:
+    """`statements` of one turn of the loop over `step` (None: outside of such loops)."""
+    return tuple(
+        _loop(statement, step, large, names) if isinstance(statement, For) else statement for statement in statements
+    )
+
+
+def _loop(loop: For, step: Var | None, large: set[str], names: Names) -> For:
+    if loop.kind == "range" and _holds_panels(loop):
+        return replace(loop, body=_block(loop.body, Var(loop.variable), large, names))
+    if step is None or loop.kind != "parallel" or not _reads_panels(loop, large):
+        return replace(loop, body=_block(loop.body, step, large, names)) if loop.kind == "parallel" else loop
+    if not (isinstance(loop.start, Const) and isinstance(loop.stop, Const)):
+        return loop
+    turns = (int(loop.stop.value) - int(loop.start.value)) // loop.step
+    if turns < 2 or int(loop.start.value) + turns * loop.step != int(loop.stop.value):
+        return loop
+    turn = Var(names.fresh("turn"))
+    ends = int(loop.start.value) + int(loop.stop.value) - loop.step
+    back = subtract(subtract(integer(ends), turn), turn)
+    place = Let(loop.variable, add(turn, multiply(mod(step, integer(2)), back)))
+    return replace(loop, variable=turn.name, kind="range", body=(place, *loop.body))
+
+
+def _holds_panels(loop: For) -> bool:
+    """True for a loop over steps, false for one over k."""
+    return any(isinstance(inner, For) and inner.kind == "parallel" for inner in loop.body)
+
+
+def _reads_panels(loop: For, large: set[str]) -> bool:
+    """True when the loop's variable says which panel of one of `large` is read."""
+    return any(
+        isinstance(part, Load) and part.buffer in large and loop.variable in free_variables(scalars(part.index)[0])
+        for statement in walk_statements(loop.body)
+        for part in walk_exprs(statement)
+    )
