@@ -326,6 +326,9 @@ ARRAYS: dict[str, Callable[[], Any]] = {
     "list of arrays": lambda: list(IDS),
     "pandas": lambda: pd.DataFrame(IDS),
     "pandas columns": lambda: pd.DataFrame(np.hstack([IDS, IDS]), columns=list("abcdefghijkl"))[list("abcdef")],
+    "pandas nullable": lambda: pd.DataFrame(IDS).astype("Int64"),
+    "objects": lambda: IDS.astype(object),
+    "a list around it": lambda: [IDS],
     "whole floats": lambda: IDS.astype(np.float32),
     **{name: (lambda name=name: IDS.astype(name)) for name in ("int8", "int16", "int32", "uint8", "uint16", "uint64")},
 }
@@ -346,6 +349,16 @@ def test_a_pandas_column() -> None:
     fn = rnncc.compile(graph)
     assert fn(table["ids"], table["x"]).tolist() == [1.5, 0.25, -2.0]
     assert fn(table.ok, x=table.ids).tolist() == [3.0, 0.0, 2.0]
+
+
+def test_inputs_as_one_list_or_dict() -> None:
+    """As Keras's models take them."""
+    fn = rnncc.compile(rnncc.trace(lambda a, b: a - 2 * b, ("float32", ("B",)), ("float32", ("B",))))
+    a, b = np.arange(5.0), np.ones(5)
+    for given in ([a, b], (a, b), {"b": b, "a": a}, [a.tolist(), b.tolist()]):
+        assert fn(given).tolist() == fn(a, b).tolist() == [-2, -1, 0, 1, 2]
+    one_row = rnncc.compile(rnncc.trace(lambda x: x + 1, ("float32", ("B", 3))))
+    assert one_row([np.arange(3.0)]).tolist() == [[1, 2, 3]]  # a list of rows, as before
 
 
 @pytest.mark.parametrize("name", ["float64", "float16", "int32", "bool", ">f4", "longdouble"])

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from rnncc.errors import ArgumentError, DTypeError, ShapeError, caller, nearest
 from rnncc.graph.ir import Value
+from rnncc.memory import memory_errors
 from rnncc.types import DType
 
 
@@ -17,13 +18,15 @@ def bind_arguments(
 ) -> tuple[list[np.ndarray], dict[str, int]]:
     """One array per input, with its element type, and the sizes of the named extents.
 
-    Lists, pandas columns and arrays of any layout or byte order are taken. Raises ArgumentError for a wrong number or
+    Arguments are given one by one, by name, or all together as one list or dict, as in Keras. Lists, pandas columns and
+    arrays of any layout or byte order are taken. Raises ArgumentError for a wrong number or
     name, DTypeError when a conversion would change a value, ShapeError when ranks, widths or extents disagree.
     """
     if not named and len(args) == len(inputs):
         sizes = _bind_exact(inputs, args)
         if sizes is not None:
             return list(args), sizes
+    args, named = spread_arguments([value.type.rank for value in inputs], args, named)
     given = _matched(title, inputs, args, named)
     arrays = [as_input(value.name, given[value.name], value.type.dtype) for value in inputs]
     extents: dict[str, int] = {}
@@ -47,6 +50,25 @@ def _bind_exact(inputs: Sequence[Value], args: Sequence[Any]) -> dict[str, int] 
             if (dim if isinstance(dim, int) else extents.setdefault(dim, size)) != size:
                 return None
     return extents
+
+
+def spread_arguments(
+    ranks: Sequence[int], args: Sequence[Any], named: Mapping[str, Any]
+) -> tuple[list[Any], dict[str, Any]]:
+    """One item per input, by position and by name, when all of them may have come as one list or one dict.
+
+    `ranks` are those of the inputs: a list is the array of an only input, unless it holds nothing but such an array.
+    """
+    if len(args) != 1 or named:
+        return list(args), dict(named)
+    (only,) = args
+    if isinstance(only, dict):
+        return [], dict(only)
+    if isinstance(only, list | tuple):
+        is_wrapped = len(only) == 1 and not isinstance(only[0], list | tuple) and getattr(only[0], "ndim", -1) in ranks
+        if len(ranks) > 1 or is_wrapped:
+            return list(only), {}
+    return [only], {}
 
 
 def _matched(title: str, inputs: Sequence[Value], args: Sequence[Any], named: Mapping[str, Any]) -> dict[str, Any]:
@@ -83,6 +105,21 @@ def _count(number: int) -> str:
 
 def as_input(name: str, value: Any, dtype: DType) -> np.ndarray:
     """`value` as an array of `dtype`, or a DTypeError when that would change its values."""
+    with memory_errors(f"{name} as an array of {dtype}"):
+        array = _numbers(name, value, dtype)
+        if dtype is DType.BOOL and array.dtype.kind != "b":
+            raise DTypeError(f"{name} holds {array.dtype}, bool is needed", place=caller(), remedy="compare: x != 0")
+        if dtype.is_integer and array.dtype.kind == "f":
+            _check_whole(name, array)
+        if dtype.is_integer:
+            _check_range(name, array, dtype)
+        with np.errstate(over="ignore"):
+            return array.astype(dtype.numpy, copy=False)
+
+
+def _numbers(name: str, value: Any, dtype: DType) -> np.ndarray:
+    """`value` as an array of the numbers in it, of whatever type they are."""
+    _check_missing(name, value)
     try:
         array = np.asarray(value)
     except ValueError:
@@ -92,7 +129,7 @@ def as_input(name: str, value: Any, dtype: DType) -> np.ndarray:
             remedy="pad the rows to one length, or call once for each row",
         ) from None
     if array.dtype == object:
-        raise DTypeError(f"{name} does not hold numbers", f"elements: {array.dtype}", place=caller())
+        array = _of_objects(name, array, dtype)
     if array.dtype.kind not in "fiub":
         raise DTypeError(
             f"{name} holds elements of type {array.dtype}, {dtype} is needed",
@@ -101,14 +138,58 @@ def as_input(name: str, value: Any, dtype: DType) -> np.ndarray:
         )
     if np.ma.isMaskedArray(value):
         raise DTypeError(f"{name} is a masked array", place=caller(), remedy="fill it: array.filled(0)")
-    if dtype is DType.BOOL and array.dtype.kind != "b":
-        raise DTypeError(f"{name} holds {array.dtype}, bool is needed", place=caller(), remedy="compare: x != 0")
-    if dtype.is_integer and array.dtype.kind == "f":
-        _check_whole(name, array)
-    if dtype.is_integer:
-        _check_range(name, array, dtype)
-    with np.errstate(over="ignore"):
-        return array.astype(dtype.numpy, copy=False)
+    return array
+
+
+def _check_missing(name: str, value: Any) -> None:
+    """Raise when a pandas column of a nullable type has a missing value, which would become NaN without a word."""
+    if not hasattr(value, "isna"):
+        return
+    types = value.dtypes if value.ndim > 1 else [value.dtype]
+    if all(isinstance(dtype, np.dtype) for dtype in types):
+        return
+    missing = np.argwhere(np.asarray(value.isna()))
+    if len(missing):
+        raise _missing(name, tuple(map(int, missing[0])))
+
+
+def _missing(name: str, position: tuple[int, ...]) -> DTypeError:
+    return DTypeError(
+        f"{name} has a missing value at position {position}",
+        place=caller(),
+        remedy="fill or drop missing values first, as with pandas' fillna and dropna",
+    )
+
+
+def _of_objects(name: str, array: np.ndarray, dtype: DType) -> np.ndarray:
+    """An array of Python objects, all of which must be numbers, as an array of numbers."""
+    for position, item in np.ndenumerate(array):
+        if isinstance(item, int | float | np.number | np.bool_):
+            continue
+        if position and (item is None or type(item).__name__ == "NAType"):  # pandas' NA, wherever it comes from
+            raise _missing(name, position)
+        raise DTypeError(
+            f"{name} does not hold numbers",
+            f"at position {position}: {type(item).__name__}" if position else f"given: {type(item).__name__}",
+            f"{dtype} is needed",
+            place=caller(),
+            remedy=_instead_of(name, item),
+        )
+    numbers = np.asarray(array.tolist()).reshape(array.shape)
+    if numbers.dtype == object:
+        raise DTypeError(f"{name} holds {max(array.flat, key=abs)}, which no {dtype} can hold", place=caller())
+    return numbers
+
+
+def _instead_of(name: str, item: object) -> str | None:
+    """What to pass instead of an array that holds `item`."""
+    if isinstance(item, str | bytes):
+        return "map words to token ids first"
+    if isinstance(item, list | tuple | np.ndarray):
+        return f"each element is a row: pass list({name}) when all rows have one length; pad them first when not"
+    if isinstance(item, Iterator):
+        return "pass a list: list(...)"
+    return None
 
 
 def _check_whole(name: str, array: np.ndarray) -> None:
@@ -118,7 +199,9 @@ def _check_whole(name: str, array: np.ndarray) -> None:
         raise DTypeError(
             f"{name} must hold whole numbers, but is {float(array[position])} at position {position}",
             place=caller(),
-            remedy="token ids are integers; round them, or pass an integer array",
+            remedy="fill or drop missing values first"
+            if np.isnan(array[position])
+            else "token ids are integers; round them, or pass an integer array",
         )
 
 

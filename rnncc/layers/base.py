@@ -16,7 +16,8 @@ from rnncc.layers.history import History, LayerCall, inside_layer, is_inside_lay
 from rnncc.layers.masks import masks_of, no_mask, warn_of_loss, with_masks
 from rnncc.layers.naming import snake_case, unique_name
 from rnncc.layers.specs import InputSpec, check_input
-from rnncc.layers.weights import Weight, check_memory
+from rnncc.layers.weights import FEWER_WEIGHTS, Weight, check_memory
+from rnncc.memory import memory_errors
 from rnncc.ops import functions as ops
 from rnncc.ops.structure import flatten, rebuild
 from rnncc.types import DType, dtype_of
@@ -125,7 +126,8 @@ class Layer(CheckedArguments):
         path = f"{self.path}/{name}"
         kind = self.dtype if dtype is None else dtype_of(dtype)
         check_memory(path, shape, kind)
-        value = np.asarray(_first_numbers(initializers.get(initializer, f"{path}"), tuple(shape), kind))
+        with memory_errors(f"the weight {path}", FEWER_WEIGHTS):
+            value = np.asarray(_first_numbers(initializers.get(initializer, f"{path}"), tuple(shape), kind))
         if value.shape != tuple(shape):
             raise ShapeError(
                 f"the initializer of {path} returned another shape",
@@ -133,7 +135,8 @@ class Layer(CheckedArguments):
                 f"returned:  {value.shape}",
                 place=caller(),
             )
-        weight = Weight(value, name, path, kind, trainable)
+        with memory_errors(f"the weight {path}", FEWER_WEIGHTS):
+            weight = Weight(value, name, path, kind, trainable)
         self._own_weights.append(weight)
         return weight
 

@@ -19,6 +19,7 @@ from rnncc.graph.symbolic import Tensor, input_tensor
 from rnncc.graph.trace import build_graph, sources_of
 from rnncc.layers.history import inside_layer
 from rnncc.layers.stateful import run_with_states, states_of
+from rnncc.memory import memory_errors
 from rnncc.ops.lookup import out_of_range, token_error
 from rnncc.ops.structure import flatten, rebuild
 from rnncc.types import Dim, DType, TensorType
@@ -77,7 +78,7 @@ def evaluate(graph_or_model: Graph | HasGraph, *arrays: Any, **named: Any) -> An
     sources = sources_of(graph)
     consts = [sources[value.name].value for value in graph.consts]
     _check_tokens(graph, inputs)
-    with np.errstate(all="ignore"):  # infinities and NaN are results
+    with np.errstate(all="ignore"), memory_errors("the values of this call"):  # infinities and NaN are results
         outputs = [np.array(output) for output in interpret(graph, [*consts, *inputs], extents)]
     return outputs[0] if len(outputs) == 1 else outputs
 

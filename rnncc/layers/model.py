@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from rnncc.errors import ArgumentError, StructureError, caller, nearest
+from rnncc.graph.arguments import spread_arguments
 from rnncc.graph.ir import Graph
 from rnncc.graph.symbolic import Tensor
 from rnncc.graph.trace import build_graph
@@ -224,16 +225,7 @@ class Model(Layer):
 
     def _arguments(self, inputs: Sequence[Any], named: dict[str, Any]) -> tuple[list[Any], dict[str, Any]]:
         """One item per input from Keras's ways to give them: one by one, a list, a dict."""
-        if len(inputs) != 1 or named:
-            return list(inputs), dict(named)
-        (only,) = inputs
-        if isinstance(only, dict):
-            return [], dict(only)
-        if isinstance(only, list | tuple):
-            is_wrapped = len(only) == 1 and isinstance(only[0], Tensor | np.ndarray)
-            if len(self.inputs) > 1 or is_wrapped:
-                return list(only), {}
-        return [only], {}
+        return spread_arguments([tensor.ndim for tensor in self.inputs], inputs, named)
 
     def _in_order(self, given: Sequence[Any], named: dict[str, Any]) -> list[Any]:
         names = [tensor.name for tensor in self.inputs]

@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from rnncc.layers.weights import Weight, memory_size
+from rnncc.layers.weights import Weight
+from rnncc.memory import memory_size
 
 if TYPE_CHECKING:
     from rnncc.layers.base import Layer

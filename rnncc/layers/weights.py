@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from rnncc.errors import DTypeError, MemoryLimitError, ShapeError, caller
+from rnncc.errors import DTypeError, ShapeError, caller
 from rnncc.graph.symbolic import Tensor, weight_tensor
-from rnncc.memory import available_memory, memory_size
+from rnncc.memory import available_memory, memory_limit
 from rnncc.types import DType, TensorType
 
 
@@ -124,6 +124,9 @@ def _frozen(value: np.ndarray, dtype: DType) -> np.ndarray:
     return array
 
 
+FEWER_WEIGHTS = "use fewer units, a smaller vocabulary, or a machine with more memory"
+"""What to do when a model is too large."""
+
 _COPIES_WHILE_MADE = 3
 """A float32 weight is drawn as float64 and then converted: three times its size, for a moment."""
 
@@ -133,12 +136,6 @@ def check_memory(path: str, shape: Sequence[int], dtype: DType) -> None:
     needed = dtype.size
     for dim in shape:
         needed *= dim
-    available = available_memory()
-    if _COPIES_WHILE_MADE * needed > available:
-        raise MemoryLimitError(
-            f"the weight {path} does not fit into memory",
-            f"needed: {memory_size(needed)} for {TensorType(dtype, tuple(shape))}",
-            f"free:   {memory_size(available)}",
-            place=caller(),
-            remedy="use fewer units, a smaller vocabulary, or a machine with more memory",
-        )
+    if _COPIES_WHILE_MADE * needed > available_memory():
+        detail = f" for {TensorType(dtype, tuple(shape))}"
+        raise memory_limit(f"the weight {path}", needed, FEWER_WEIGHTS, detail=detail)

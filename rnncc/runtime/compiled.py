@@ -16,6 +16,7 @@ from rnncc.errors import ArgumentError, TokenError, UnsupportedError, caller
 from rnncc.graph.arguments import bind_arguments
 from rnncc.graph.ir import Graph, Source, Value
 from rnncc.loop.ir import Buffer, Procedure
+from rnncc.memory import as_memory_limit, memory_errors
 from rnncc.ops.lookup import token_error
 from rnncc.runtime.jit import Loaded
 from rnncc.runtime.memory import Arena, check_available, shape_of, slot_offsets
@@ -77,6 +78,8 @@ class CompiledModel:
 
     def __call__(self, *arrays: Any, **named: Any) -> Any:
         """The output for one array per input (an array, or a list of arrays when there are several).
+
+        Inputs are given one by one, by name, or as one list or dict of them.
 
         Raises:
             ArgumentError, ShapeError, DTypeError: the arrays do not fit the inputs, or each other.
@@ -155,12 +158,15 @@ class CompiledModel:
             frame.prepare(self._places, bound, layout)
         pointers = frame.pointers
         kept = []  # arrays that were converted must live until the call is over
-        for places, array in zip(self._places.inputs, inputs, strict=True):
-            ready = array if array.flags.c_contiguous and array.flags.aligned else np.require(array, None, ["C", "A"])
+        for port, places, array in zip(self.inputs, self._places.inputs, inputs, strict=True):
+            ready = array if array.flags.c_contiguous and array.flags.aligned else _in_order(port.name, array)
             kept.append(ready)
             for place in places:
                 pointers[place] = _address(ready)
-        outputs = [np.empty(shape, dtype) for shape, dtype in layout.outputs]
+        try:
+            outputs = [np.empty(shape, dtype) for shape, dtype in layout.outputs]
+        except MemoryError as error:
+            raise as_memory_limit(error, "the results of this call") from None
         for places, output in zip(self._places.outputs, outputs, strict=True):
             for place in places:
                 pointers[place] = _address(output)
@@ -214,6 +220,12 @@ class PreparedCall:
 def _check_failed(message: str, status: Any) -> TokenError:
     number, *position = status[1 : 1 + status[0]]
     return token_error(message, number, tuple(position))
+
+
+def _in_order(name: str, array: np.ndarray) -> np.ndarray:
+    """`array` as the machine code reads it: aligned, the last axis fastest."""
+    with memory_errors(f"a copy of {name} in row-major order"):
+        return np.require(array, None, ["C", "A"])
 
 
 def _address(array: np.ndarray) -> int:

@@ -6,10 +6,9 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from rnncc.errors import MemoryLimitError, caller
 from rnncc.loop.functions import FUNCTIONS
 from rnncc.loop.ir import Buffer, Call, Const, Expr, Var
-from rnncc.memory import available_memory, memory_size
+from rnncc.memory import SMALLER_CALL, available_memory, memory_errors, memory_limit
 
 ALIGNMENT = 64
 """Buffers start at multiples of a cache line."""
@@ -66,10 +65,8 @@ class Arena:
 def aligned(size: int) -> np.ndarray:
     """`size` bytes that start at a multiple of ALIGNMENT."""
     check_available(size, "the intermediate values of this call")
-    try:
+    with memory_errors("the intermediate values of this call"):
         block = np.empty(size + ALIGNMENT, np.uint8)
-    except MemoryError:
-        raise _too_large(size, "the intermediate values of this call") from None
     start = -block.ctypes.data % ALIGNMENT
     return block[start : start + size]
 
@@ -84,14 +81,4 @@ def aligned_copy(array: np.ndarray) -> np.ndarray:
 def check_available(size: int, what: str) -> None:
     """Raise MemoryLimitError when `size` bytes are more than can be had. Small requests are not looked at."""
     if size > 1 << 28 and size > available_memory():
-        raise _too_large(size, what)
-
-
-def _too_large(size: int, what: str) -> MemoryLimitError:
-    return MemoryLimitError(
-        f"{what} do not fit into memory",
-        f"needed: {memory_size(size)}",
-        f"free:   {memory_size(available_memory())}",
-        place=caller(),
-        remedy="call with fewer samples at a time (predict has batch_size=), or with shorter sequences",
-    )
+        raise memory_limit(what, size, SMALLER_CALL)

@@ -11,6 +11,7 @@ from rnncc.graph.interp import interpret as interpret_graph
 from rnncc.graph.ir import Graph, Source
 from rnncc.loop.interp import interpret as interpret_loops
 from rnncc.loop.ir import Procedure
+from rnncc.memory import memory_errors
 from rnncc.runtime.memory import aligned_copy
 
 
@@ -43,7 +44,8 @@ class WeightBinder:
             return bound
         # Two threads may both come here; both make the same arrays, and no lock can be left held over a fork.
         versions = self.versions()
-        self._bound = bound = BoundWeights(versions, self._prepare())
+        with memory_errors("the weights as the machine code reads them", "use fewer units, or more memory"):
+            self._bound = bound = BoundWeights(versions, self._prepare())
         return bound
 
     def _prepare(self) -> Mapping[str, np.ndarray]:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import resource
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 import rnncc
 from rnncc import layers, ops
@@ -207,6 +210,42 @@ def ids_beyond_signed_integers() -> None:
     words()(np.array([[2**64 - 1]], np.uint64))
 
 
+def ids_beyond_all_integers() -> None:
+    words()([[1, 10**30]])
+
+
+def missing_ids() -> None:
+    words()(pd.DataFrame({"first": [1, 2], "second": pd.array([3, None], dtype="Int64")}))
+
+
+def missing_floats() -> None:
+    pairs()(sequence(1, 2), sequence(1, 2), pd.DataFrame([[0, 1, None, 3]], dtype="Float64"))
+
+
+def a_column_of_lists() -> None:
+    words()(pd.Series([[1, 2], [3, 4]]))
+
+
+def a_column_of_words() -> None:
+    words()(pd.DataFrame({"first": ["a", "b"]}))
+
+
+def a_generator() -> None:
+    words()(row for row in IDS)
+
+
+def a_symbolic_tensor() -> None:
+    words()(layers.Input((None,), name="others"))
+
+
+def a_list_of_too_few() -> None:
+    pairs()([sequence(2, 3), sequence(2, 3)])
+
+
+def a_dict_with_another_name() -> None:
+    words()({"idz": IDS})
+
+
 # ------------------------------------------------------------------ token ids
 
 
@@ -260,6 +299,46 @@ def call_larger_than_memory() -> None:
     normalizing()(np.ones((2, 1)))
 
 
+@cache
+def totals() -> Any:
+    """The sum of all rows: large inputs, small results, nothing in between."""
+    return rnncc.compile(rnncc.trace(lambda x: ops.sum(x, 0), ("float32", ("B", 4))))
+
+
+ROWS = np.broadcast_to(np.float32(1), (1 << 26, 4))
+"""A gigabyte of ones that takes four bytes: until somebody copies it."""
+
+
+@contextmanager
+def little_memory() -> Iterator[None]:
+    """This process may take 256 MB more than it has."""
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    with open("/proc/self/statm") as sizes:
+        used = int(sizes.read().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (used + (1 << 28), before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, before)
+
+
+def input_larger_than_memory() -> None:
+    totals()(np.ones((2, 4), np.float32))
+    with little_memory():
+        totals()(ROWS)
+
+
+def converted_input_larger_than_memory() -> None:
+    with little_memory():
+        totals()(np.broadcast_to(np.float64(1), ROWS.shape))
+
+
+def meaning_larger_than_memory() -> None:
+    graph = rnncc.trace(lambda x: ops.sum(ops.exp(x), 0), ("float32", ("B", 4)))
+    with little_memory():
+        rnncc.evaluate(graph, ROWS)
+
+
 COMPILING: list[Callable[[], None]] = [
     compile_something_else,
     unknown_dtype,
@@ -299,6 +378,15 @@ ARGUMENTS: list[Callable[[], None]] = [
     ids_that_are_not_numbers,
     ids_beyond_integers,
     ids_beyond_signed_integers,
+    ids_beyond_all_integers,
+    missing_ids,
+    missing_floats,
+    a_column_of_lists,
+    a_column_of_words,
+    a_generator,
+    a_symbolic_tensor,
+    a_list_of_too_few,
+    a_dict_with_another_name,
 ]
 TOKENS: list[Callable[[], None]] = [
     id_just_outside,
@@ -307,4 +395,10 @@ TOKENS: list[Callable[[], None]] = [
     id_of_the_second_input,
     id_of_the_first_input,
 ]
-MEMORY: list[Callable[[], None]] = [results_larger_than_memory, call_larger_than_memory]
+MEMORY: list[Callable[[], None]] = [
+    results_larger_than_memory,
+    call_larger_than_memory,
+    input_larger_than_memory,
+    converted_input_larger_than_memory,
+    meaning_larger_than_memory,
+]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -54,6 +56,29 @@ def test_too_large_calls_are_memory_errors(case: Callable[[], None]) -> None:
     with pytest.raises(MemoryError):
         case()
     assert available_memory() > before - (1 << 30)  # nothing was taken on the way
+
+
+@pytest.mark.parametrize("units", [10**9, 10**7])
+def test_a_layer_too_large_for_the_limit_of_the_process(units: int) -> None:
+    """The system has more memory than the 4 GB that this process may take: it is neither killed nor out of words."""
+    program = f"""
+import resource, numpy as np
+resource.setrlimit(resource.RLIMIT_AS, (1 << 32, 1 << 32))
+import rnncc
+from rnncc import layers
+try:
+    layers.SimpleRNN({units})(np.zeros((2, 3, 4), "f4"))
+except rnncc.errors.MemoryLimitError as error:
+    print(error)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert re.fullmatch(
+        r"not enough memory for the weight simple_rnn/\w+\n"
+        r"  needed: [\d.]+ [GPT]B for f32\[\d+, \d+\]\n"
+        r"  free:   [0-3]\.\d\d GB\n"
+        r"  use fewer units, a smaller vocabulary, or a machine with more memory\n",
+        done.stdout,
+    )
 
 
 def test_the_next_call_is_right() -> None:
