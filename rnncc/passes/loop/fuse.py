@@ -17,25 +17,22 @@ are still to come, except for the two halves of a state.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-
-import networkx as nx
 
 from rnncc.loop.functions import FUNCTIONS
 from rnncc.loop.index import affine, difference
-from rnncc.loop.ir import Call, Check, Const, Expr, For, Index, Let, Load, Procedure, Reduce, Span, Stmt, Store, Var
+from rnncc.loop.ir import Call, Const, Expr, For, Index, Let, Load, Procedure, Reduce, Span, Stmt, Store, Var
 from rnncc.loop.visit import (
     buffers_of,
     children,
     expressions_of,
     loads_of,
     map_index,
-    stores_of,
     substitute,
     walk_exprs,
-    walk_statements,
 )
+from rnncc.passes.loop.dependences import followers_of, in_order
 from rnncc.passes.loop.names import Names
 from rnncc.passes.loop.nest import Definition, Nest, definition_of, loops_of, nest_of, scalars
 
@@ -50,6 +47,8 @@ MAX_COPIES = 4
 
 Around = tuple[tuple[str, Expr], ...]
 """The reductions around a load: variable and size of each."""
+
+_Read = tuple[Load, Around]
 
 
 def fuse(procedure: Procedure) -> Procedure:
@@ -71,18 +70,30 @@ class _Cluster:
     position: int
     variables: tuple[str, ...] = ()
     sizes: tuple[Expr, ...] = ()
-    roots: list[Store] = field(default_factory=list)
-    inlined: dict[str, Definition] = field(default_factory=dict)
     other: Stmt | None = None
     """A statement that is not a nest (a loop over time, a check): a cluster of its own."""
+    roots: list[Store] = field(default_factory=list)
+    inlined: dict[str, Definition] = field(default_factory=dict)
+    reads: dict[str, set[_Read]] = field(default_factory=dict)
+    """Every load that is left, by buffer, with the reductions around it. (Of an `other`, just the buffers.)"""
+    reductions: set[Reduce] = field(default_factory=set)
+    """Different reductions of the fused nest."""
+    followers: list[_Cluster] = field(default_factory=list)
+    """What has to come later, maybe more than once."""
+    _seen: set[_Read] = field(default_factory=set)
 
-    def wanted(self) -> list[tuple[Load, Around]]:
-        """Every load of the fused nest that is left, with the reductions (variable, size) around it."""
-        found: dict[tuple[Load, Around], bool] = {}
-        for root in self.roots:
-            for expr in expressions_of(root):
-                self._collect(expr, (), found)
-        return [read for read, is_left in found.items() if is_left]
+    def add_roots(self, stores: Sequence[Store]) -> None:
+        """Put nests over the same space, with this one's variables, in front."""
+        self.roots[:0] = stores
+        for store in stores:
+            for expr in expressions_of(store):
+                self._collect(expr, ())
+
+    def inline(self, definition: Definition) -> None:
+        """Compute `definition` wherever it is read."""
+        self.inlined[definition.buffer] = definition
+        for load, around in self.reads.pop(definition.buffer, ()):
+            self._collect(definition.at(load.index), around)
 
     def copies(self, buffer: str) -> int:
         """How often `buffer` stands in the nest when everything inlined is written out."""
@@ -98,36 +109,26 @@ class _Cluster:
 
         return count(buffer)
 
-    def _collect(self, expr: Expr, around: Around, found: dict[tuple[Load, Around], bool]) -> None:
-        """Add the loads of `expr` to `found`: True for those that are left, False for what is computed in place."""
+    def _collect(self, expr: Expr, around: Around) -> None:
+        """Take note of the loads and reductions of `expr`, and of those of what is computed in place for it."""
         match expr:
             case Load():
-                if (expr, around) in found:
+                if (expr, around) in self._seen:
                     return
-                definition = self.inlined.get(expr.buffer)
-                found[(expr, around)] = definition is None
+                self._seen.add((expr, around))
                 for index in scalars(expr.index):
-                    self._collect(index, around, found)
-                if definition is not None:
-                    self._collect(definition.at(expr.index), around, found)
+                    self._collect(index, around)
+                definition = self.inlined.get(expr.buffer)
+                if definition is None:
+                    self.reads.setdefault(expr.buffer, set()).add((expr, around))
+                else:
+                    self._collect(definition.at(expr.index), around)
             case Reduce():
-                self._collect(expr.value, (*around, (expr.variable, expr.size)), found)
+                self.reductions.add(expr)
+                self._collect(expr.value, (*around, (expr.variable, expr.size)))
             case Const() | Var() | Call():
                 for part in children(expr):
-                    self._collect(part, around, found)
-
-    def reductions(self) -> int:
-        """Different reductions of the fused nest."""
-        seen: set[Load] = set()
-        return len({part for root in self.roots for part in self._reductions(root.value, seen)})
-
-    def _reductions(self, outer: Expr, seen: set[Load]) -> Iterator[Reduce]:
-        for expr in walk_exprs(outer):
-            if isinstance(expr, Reduce):
-                yield expr
-            elif isinstance(expr, Load) and expr.buffer in self.inlined and expr not in seen:
-                seen.add(expr)
-                yield from self._reductions(self.inlined[expr.buffer].at(expr.index), seen)
+                    self._collect(part, around)
 
 
 def _occurrences(value: Expr, buffer: str) -> int:
@@ -147,50 +148,60 @@ def _fuse_block(
         else statement
         for statement in statements
     ]
-    edges = _dependences(items)
+    followers = followers_of(items)
+    first_reads = _first_reads(items)
     clusters: list[_Cluster] = []
     owner: dict[int, _Cluster] = {}
     for position in reversed(range(len(items))):
         nest = nest_of(items[position])
+        after = [owner[later] for later in followers[position]]
         if nest is None or not nest.variables or not all(isinstance(inner, Store) for inner in nest.body):
-            owner[position] = _Cluster(position, other=items[position])
-            clusters.append(owner[position])
-            continue
-        definition = _definition(nest, shapes)
-        readers = _readers(definition, clusters) if definition else []
-        escapes = definition is None or definition.buffer in outputs or _escapes(definition.buffer, items, position)
-        if definition and len(readers) == 1 and not escapes and _may_inline(definition, readers[0]):
-            readers[0].inlined[definition.buffer] = definition
-            names.release(definition.buffer)
-            owner[position] = readers[0]
-            continue
-        owner[position] = _join(nest, definition, position, clusters, owner, edges)
-    return tuple(statement for cluster in _ordered(clusters, owner, edges) for statement in _emit(cluster, names))
+            owner[position] = cluster = _Cluster(position, other=items[position])
+            cluster.reads = {load.buffer: set() for load in loads_of(items[position])}
+            clusters.append(cluster)
+        else:
+            definition = _definition(nest, shapes)
+            place = _place(definition, position, clusters, outputs, first_reads) if definition else None
+            if definition and place:
+                place.inline(definition)
+                names.release(definition.buffer)
+            owner[position] = cluster = place or _join(nest, definition, position, clusters, after)
+        cluster.followers += (later for later in after if later is not cluster)
+    return tuple(statement for cluster in _ordered(clusters) for statement in _emit(cluster, names))
+
+
+def _place(
+    definition: Definition,
+    position: int,
+    clusters: Sequence[_Cluster],
+    outputs: set[str],
+    first_reads: Mapping[str, int],
+) -> _Cluster | None:
+    """The cluster that computes `definition` in place: the only one that reads it, if it can and nobody else does."""
+    readers = [cluster for cluster in clusters if definition.buffer in cluster.reads]
+    escapes = definition.buffer in outputs or first_reads.get(definition.buffer, position) < position
+    return readers[0] if len(readers) == 1 and not escapes and _may_inline(definition, readers[0]) else None
+
+
+def _first_reads(items: Sequence[Stmt]) -> dict[str, int]:
+    """The first statement that reads each buffer. When it stands before the one that writes it, it reads what was
+    written a step earlier, and the buffer has to stay."""
+    found: dict[str, int] = {}
+    for position, item in enumerate(items):
+        for load in loads_of(item):
+            found.setdefault(load.buffer, position)
+    return found
 
 
 def _definition(nest: Nest, shapes: Mapping[str, tuple[Expr, ...]]) -> Definition | None:
     return definition_of(nest, shapes.get(nest.stores[0].buffer)) if len(nest.stores) == 1 else None
 
 
-def _readers(definition: Definition, clusters: list[_Cluster]) -> list[_Cluster]:
-    readers = []
-    for cluster in clusters:
-        loads = (load for load, _ in cluster.wanted()) if cluster.other is None else loads_of(cluster.other)
-        if any(load.buffer == definition.buffer for load in loads):
-            readers.append(cluster)
-    return readers
-
-
-def _escapes(buffer: str, items: Sequence[Stmt], position: int) -> bool:
-    """True when somebody other than a later statement of this block reads `buffer`."""
-    return any(load.buffer == buffer for item in items[:position] for load in loads_of(item))
-
-
 def _may_inline(definition: Definition, cluster: _Cluster) -> bool:
     """True when computing `definition` at each point where `cluster` reads it is no more work than filling a buffer."""
     if cluster.other is not None or len(cluster.inlined) >= MAX_INLINED:
         return False
-    reads = [(load, around) for load, around in cluster.wanted() if load.buffer == definition.buffer]
+    reads = cluster.reads[definition.buffer]
     inside = any(around for _, around in reads)
     reduces = any(isinstance(part, Reduce) for part in walk_exprs(definition.value))
     if inside and (reduces or cluster.copies(definition.buffer) > MAX_COPIES):
@@ -205,12 +216,12 @@ def _is_cheap(value: Expr) -> bool:
     return all(not isinstance(part, Call) or FUNCTIONS[part.function].cheap for part in walk_exprs(value))
 
 
-def _reduction_count(definition: Definition, reads: Sequence[tuple[Load, object]], cluster: _Cluster) -> int:
+def _reduction_count(definition: Definition, reads: Collection[_Read], cluster: _Cluster) -> int:
     each = sum(isinstance(part, Reduce) for part in walk_exprs(definition.value))
-    return cluster.reductions() + each * len({load.index for load, _ in reads})
+    return len(cluster.reductions) + each * len({load.index for load, _ in reads})
 
 
-def _asked_once(reads: Sequence[tuple[Load, Around]], space: Mapping[str, Expr]) -> bool:
+def _asked_once(reads: Collection[_Read], space: Mapping[str, Expr]) -> bool:
     """True when different points (of `space` and of the reductions around) read different elements."""
     indices = {load.index for load, _ in reads}
     for load, around in reads:
@@ -257,24 +268,27 @@ def _join(
     definition: Definition | None,
     position: int,
     clusters: list[_Cluster],
-    owner: dict[int, _Cluster],
-    edges: nx.DiGraph,
+    after: Sequence[_Cluster],
 ) -> _Cluster:
-    """The cluster that `nest` becomes a root of: an existing one over the same space, or a new one."""
+    """The cluster that `nest` becomes a root of: an existing one over the same space, or a new one.
+
+    `after` are those that have to come later than `nest`.
+    """
     own = sum(isinstance(part, Reduce) for store in nest.stores for part in walk_exprs(store.value))
+    much_later = _reachable(after)
     for cluster in clusters:
         same_space = cluster.other is None and cluster.sizes == nest.sizes
-        if not same_space or own + cluster.reductions() > MAX_REDUCTIONS:
+        if not same_space or own + len(cluster.reductions) > MAX_REDUCTIONS:
             continue
-        if not _independent(position, cluster, owner, edges) or not _pointwise(definition, nest, cluster):
+        if id(cluster) in much_later or not _pointwise(definition, nest, cluster):
             continue
         rename: dict[str, Expr] = {old: Var(new) for old, new in zip(nest.variables, cluster.variables, strict=True)}
-        cluster.roots[:0] = [_renamed(store, rename) for store in nest.stores]
-        if definition is not None and any(load.buffer == definition.buffer for load, _ in cluster.wanted()):
-            cluster.inlined[definition.buffer] = definition
-        owner[position] = cluster
+        cluster.add_roots([_renamed(store, rename) for store in nest.stores])
+        if definition is not None and definition.buffer in cluster.reads:
+            cluster.inline(definition)
         return cluster
-    cluster = _Cluster(position, nest.variables, nest.sizes, list(nest.stores))
+    cluster = _Cluster(position, nest.variables, nest.sizes)
+    cluster.add_roots(nest.stores)
     clusters.append(cluster)
     return cluster
 
@@ -286,74 +300,28 @@ def _renamed(store: Store, rename: Mapping[str, Expr]) -> Store:
 
 def _pointwise(definition: Definition | None, nest: Nest, cluster: _Cluster) -> bool:
     """True when `cluster` reads what `nest` writes at its own point only, if at all."""
-    written = {store.buffer for store in nest.stores}
     point = tuple(map(Var, cluster.variables))
-    for load, around in cluster.wanted():
-        if load.buffer in written and (around or definition is None or load.index != point):
-            return False
-    return True
+    reads = (read for buffer in {store.buffer for store in nest.stores} for read in cluster.reads.get(buffer, ()))
+    return all(definition is not None and not around and load.index == point for load, around in reads)
 
 
-def _independent(position: int, cluster: _Cluster, owner: dict[int, _Cluster], edges: nx.DiGraph) -> bool:
-    """True when no path leads from statement `position` to `cluster` by way of another cluster."""
+def _reachable(clusters: Iterable[_Cluster]) -> set[int]:
+    """Ids of what has to come later than some of `clusters`."""
+    waiting = [after for cluster in clusters for after in cluster.followers]
     seen: set[int] = set()
-    stack = list(edges.successors(position))
-    while stack:
-        current = stack.pop()
-        if current in seen or owner[current] is cluster:
-            continue
-        seen.add(current)
-        members = [other for other, mine in owner.items() if mine is owner[current]]
-        for member in members:
-            for after in edges.successors(member):
-                if owner[after] is cluster:
-                    return False
-                stack.append(after)
-    return not any(owner.get(before) is cluster for before in nx.ancestors(edges, position))
+    while waiting:
+        cluster = waiting.pop()
+        if id(cluster) not in seen:
+            seen.add(id(cluster))
+            waiting += cluster.followers
+    return seen
 
 
-def _dependences(items: Sequence[Stmt]) -> nx.DiGraph:
-    """An edge from each statement to every later one that must follow it."""
-    edges: nx.DiGraph = nx.DiGraph()
-    edges.add_nodes_from(range(len(items)))
-    reads = [list(loads_of(item)) for item in items]
-    writes = [list(stores_of(item)) for item in items]
-    guards = [any(isinstance(inner, Check) for inner in walk_statements([item])) for item in items]
-    for late in range(len(items)):
-        for early in range(late):
-            if guards[early]:  # nothing that a check protects may move in front of it
-                edges.add_edge(early, late)
-                continue
-            pairs: tuple[tuple[Load | Store, Load | Store], ...] = (
-                *((a, b) for a in writes[early] for b in reads[late]),
-                *((a, b) for a in reads[early] for b in writes[late]),
-                *((a, b) for a in writes[early] for b in writes[late]),
-            )
-            if any(a.buffer == b.buffer and not _other_half(a.index, b.index) for a, b in pairs):
-                edges.add_edge(early, late)
-    return edges
-
-
-def _other_half(a: Sequence[Index], b: Sequence[Index]) -> bool:
-    """True for the two halves of a state: `state[t % 2, ...]` and `state[(t + 1) % 2, ...]`."""
-    match (a[0] if a else None, b[0] if b else None):
-        case (Call("mod", (x, Const(2))), Call("mod", (y, Const(2)))):
-            distance = difference(x, y)
-            return distance is not None and distance % 2 == 1
-    return False
-
-
-def _ordered(clusters: list[_Cluster], owner: dict[int, _Cluster], edges: nx.DiGraph) -> list[_Cluster]:
+def _ordered(clusters: list[_Cluster]) -> list[_Cluster]:
     """Clusters in an order that keeps every dependence; otherwise as they were written."""
     number = {id(cluster): index for index, cluster in enumerate(clusters)}
-    graph: nx.DiGraph = nx.DiGraph()
-    graph.add_nodes_from(range(len(clusters)))
-    for early, late in edges.edges:
-        a, b = number[id(owner[early])], number[id(owner[late])]
-        if a != b:
-            graph.add_edge(a, b)
-    order = nx.lexicographical_topological_sort(graph, key=lambda index: clusters[index].position)
-    return [clusters[index] for index in order]
+    followers = [{number[id(after)] for after in cluster.followers} for cluster in clusters]
+    return [clusters[index] for index in in_order([cluster.position for cluster in clusters], followers)]
 
 
 # ------------------------------------------------------------------ writing the fused nest
