@@ -13,8 +13,6 @@ from functools import partial
 from time import perf_counter
 from typing import Any
 
-import llvmlite
-
 from rnncc.codegen.emit import Emitted, emit
 from rnncc.codegen.native import NativeCode, compile_module
 from rnncc.codegen.target import Target
@@ -53,7 +51,7 @@ from rnncc.passes.loop.vectorize import vectorize
 from rnncc.passes.manager import Pass, Snapshot, run_passes
 from rnncc.passes.streaming import expose_states
 from rnncc.runtime.artifact import Artifact
-from rnncc.runtime.cache import DiskCache, cache_folder, compiler_fingerprint, key_of
+from rnncc.runtime.cache import DiskCache, cache_folder, compiler_fingerprint, key_of, machine_fingerprint
 from rnncc.runtime.compiled import CompiledModel
 from rnncc.runtime.jit import load
 from rnncc.runtime.stream import Stream
@@ -141,7 +139,9 @@ class Compilation:
 
     def artifact(self) -> Artifact:
         """What calling the compiled model needs."""
-        return Artifact(self.fused, self.setup, self.scheduled, self.emitted, self.native.object_code)
+        return Artifact(
+            self.fused, self.setup, self.scheduled, self.emitted, self.native.object_code, self.target.runs_on_host
+        )
 
     def text(self, stage: str) -> str:
         """One stage as text: see `STAGES`."""
@@ -207,12 +207,9 @@ def compile(
 def _compile(graph: Graph, options: Options, disk: DiskCache | None, *, streams: bool) -> CompiledModel:
     """From the cache, or by running the pipeline. Texts are made when somebody asks, by compiling (again)."""
     compilation = once(partial(compile_graph, graph, options))
-    target = Target.parse(options.target)
-    key = key_of(show_graph(graph), repr(options), repr(target), llvmlite.__version__, compiler_fingerprint())
-    content = disk.get(key) if disk else None
-    artifact = Artifact.from_bytes(content) if content is not None else compilation().artifact()
-    if disk and content is None:
-        disk.put(key, artifact.to_bytes())
+    if options.target != "host":
+        Target.parse(options.target)  # a wrong name is an error now
+    artifact = _artifact(graph, options, disk, compilation)
     stream_maker = once(partial(_stream_maker, graph, options, disk))
     return CompiledModel(
         artifact.graph,
@@ -220,10 +217,26 @@ def _compile(graph: Graph, options: Options, disk: DiskCache | None, *, streams:
         sources_of(graph),
         artifact.procedure,
         artifact.emitted,
-        lambda: load(artifact.object_code, target),
+        lambda: load(artifact.object_code, None if artifact.is_for_host else Target.parse(options.target)),
         lambda stage: compilation().text(stage),
         (lambda batch: stream_maker()(batch)) if streams else None,
     )
+
+
+def _artifact(
+    graph: Graph, options: Options, disk: DiskCache | None, compilation: Callable[[], Compilation]
+) -> Artifact:
+    """From `disk`, where there is one, or else from the compiler, and then it is kept there."""
+    if disk is None:
+        return compilation().artifact()
+    machine = machine_fingerprint() or repr(Target.parse("host"))
+    key = key_of(show_graph(graph), repr(options), machine, compiler_fingerprint())
+    content = disk.get(key)
+    if content is not None:
+        return Artifact.from_bytes(content)
+    artifact = compilation().artifact()
+    disk.put(key, artifact.to_bytes())
+    return artifact
 
 
 def _stream_maker(graph: Graph, options: Options, disk: DiskCache | None) -> Callable[[int], Stream]:

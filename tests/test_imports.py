@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import ast
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import networkx as nx
 import pytest
+
+from rnncc.runtime.elf import is_linkable
 
 ROOT = Path(__file__).parent.parent / "rnncc"
 LEVELS = [
@@ -77,6 +82,48 @@ def test_imports_go_downward(name: str) -> None:
     assert part in LEVEL, f"{name}: {part} has no place in the order of layers"
     wrong = [other for other in imports_of(name, TREES[name]) if not is_below(part_of(other), part)]
     assert not wrong, f"{name} imports {', '.join(wrong)}"
+
+
+def test_no_import_of_others_inside_a_function() -> None:
+    """Of what rnncc needs, only what is large and rarely needed is imported late: see the next test."""
+    late = {
+        (name, alias.name)
+        for name in MODULES
+        if part_of(name) != "tools"
+        for function in ast.walk(TREES[name])
+        if isinstance(function, ast.FunctionDef)
+        for node in ast.walk(function)
+        if isinstance(node, ast.Import)
+        for alias in node.names
+    }
+    assert late == {("rnncc.graph.deps", "networkx")}
+
+
+def test_large_libraries_are_loaded_when_they_are_needed(tmp_path: Path) -> None:
+    """Importing loads neither llvmlite nor networkx, and neither does running a model from the cache."""
+    program = """
+import sys
+import rnncc
+from rnncc import layers
+
+def large():
+    return sorted({name.split(".")[0] for name in sys.modules} & {"llvmlite", "networkx"})
+
+print(large())
+rnncc.set_random_seed(1)
+fn = rnncc.compile(rnncc.Sequential([layers.Embedding(11, 4), layers.LSTM(5), layers.Dense(3)]))
+print(float(fn([[1, 2, 10]])[0, 0]), large())
+"""
+    environment = {**os.environ, "RNNCC_CACHE_DIR": str(tmp_path)}
+    runs = [
+        subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
+        for _ in range(2)
+    ]
+    (start, cold), (again, warm) = (run.stdout.splitlines() for run in runs)
+    assert start == again == "[]"
+    assert cold.split()[1:] == ["['llvmlite']"]
+    if is_linkable(next(tmp_path.glob("*.rnncc")).read_bytes().split(b"\n", 1)[1]):
+        assert warm.split() == [cold.split()[0], "[]"]
 
 
 @pytest.mark.parametrize("name", sorted(MODULES))

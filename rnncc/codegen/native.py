@@ -6,25 +6,12 @@ in which order a sum is added up.
 
 from __future__ import annotations
 
-import os
-import threading
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
-from llvmlite import binding as llvm
-
+from rnncc.codegen import llvm
 from rnncc.codegen.target import Target
-
-# llvmlite's own lock, which it also takes to free objects, in whatever thread that happens. A child process that was
-# forked while another thread held it would wait for ever at its first compilation, so that fork() waits for the lock.
-LLVM_LOCK: AbstractContextManager[object] = getattr(llvm.ffi.lib, "_lock", None) or threading.RLock()
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(
-        before=LLVM_LOCK.__enter__,
-        after_in_parent=lambda: LLVM_LOCK.__exit__(None, None, None),
-        after_in_child=lambda: LLVM_LOCK.__exit__(None, None, None),
-    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,14 +30,14 @@ class NativeCode:
     @property
     def llvm_optimized(self) -> str:
         """The module after LLVM's optimizer, as LLVM IR text."""
-        with LLVM_LOCK:
+        with llvm.lock():
             machine = _machine(self.target, self.level)
             return str(_optimized(self.source, self.target, self.level, machine))
 
     @property
     def assembly(self) -> str:
         """The machine code in the target's assembly language."""
-        with LLVM_LOCK:
+        with llvm.lock():
             machine = _machine(self.target, self.level)
             machine.set_asm_verbosity(True)
             return str(machine.emit_assembly(_optimized(self.source, self.target, self.level, machine)))
@@ -62,13 +49,13 @@ def compile_module(llvm_text: str, target: Target, level: int = 2) -> NativeCode
     The text comes from our emitter, so that text which LLVM rejects is an AssertionError with LLVM's message.
     """
     assert 0 <= level <= 3, f"LLVM has the optimization levels 0 to 3, and not {level}"
-    with LLVM_LOCK:
+    with llvm.lock():
         machine = _machine(target, level)
         module = _optimized(llvm_text, target, level, machine)
         return NativeCode(llvm_text, target, level, bytes(machine.emit_object(module)))
 
 
-def _optimized(llvm_text: str, target: Target, level: int, machine: llvm.TargetMachine) -> llvm.ModuleRef:
+def _optimized(llvm_text: str, target: Target, level: int, machine: Any) -> Any:
     """The parsed, verified and optimized module, in a context of its own that goes away with it."""
     try:
         module = llvm.parse_assembly(llvm_text, llvm.create_context())
@@ -87,7 +74,7 @@ def _optimized(llvm_text: str, target: Target, level: int, machine: llvm.TargetM
     return module
 
 
-def _machine(target: Target, level: int) -> llvm.TargetMachine:
+def _machine(target: Target, level: int) -> Any:
     """LLVM's back end for `target`: position independent code that fits within 2 GiB, as in a shared library."""
     _initialize()
     back_end = llvm.Target.from_triple(target.triple)

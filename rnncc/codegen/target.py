@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache
 
-from llvmlite import binding as llvm
-
+from rnncc.codegen import llvm
 from rnncc.errors import ArgumentError, caller
 from rnncc.types import DType
 

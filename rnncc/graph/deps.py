@@ -6,15 +6,21 @@ Nodes are the positions of the graph's nodes; an edge i -> j says that node j us
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator
-
-import networkx as nx
+from typing import TYPE_CHECKING
 
 from rnncc.graph.ir import Graph, Node, Value
 from rnncc.graph.printer import show_attr
 
+if TYPE_CHECKING:
+    import networkx as nx
+
+# networkx takes 0.1 s to import, so that those functions do it that need it.
+
 
 def dependences(graph: Graph) -> nx.DiGraph:
     """The graph of node positions; nodes and edges are added in the graph's order."""
+    import networkx as nx  # noqa: PLC0415
+
     view = nx.DiGraph()
     maker: dict[Value, int] = {}
     for position, node in enumerate(graph.nodes):
@@ -51,11 +57,15 @@ def is_convex(view: nx.DiGraph, nodes: Collection[int]) -> bool:
 
 def levels(view: nx.DiGraph) -> list[list[int]]:
     """Positions in generations: those of one generation do not need each other."""
+    import networkx as nx  # noqa: PLC0415
+
     return [sorted(generation) for generation in nx.topological_generations(view)]
 
 
 def critical_path(view: nx.DiGraph, cost: Callable[[int], float] = lambda position: 1.0) -> list[int]:
     """The most expensive chain of dependent nodes, first to last; among equals the one that starts earliest."""
+    import networkx as nx  # noqa: PLC0415
+
     best: dict[int, float] = {}
     follower: dict[int, int] = {}
     for position in reversed(list(nx.lexicographical_topological_sort(view))):

@@ -29,6 +29,8 @@ class Artifact:
     emitted: Emitted
     """Without its text."""
     object_code: bytes
+    is_for_host: bool
+    """True when the machine that compiled it can run it: a CPU's entries in the cache are for that CPU."""
 
     def to_bytes(self) -> bytes:
         """For the cache."""
@@ -39,6 +41,7 @@ class Artifact:
             "entry": self.emitted.entry,
             "pointers": self.emitted.pointers,
             "messages": self.emitted.messages,
+            "is_for_host": self.is_for_host,
         }
         return json.dumps(header).encode() + b"\n" + self.object_code
 
@@ -54,4 +57,5 @@ class Artifact:
             parse_procedure(header["procedure"]),
             emitted,
             object_code,
+            header["is_for_host"],
         )

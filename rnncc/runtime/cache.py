@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import importlib.util
+import itertools
 import os
 import tempfile
 from collections.abc import Mapping
@@ -124,6 +126,25 @@ def compiler_fingerprint() -> str:
         status = path.stat()
         digest.update(f"{path.relative_to(package)} {status.st_size} {status.st_mtime_ns}\n".encode())
     return digest.hexdigest()
+
+
+@cache
+def machine_fingerprint() -> str | None:
+    """Changes with what LLVM can see of this CPU, and with LLVM itself; None where the system does not tell.
+
+    The kernel's description of the first CPU takes LLVM's place: asking LLVM would mean to load it.
+    """
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as file:
+            lines = list(itertools.takewhile(str.strip, file))
+    except OSError:
+        return None
+    changing = ("processor", "cpu MHz", "bogomips", "core id", "physical id", "apicid", "initial apicid")
+    cpu = "".join(line for line in lines if not line.startswith(changing))
+    found = importlib.util.find_spec("llvmlite")
+    assert found is not None and found.origin is not None, "llvmlite is installed"
+    libraries = sorted(Path(found.origin).parent.glob("binding/*llvmlite*"))
+    return "".join([cpu, *(f"{path.name} {path.stat().st_size} {path.stat().st_mtime_ns}\n" for path in libraries)])
 
 
 def key_of(*parts: str) -> str:

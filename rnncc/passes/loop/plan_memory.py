@@ -13,8 +13,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import networkx as nx
-
 from rnncc.loop.ir import Buffer, Const, Procedure
 from rnncc.loop.visit import buffers_of
 
@@ -39,16 +37,14 @@ def plan_memory(procedure: Procedure) -> Procedure:
 
 def _slots(temporaries: list[Buffer], lives: dict[str, tuple[int, int]]) -> dict[str, int]:
     """A slot for every temporary that is used at all."""
-    interference: nx.Graph = nx.Graph()
-    interference.add_nodes_from(lives)
-    for name, (first, last) in lives.items():
-        for other, (begin, end) in lives.items():
-            if name < other and first <= end and begin <= last:
-                interference.add_edge(name, other)
+    interference = {
+        name: [other for other, (begin, end) in lives.items() if other != name and first <= end and begin <= last]
+        for name, (first, last) in lives.items()
+    }
     order = [buffer.name for buffer in sorted(temporaries, key=_by_size) if buffer.name in lives]
     slots: dict[str, int] = {}
     for name in order:
-        taken = {slots[other] for other in interference.neighbors(name) if other in slots}
+        taken = {slots[other] for other in interference[name] if other in slots}
         slots[name] = next(slot for slot in range(len(order)) if slot not in taken)
     return slots
 
