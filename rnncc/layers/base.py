@@ -237,25 +237,39 @@ class Layer(CheckedArguments):
             )
         if not inputs:
             return execution.call_on_arrays(self, args, kwargs)
+        call = new_call(self, len(self._calls), inputs, args, kwargs)
         if self.autocast:
             cast = [self._to_own_type(leaf) for leaf in leaves]
             args, kwargs = rebuild((args, kwargs), cast)
         with scope(self.name):
             self._ensure_built(args)
-            mask = self._mask(args, kwargs)
+            mask, masks = self._masks(args, kwargs)
             with inside_layer():
-                result = self.call(*args, **self._known_to_call(kwargs if mask is None else {**kwargs, "mask": mask}))
-            result = result if is_inside_layer() else self._recorded(inputs, result)
+                result = self.call(*args, **self._known_to_call({**kwargs, **masks}))
+            result = result if is_inside_layer() else self._recorded(call, result)
             return result if mask is None else self._masked(args, result, mask)
 
-    def _mask(self, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
-        """The mask (or masks) of the first argument: the one that was given, or those that its tensors carry."""
-        given = kwargs.get("mask")
-        if given is None:
-            return masks_of(args[0] if args else None)
-        if not self._passes_masks() and "mask" not in inspect.signature(self.call).parameters:
-            raise no_mask(self.name, type(self).__name__)
-        return given
+    def _masks(self, args: Sequence[Any], kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+        """The mask (or masks) of the first argument, and the masks that `call` gets when none is given.
+
+        As in Keras: a `call` of one tensor gets what the tensor carries as `mask`. A `call` of several tensors gets
+        nothing of that name, but what the argument `x` carries as `x_mask`, if it has such a parameter.
+        """
+        parameters = inspect.signature(self.call).parameters
+        if kwargs.get("mask") is not None:
+            if not self._passes_masks() and "mask" not in parameters:
+                raise no_mask(self.name, type(self).__name__)
+            return kwargs["mask"], {}
+        tensors = self._tensor_arguments(args, kwargs)
+        names = {"mask": next(iter(tensors))} if len(tensors) == 1 else {f"{name}_mask": name for name in tensors}
+        masks = {name: masks_of(tensors[argument]) for name, argument in names.items() if kwargs.get(name) is None}
+        known = {name: mask for name, mask in masks.items() if name in parameters and mask is not None}
+        return masks_of(args[0] if args else None), known
+
+    def _tensor_arguments(self, args: Sequence[Any], kwargs: dict[str, Any]) -> dict[str, Any]:
+        """The arguments of a call that are, or hold, tensors."""
+        given = {**dict(zip(inspect.signature(self.call).parameters, args, strict=False)), **kwargs}
+        return {name: item for name, item in given.items() if any(isinstance(leaf, Tensor) for leaf in flatten(item))}
 
     def _passes_masks(self) -> bool:
         return self.supports_masking or type(self).compute_mask is not Layer.compute_mask
@@ -304,9 +318,8 @@ class Layer(CheckedArguments):
             self.build([tensor.shape for tensor in flatten(first)] if several else getattr(first, "shape", None))
             self.built = True
 
-    def _recorded(self, inputs: Sequence[Tensor], result: Any) -> Any:
-        """`result` with the history of this call on every tensor; a tensor that belongs elsewhere is copied first."""
-        call = new_call(self, len(self._calls), inputs)
+    def _recorded(self, call: LayerCall, result: Any) -> Any:
+        """`result` with the history of `call` on every tensor; a tensor that belongs elsewhere is copied first."""
         leaves = flatten(result)
         names = [getattr(leaf, "name", "") for leaf in leaves]
         outputs: list[Tensor] = []
@@ -316,7 +329,7 @@ class Layer(CheckedArguments):
                     f"call() of {type(self).__name__} must return symbolic tensors, not {type(leaf).__name__}",
                     place=caller(),
                 )
-            taken = leaf.history is not None or leaf.origin is None or any(leaf is tensor for tensor in inputs)
+            taken = leaf.history is not None or leaf.origin is None or any(leaf is tensor for tensor in call.inputs)
             tensor = ops.copy(leaf) if taken else leaf
             tensor.mask = leaf.mask
             is_named = leaf.origin is not None and name != leaf.origin.op.name

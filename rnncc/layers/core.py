@@ -20,7 +20,7 @@ def as_float(x: Tensor, dtype: DType) -> Tensor:
     if x.dtype.is_float:
         return x
     converted = ops.cast(x, dtype)
-    converted.name = x.name
+    converted.name, converted.mask = x.name, x.mask
     return converted
 
 

@@ -177,10 +177,10 @@ class GRU(RNN):
         stateful: Whether states stay from call to call, until `reset_states`; the batch size then stays as well.
         unroll: True to unroll the whole loop (the length of the input must then be fixed), or a whole number: the
             steps that one turn of the compiled loop holds.
-        zero_output_for_mask: Whether the output of a masked step is zero; else it is that of the step before.
         reset_after: Whether the reset gate is applied after the recurrent matrix product (True, the default, as in
             cuDNN) or before it (False, as in the paper).
         use_cudnn: Accepted as in Keras; there is no cuDNN here, every cell is compiled.
+        zero_output_for_mask: Whether the output of a masked step is zero; else it is that of the step before.
         trainable: Whether the weights count as trainable.
         dtype: Element type of the weights and states: "float32" (the default) or "float64".
         name: The layer's name; by default gru, gru_1, ...
@@ -192,7 +192,8 @@ class GRU(RNN):
         initial_state: the state before the first step, of shape ``(batch, units)``;
             zeros by default.
         mask: booleans of shape ``(batch, time)``; a step with False leaves the states as they are. By default the
-            mask that the input carries, from `Embedding(mask_zero=True)` or `Masking`.
+            mask that the input carries, from `Embedding(mask_zero=True)` or `Masking`; but none (as in Keras 3) when
+            `initial_state` is given: ``mask=inputs.mask`` follows it then as well.
         lengths: whole numbers of shape ``(batch,)``: only so many steps of each sequence count.
         training: only makes a difference when there is dropout, which is not supported yet.
 

@@ -6,11 +6,11 @@ This is not a second graph: a model computes what its tensors' origins say. The 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rnncc.graph.symbolic import Tensor
 
@@ -23,12 +23,20 @@ _inside: ContextVar[bool] = ContextVar("rnncc_inside_layer", default=False)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LayerCall:
-    """One call of `layer`, its `index`-th, on `inputs`; `serial` orders all calls by time."""
+    """One call of `layer`, its `index`-th, on `inputs`, the tensors in `args` and `kwargs`; `serial` orders all calls
+    by time."""
 
     layer: Layer
     index: int
     inputs: tuple[Tensor, ...]
+    args: tuple[Any, ...]
+    kwargs: Mapping[str, Any]
     serial: int
+
+    @property
+    def outputs(self) -> tuple[Tensor, ...]:
+        """The tensors that came back."""
+        return self.layer._calls[self.index][1]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -42,9 +50,15 @@ class History:
         return f"{self.call.layer.name}[{self.call.index}][{self.position}]"
 
 
-def new_call(layer: Layer, index: int, inputs: Iterable[Tensor]) -> LayerCall:
+def new_call(
+    layer: Layer,
+    index: int,
+    inputs: Iterable[Tensor],
+    args: Sequence[Any] = (),
+    kwargs: Mapping[str, Any] | None = None,
+) -> LayerCall:
     """The record of a call that happens now."""
-    return LayerCall(layer, index, tuple(inputs), next(_serial))
+    return LayerCall(layer, index, tuple(inputs), tuple(args), dict(kwargs or {}), next(_serial))
 
 
 def history_of(tensor: Tensor) -> History | None:

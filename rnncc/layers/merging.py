@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import reduce
 from typing import Any
 
@@ -28,7 +28,7 @@ class Merge(Layer):
         """All inputs in one."""
         tensors = self._same_type(self._tensors(inputs))
         rank = max(tensor.ndim for tensor in tensors)
-        return self.merge([_with_rank(tensor, rank) for tensor in tensors])
+        return self.merge([_with_rank(tensor, rank) for tensor in tensors])  # a new axis loses the mask, as in Keras
 
     def merge(self, tensors: list[Tensor]) -> Tensor:
         """What the layer is: one tensor from tensors of one type and one rank."""
@@ -68,6 +68,25 @@ def _with_rank(tensor: Tensor, rank: int) -> Tensor:
     while tensor.ndim < rank:
         tensor = ops.expand_dims(tensor, min(1, tensor.ndim))
     return tensor
+
+
+def _counts(mask: Tensor, tensor: Tensor) -> Tensor:
+    """`mask`, of the first dims, with as many dims as `tensor`."""
+    return ops.reshape(mask, (*mask.type.shape, *(1,) * (tensor.ndim - mask.ndim)))
+
+
+def _where_it_counts(function: Callable[[Tensor, Tensor], Tensor], tensors: Sequence[Tensor]) -> Tensor:
+    """`function` of the tensors, one after the other; where a mask leaves one of two out, the other one."""
+    result, counts = tensors[0], tensors[0].mask
+    for tensor in tensors[1:]:
+        mask = tensor.mask
+        if mask is not None:
+            tensor = ops.where(_counts(mask, tensor), tensor, result)
+        if counts is not None:
+            result = ops.where(_counts(counts, result), result, tensor)
+        counts = None if mask is None or counts is None else ops.logical_or(counts, mask)
+        result = function(result, tensor)
+    return result
 
 
 class Add(Merge):
@@ -131,7 +150,7 @@ class Subtract(Merge):
 
 
 class Multiply(Merge):
-    """The product of several tensors, element by element.
+    """The product of several tensors, element by element; a masked step of one of them does not count.
 
     Args:
         trainable: Accepted as everywhere; the layer has no weights.
@@ -154,8 +173,17 @@ class Multiply(Merge):
     """
 
     def merge(self, tensors: list[Tensor]) -> Tensor:
-        """a * b * ..."""
-        return reduce(ops.multiply, tensors)
+        """a * b * ..., of the inputs that are not masked; 0 where all are."""
+        masks = [tensor.mask for tensor in tensors]
+        factors = [
+            tensor if mask is None else ops.where(_counts(mask, tensor), tensor, 1)
+            for tensor, mask in zip(tensors, masks, strict=True)
+        ]
+        product = reduce(ops.multiply, factors)
+        counted = [mask for mask in masks if mask is not None]
+        if len(counted) < len(masks):
+            return product
+        return ops.where(_counts(reduce(ops.logical_or, counted), product), product, 0)
 
 
 class Average(Merge):
@@ -187,7 +215,7 @@ class Average(Merge):
 
 
 class Maximum(Merge):
-    """The largest of several tensors, element by element.
+    """The largest of several tensors, element by element; a masked step of one of them does not count.
 
     Args:
         trainable: Accepted as everywhere; the layer has no weights.
@@ -210,12 +238,12 @@ class Maximum(Merge):
     """
 
     def merge(self, tensors: list[Tensor]) -> Tensor:
-        """max(a, b, ...)"""
-        return reduce(ops.maximum, tensors)
+        """max(a, b, ...), of the inputs that are not masked"""
+        return _where_it_counts(ops.maximum, tensors)
 
 
 class Minimum(Merge):
-    """The smallest of several tensors, element by element.
+    """The smallest of several tensors, element by element; a masked step of one of them does not count.
 
     Args:
         trainable: Accepted as everywhere; the layer has no weights.
@@ -238,8 +266,8 @@ class Minimum(Merge):
     """
 
     def merge(self, tensors: list[Tensor]) -> Tensor:
-        """min(a, b, ...)"""
-        return reduce(ops.minimum, tensors)
+        """min(a, b, ...), of the inputs that are not masked"""
+        return _where_it_counts(ops.minimum, tensors)
 
 
 class Concatenate(Merge):

@@ -17,6 +17,7 @@ from rnncc.layers.base import Layer
 from rnncc.layers.checks import shown
 from rnncc.layers.history import History, LayerCall, history_of, layer_outputs, network
 from rnncc.layers.inputs import InputLayer, decide_inputs, is_undecided
+from rnncc.layers.masks import as_mask
 from rnncc.layers.replay import replay
 from rnncc.layers.stateful import StateSlot, run_with_states, states_of
 from rnncc.layers.summary import Row, print_summary
@@ -170,7 +171,10 @@ class Model(Layer):
             self._check_training()
         given, by_name = self._arguments(inputs, named)
         if any(isinstance(item, Tensor) for item in (*given, *by_name.values())):
-            return super().__call__(*self._in_order(given, by_name), mask=mask)
+            tensors = self._in_order(given, by_name)
+            return super().__call__(*tensors, training=training, **({} if mask is None else {"mask": mask}))
+        if mask is not None:
+            return execution.call_on_arrays(self, given, {**by_name, "mask": mask})
         return self._run(given, by_name)
 
     def predict(self, x: Any, batch_size: int | None = None, verbose: Any = "auto") -> Any:
@@ -204,16 +208,27 @@ class Model(Layer):
             return [np.concatenate(column) for column in zip(*parts, strict=True)]
         return np.concatenate(parts)
 
-    def call(self, *inputs: Tensor) -> Any:
-        """The model's network on other symbolic tensors."""
-        needed = self.graph().inputs
-        given = [ops.cast(tensor, value.type.dtype) for tensor, value in zip(inputs, needed, strict=True)]
-        masks = [tensor.mask for tensor in self.outputs if tensor.mask is not None]
-        results = replay(self.name, self.inputs, [*self.outputs, *masks], given)
-        again = iter(results[len(self.outputs) :])
-        for old, new in zip(self.outputs, results, strict=False):
-            new.mask = None if old.mask is None else next(again)
-        return _one_or_list(results[: len(self.outputs)])
+    def call(self, *inputs: Tensor, mask: Any = None, training: bool | None = None) -> Any:
+        """The model's network on other symbolic tensors; layers follow the masks that these carry, or that are given:
+        one, or a list with a mask or None for each input."""
+        masks = [None] * len(inputs) if mask is None else list(mask) if isinstance(mask, list | tuple) else [mask]
+        if len(masks) != len(inputs):
+            raise ArgumentError(
+                f"mask of {self.name} must have one entry for each input",
+                f"inputs: {', '.join(tensor.name for tensor in self.inputs)}",
+                f"masks:  {len(masks)}",
+                place=caller(),
+                remedy="pass a list with a mask, or None, for each input",
+            )
+        given = []
+        for tensor, value, own in zip(inputs, self.graph().inputs, masks, strict=False):
+            given.append(ops.copy(tensor) if tensor.dtype is value.type.dtype else ops.cast(tensor, value.type.dtype))
+            given[-1].name, given[-1].mask = tensor.name, tensor.mask if own is None else as_mask(own)
+        return _one_or_list(replay(self.name, self.inputs, self.outputs, given, {"training": training}))
+
+    def _masks(self, args: Sequence[Any], kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+        """Nothing to do: the layers inside take the masks from the tensors, and their outputs carry theirs."""
+        return None, {}
 
     def _run(self, given: Sequence[Any], named: dict[str, Any]) -> Any:
         compiler, graph = execution.current_compiler(), self.graph()

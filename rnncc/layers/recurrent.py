@@ -57,7 +57,8 @@ class RNN(Layer):
         initial_state: the states before the first step: a tensor of shape ``(batch, size)``, a list of them, or the
             structure of `state_size`; zeros by default.
         mask: booleans of shape ``(batch, time)``; a step with False leaves the states as they are. By default the
-            mask that the input carries, from `Embedding(mask_zero=True)` or `Masking`.
+            mask that the input carries, from `Embedding(mask_zero=True)` or `Masking`; but none (as in Keras 3) when
+            `initial_state` is given: ``mask=inputs.mask`` follows it then as well.
         lengths: whole numbers of shape ``(batch,)``: only so many steps of each sequence count.
         constants: tensors that the cell gets at every step, as ``call(inputs, states, constants=[...])``.
         training: only makes a difference when there is dropout, which is not supported yet.
@@ -183,6 +184,11 @@ class RNN(Layer):
             inputs, initial_state = inputs[0], list(inputs[1:]) or initial_state
         given = {name: item for name, item in {**named, "mask": mask}.items() if item is not None}
         return super().__call__(inputs, initial_state, training=training, **given)
+
+    def _tensor_arguments(self, args: Sequence[Any], kwargs: dict[str, Any]) -> dict[str, Any]:
+        """As everywhere, without what Keras does not have: `lengths` and `constants` go together with a mask."""
+        found = super()._tensor_arguments(args, kwargs)
+        return {name: item for name, item in found.items() if name not in ("lengths", "constants")}
 
     def call(
         self,

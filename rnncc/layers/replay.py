@@ -9,21 +9,41 @@ from rnncc.errors import ShapeError, caller
 from rnncc.graph.ir import Graph
 from rnncc.graph.rewrite import rename_extents
 from rnncc.graph.symbolic import Application, Tensor, apply_many, scope
+from rnncc.layers.history import LayerCall, history_of
+from rnncc.ops.structure import flatten, rebuild
 from rnncc.types import Dim
 
 
-def replay(name: str, inputs: Sequence[Tensor], outputs: Sequence[Tensor], given: Sequence[Tensor]) -> list[Tensor]:
+def replay(
+    name: str, inputs: Sequence[Tensor], outputs: Sequence[Tensor], given: Sequence[Tensor], options: Mapping[str, Any]
+) -> list[Tensor]:
     """`outputs` with `given` in the place of `inputs`; extents take the sizes or names that `given` has.
 
-    Raises ShapeError when the shapes of `given` do not fit those of `inputs`.
+    Layers are called again (with `options` that are not None, where the first call had none), so that they follow the
+    masks of `given`; ops outside layers are applied again. Raises ShapeError when the shapes of `given` do not fit
+    those of `inputs`.
     """
     extents = _extents(name, inputs, given)
     new = {id(tensor): replacement for tensor, replacement in zip(inputs, given, strict=True)}
-    for application in _applications(outputs, inputs):
-        operands = [new.get(id(tensor), tensor) for tensor in application.inputs]
-        for old, result in zip(application.outputs, _again(application, operands, extents), strict=True):
-            new[id(old)] = result
+    for step in _steps(outputs, inputs):
+        if isinstance(step, LayerCall):
+            results: Sequence[Tensor] = _called_again(step, new, options)
+        else:
+            results = _again(step, [new.get(id(tensor), tensor) for tensor in step.inputs], extents)
+        new.update({id(old): result for old, result in zip(step.outputs, results, strict=True)})
     return [new.get(id(tensor), tensor) for tensor in outputs]
+
+
+def _called_again(call: LayerCall, new: Mapping[int, Tensor], options: Mapping[str, Any]) -> list[Tensor]:
+    arguments = (call.args, dict(call.kwargs))
+    args, kwargs = rebuild(arguments, [new.get(id(leaf), leaf) for leaf in flatten(arguments)])
+    open_options = {key: value for key, value in options.items() if value is not None and kwargs.get(key) is None}
+    results: list[Tensor] = flatten(call.layer(*args, **{**kwargs, **open_options}))
+    known = {id(leaf) for leaf in flatten((args, kwargs))}
+    for old, result in zip(call.outputs, results, strict=True):
+        if id(result) not in known and result.origin is not None and result.history is None:
+            result.name = old.name
+    return results
 
 
 def _again(application: Application, operands: Sequence[Tensor], extents: Mapping[str, Dim]) -> Sequence[Tensor]:
@@ -64,14 +84,27 @@ def _extents(name: str, inputs: Sequence[Tensor], given: Sequence[Tensor]) -> di
     return extents
 
 
-def _applications(outputs: Iterable[Tensor], inputs: Iterable[Tensor]) -> list[Application]:
-    """What `outputs` need, oldest first; the walk stops at `inputs`."""
+def _steps(outputs: Iterable[Tensor], inputs: Iterable[Tensor]) -> list[LayerCall | Application]:
+    """The layer calls, and the ops outside layers, that `outputs` need, oldest first; the walk stops at `inputs`."""
     stop = {id(tensor) for tensor in inputs}
-    found: dict[int, Application] = {}
-    stack = [tensor for tensor in outputs if id(tensor) not in stop]
+    found: dict[int, LayerCall | Application] = {}
+    stack = list(outputs)
     while stack:
-        origin = stack.pop().origin
-        if origin is not None and origin.serial not in found:
-            found[origin.serial] = origin
-            stack.extend(tensor for tensor in origin.inputs if id(tensor) not in stop)
-    return [found[serial] for serial in sorted(found)]
+        tensor = stack.pop()
+        step = None if id(tensor) in stop else _maker(tensor)
+        if step is not None and id(step) not in found:
+            found[id(step)] = step
+            stack.extend(step.inputs)
+    return sorted(found.values(), key=_time)
+
+
+def _maker(tensor: Tensor) -> LayerCall | Application | None:
+    history = history_of(tensor)
+    return tensor.origin if history is None else history.call
+
+
+def _time(step: LayerCall | Application) -> int:
+    """When the outputs were made."""
+    if isinstance(step, Application):
+        return step.serial
+    return max(tensor.origin.serial for tensor in step.outputs if tensor.origin is not None)

@@ -48,7 +48,8 @@ class Bidirectional(Layer):
     Call arguments:
         inputs: floats of shape ``(batch, time, width)``.
         initial_state: a list with the states of the forward layer, then those of the backward layer.
-        mask: booleans of shape ``(batch, time)``; the outputs of masked steps are zero with `return_sequences`.
+        mask: booleans of shape ``(batch, time)``; the outputs of masked steps are zero with `return_sequences`. By
+            default the mask that the input carries; but none (as in Keras 3) when `initial_state` is given.
         lengths: whole numbers of shape ``(batch,)``: only so many steps of each sequence count.
 
     Output shape:
@@ -165,6 +166,11 @@ class Bidirectional(Layer):
         merged = [a, b] if self.merge_mode is None else [self._merged(a, b)]
         results = [*merged, *forward[1:], *backward[1:]]
         return results if len(results) > 1 else results[0]
+
+    def _tensor_arguments(self, args: Sequence[Any], kwargs: dict[str, Any]) -> dict[str, Any]:
+        """As everywhere, without `lengths`, which Keras does not have: they go together with a mask."""
+        found = super()._tensor_arguments(args, kwargs)
+        return {name: item for name, item in found.items() if name != "lengths"}
 
     def _halves(self, states: Any) -> tuple[Any, Any]:
         if states is None:
