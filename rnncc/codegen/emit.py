@@ -29,6 +29,7 @@ from rnncc.loop.ir import (
     Let,
     Load,
     Procedure,
+    Ramp,
     Reduce,
     Span,
     Stmt,
@@ -195,6 +196,8 @@ class _Emitter:
                 return self.code.call(function, [self.expr(arg) for arg in args], dtype)
             case Reduce():
                 raise AssertionError("a reduction is left after the loop passes")
+            case Ramp(start, lanes):
+                return self.code.ramp(self.expr(start), lanes)
             case _:
                 assert_never(expr)
 

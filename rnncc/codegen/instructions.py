@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from rnncc.codegen.random_bits import threefry_function
 from rnncc.codegen.target import Target
-from rnncc.codegen.vector_math import FUNCTIONS, math_function
+from rnncc.codegen.vector_math import FUNCTIONS, MathFunction, math_function
 from rnncc.types import DType
 
 _TYPES = {DType.F32: "float", DType.F64: "double", DType.I32: "i32", DType.I64: "i64", DType.BOOL: "i1"}
@@ -109,6 +110,12 @@ class Code:
         all_ = self.assign(f"shufflevector {one} {first}, {one} poison, <{lanes} x i32> zeroinitializer")
         return Operand(all_, value.dtype, lanes)
 
+    def ramp(self, start: Operand, lanes: int) -> Operand:
+        """start, start + 1, ... in the lanes."""
+        first = self.broadcast(start, lanes)
+        numbers = ", ".join(f"i64 {lane}" for lane in range(lanes))
+        return Operand(self.assign(f"add {first.type} {first.text}, <{numbers}>"), start.dtype, lanes)
+
     def lane_mask(self, start: Operand, limit: Operand, lanes: int) -> Operand:
         """Lane i is on when start + i < limit."""
         if start.text.isdigit() and limit.text.isdigit():
@@ -168,7 +175,9 @@ class Code:
         is_float = operands[-1].dtype.is_float
         names = ", ".join(operand.text for operand in operands)
         if function in FUNCTIONS:
-            return self.math(function, first)
+            return self.defined(math_function(function, first.dtype, lanes, self.target), operands)
+        if function == "threefry":
+            return self.defined(threefry_function(lanes, self.target), operands)
         if function in _FLOAT and is_float:
             text = f"{_FLOAT[function]} {first.type} {names}"
         elif function in _INTEGER:
@@ -216,14 +225,15 @@ class Code:
         product = self.assign(f"fmul {left.type} {left.text}, {right.text}")
         return Operand(self.assign(f"fadd {left.type} {product}, {addend.text}"), left.dtype, left.lanes)
 
-    def math(self, function: str, value: Operand) -> Operand:
-        """exp, tanh and the like, as our own vector code."""
-        body = math_function(function, value.dtype, value.lanes, self.target)
-        self._definitions[body.symbol] = body.definition
-        for declaration in body.declarations:
+    def defined(self, function: MathFunction, operands: Sequence[Operand]) -> Operand:
+        """exp, tanh and the like, as our own vector code; the result has the type of the operands."""
+        self._definitions[function.symbol] = function.definition
+        for declaration in function.declarations:
             self._declarations[declaration] = None
-        call = self.assign(f"call {value.type} @{body.symbol}({value.type} {value.text})")
-        return Operand(call, value.dtype, value.lanes)
+        first = operands[0]
+        arguments = ", ".join(f"{operand.type} {operand.text}" for operand in operands)
+        call = self.assign(f"call {first.type} @{function.symbol}({arguments})")
+        return Operand(call, first.dtype, first.lanes)
 
     def floor(self, value: Operand) -> Operand:
         """The largest whole number not above `value`, without the library call that plain SSE2 would need."""

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from rnncc.loop.threefry import first_word
 from rnncc.types import DType
 
 
@@ -98,6 +99,7 @@ _TABLE = (
     Function("logical_or", 2, np.logical_or, None, DType.BOOL),
     Function("logical_not", 1, np.logical_not, None, DType.BOOL),
     Function("where", 3, np.where),
+    Function("threefry", 4, first_word, None, DType.I32, cheap=False),
     Function("f32", 1, lambda x: np.asarray(x).astype(np.float32), None, DType.F32),
     Function("f64", 1, lambda x: np.asarray(x).astype(np.float64), None, DType.F64),
     Function("i32", 1, lambda x: np.asarray(x).astype(np.int32), None, DType.I32),
@@ -107,7 +109,8 @@ _TABLE = (
     Function("reduce_min", 1, lambda x: np.minimum.reduce(x, axis=-1)),
 )
 FUNCTIONS = {function.name: function for function in _TABLE}
-"""Every function by name. `f32`, `f64`, `i32`, `i64` are casts; `reduce_*` folds the lanes of one vector."""
+"""Every function by name. `f32`, `f64`, `i32`, `i64` are casts; `reduce_*` folds the lanes of one vector;
+`threefry(key, key, counter, counter)` is 32 random bits."""
 
 INFIX = {function.infix: function.name for function in _TABLE if function.infix}
 """Function names by Python operator."""

@@ -31,6 +31,7 @@ from rnncc.loop.ir import (
     Let,
     Load,
     Procedure,
+    Ramp,
     Reduce,
     Span,
     Stmt,
@@ -226,6 +227,8 @@ class _Machine:
                 return result
             case Reduce():
                 return self._reduce(expr, scope)
+            case Ramp(start, lanes):
+                return np.asarray(self.value(start, scope))[..., None] + np.arange(lanes)
             case _:
                 assert_never(expr)
 

@@ -11,6 +11,7 @@
                  |  check(condition, message, expr, ...)       leave the procedure when the condition is false
     expr       ::=  number | name | buffer[index, ...] | function(expr, ...)
                  |  sum(expr for k in range(size))             reduction at one point (also: max, min)
+                 |  ramp(start, lanes)                         the vector start, start + 1, ...
     index      ::=  expr | span(start, lanes) | span(start, lanes, limit)
 
 A span, allowed in the last place of an index only, makes a load or a store a vector: elements start, start + 1, ...;
@@ -108,8 +109,21 @@ class Reduce:
         return 1
 
 
-Expr = Const | Var | Load | Call | Reduce
-Index = Const | Var | Load | Call | Reduce | Span
+@dataclass(frozen=True, slots=True)
+class Ramp:
+    """The vector of the i64 numbers start, start + 1, ...: what the variable of a loop over lanes becomes."""
+
+    start: Expr
+    lanes: int
+
+    @property
+    def dtype(self) -> DType:
+        """As that of all loop variables."""
+        return DType.I64
+
+
+Expr = Const | Var | Load | Call | Reduce | Ramp
+Index = Const | Var | Load | Call | Reduce | Ramp | Span
 
 # ------------------------------------------------------------------ statements
 

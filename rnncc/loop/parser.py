@@ -22,6 +22,7 @@ from rnncc.loop.ir import (
     Let,
     Load,
     Procedure,
+    Ramp,
     Reduce,
     Span,
     Stmt,
@@ -210,6 +211,8 @@ class _Parser:
                 return self._typed_constant(value, self._dtype(dtype))
             case ast.Call(ast.Name(name), [ast.GeneratorExp() as generator], []) if name in _REDUCTIONS:
                 return self._reduce(_REDUCTIONS[name], generator, scope)
+            case ast.Call(ast.Name("ramp"), [start, lanes], []):
+                return Ramp(self.expr(start, scope), self._integer(lanes))
             case ast.Call(ast.Name(function), [_, *_] as operands, []):
                 return _call(function, [self.expr(operand, scope) for operand in operands])
         raise self.error("this is no expression of loop IR", node)

@@ -33,6 +33,7 @@ from rnncc.loop.ir import (
     Let,
     Load,
     Procedure,
+    Ramp,
     Reduce,
     Span,
     Stmt,
@@ -134,6 +135,8 @@ def show_expr(expr: Expr, binding: int = 0) -> str:
         case Reduce(function, variable, size, value):
             name = COMBINE.get(function, function)
             return f"{name}({show_expr(value)} for {variable} in range({show_expr(size)}))"
+        case Ramp(start, lanes):
+            return f"ramp({show_expr(start)}, {lanes})"
         case _:
             assert_never(expr)
 

@@ -32,6 +32,7 @@ from rnncc.loop.ir import (
     Let,
     Load,
     Procedure,
+    Ramp,
     Reduce,
     Span,
     Stmt,
@@ -50,6 +51,7 @@ _TAKES = {
     **dict.fromkeys(_FLOATS, (DType.F32, DType.F64)),
     **dict.fromkeys(_BOOLS, (DType.BOOL,)),
     **dict.fromkeys(_ANY, tuple(DType)),
+    "threefry": (DType.I32,),
 }
 """What a function's operands may be; any number for all others."""
 _NUMBERS = (DType.F32, DType.F64, DType.I32, DType.I64)
@@ -252,6 +254,10 @@ class _Verifier:
                 self._call(expr, scope)
             case Reduce():
                 self._reduce(expr, scope)
+            case Ramp(start, lanes):
+                self._size(start, "the start of a ramp", scope)
+                if lanes < 2:
+                    raise self.fail(f"a ramp of {lanes} lanes", show_expr(expr))
             case _:
                 assert_never(expr)
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import assert_never, overload
 
 from rnncc.loop.functions import FUNCTIONS
-from rnncc.loop.ir import Call, Check, Const, Expr, For, Index, Let, Load, Reduce, Span, Stmt, Store, Var
+from rnncc.loop.ir import Call, Check, Const, Expr, For, Index, Let, Load, Ramp, Reduce, Span, Stmt, Store, Var
 from rnncc.types import DType
 
 # ------------------------------------------------------------------ expressions
@@ -40,6 +40,9 @@ def map_children(expr: Expr, function: Callable[[Expr], Expr]) -> Expr:
             if new_size is size and new_value is value:
                 return expr
             return replace(expr, size=new_size, value=new_value)
+        case Ramp(start):
+            new_start = function(start)
+            return expr if new_start is start else replace(expr, start=new_start)
         case _:
             assert_never(expr)
 
@@ -72,6 +75,8 @@ def children(expr: Expr) -> Iterator[Expr]:
         case Reduce(_, _, size, value):
             yield size
             yield value
+        case Ramp(start):
+            yield start
         case _:
             assert_never(expr)
 
@@ -162,7 +167,7 @@ def walk_statements(statements: Iterable[Stmt]) -> Iterator[Stmt]:
 def walk_exprs(root: Expr | Stmt | Iterable[Stmt]) -> Iterator[Expr]:
     """Every expression in an expression, a statement (a loop's body included) or statements, outer before inner."""
     match root:
-        case Const() | Var() | Load() | Call() | Reduce():
+        case Const() | Var() | Load() | Call() | Reduce() | Ramp():
             yield root
             for child in children(root):
                 yield from walk_exprs(child)

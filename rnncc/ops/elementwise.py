@@ -23,7 +23,7 @@ class _Row:
     """Op `name` is function `function` of the loop IR on operands of the dtypes in `takes`."""
 
     name: str
-    takes: str  # "float", "number" (floats and integers), "bool", "any"
+    takes: str  # "float", "number" (floats and integers), "bool", "i32", "any"
     function: str = ""
     commutes: bool = False
 
@@ -53,6 +53,7 @@ _ROWS = (
     _Row("logical_or", "bool", commutes=True),
     _Row("logical_not", "bool"),
     _Row("where", "any"),
+    _Row("threefry", "i32"),
 )
 
 
@@ -91,6 +92,7 @@ def _infer(row: _Row, arity: int, types: Sequence[TensorType], attrs: Attrs) -> 
         "float": dtype.is_float,
         "number": dtype.is_float or dtype.is_integer,
         "bool": dtype is DType.BOOL,
+        "i32": dtype is DType.I32,
         "any": True,
     }[row.takes]
     if not allowed:

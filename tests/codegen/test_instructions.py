@@ -109,6 +109,28 @@ def test_where(dtype: DType, lanes: int) -> None:
     np.testing.assert_array_equal(actual, np.where(mask, a, b))
 
 
+@pytest.mark.parametrize("lanes", [1, 4, 16])
+@pytest.mark.parametrize("target", TARGETS)
+def test_threefry(target: str, lanes: int) -> None:
+    """Bits of keys and counters of any size; a scalar key is that of all lanes."""
+    rng = np.random.default_rng(12)
+    k, row, position = (rng.integers(-(2**31), 2**31, lanes).astype(np.int32) for _ in range(3))
+    scalar = np.int32(-123456789)
+
+    def build(code: Code, *words: Operand) -> Operand:
+        return code.call("threefry", [words[0], code.constant(int(scalar), I32), *words[1:]], I32)
+
+    actual = run(build, [k, row, position], I32, lanes, target)
+    np.testing.assert_array_equal(actual, FUNCTIONS["threefry"].numpy(k, scalar, row, position))
+
+
+@pytest.mark.parametrize("lanes", [2, 8])
+def test_a_ramp_counts_the_lanes(lanes: int) -> None:
+    start = np.full(lanes, 2**40 - 3)
+    actual = run(lambda code, x: code.ramp(code.part(x, 0, 1), lanes), [start], I64, lanes)
+    np.testing.assert_array_equal(actual, start + np.arange(lanes))
+
+
 def test_a_scalar_is_broadcast_to_the_lanes_of_the_others() -> None:
     a = numbers(F32, 8, 6)
     actual = run(lambda code, x: code.call("sub", [code.constant(1.0, F32), x], F32), [a], F32, 8)

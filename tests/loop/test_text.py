@@ -18,6 +18,7 @@ from rnncc.loop.ir import (
     Let,
     Load,
     Procedure,
+    Ramp,
     Reduce,
     Span,
     Store,
@@ -55,6 +56,7 @@ def model(B, T):
                 acc[r + 1, span(0, 16)] += up[b // 8, t, 0, span(0, 16)] * h[0, b, t]
                 combine_max(acc[r, span(0, 16, B)], u[b, span(r * 16, 16, 512 - r)])
                 combine_min(h[0, 0, 0], reduce_add(acc[1, span(0, 16)]))
+                combine_max(acc[r, span(0, 16, B)], f32(ramp(r * 16, 16) + b))
         for empty in range(0, 2):
             pass
     s[0] = scale[()] - (scale[()] - const(0.1, f64)) - const(inf, f64) * const(-inf, f64) + f64(const(3, i32))
@@ -96,7 +98,7 @@ def test_what_is_read() -> None:
     )
     assert isinstance(unrolled, For)
     assert unrolled.start == Const(-1, DType.I64)
-    assert [store.combine for store in unrolled.body if isinstance(store, Store)] == ["add", "max", "min"]
+    assert [store.combine for store in unrolled.body if isinstance(store, Store)] == ["add", "max", "min", "max"]
 
 
 def test_vector_names_are_read_as_vectors() -> None:
@@ -177,7 +179,8 @@ def _larger(smaller: st.SearchStrategy[Expr]) -> st.SearchStrategy[Expr]:
         smaller, st.builds(Span, smaller, st.integers(1, 16)), st.builds(Span, smaller, st.integers(1, 16), smaller)
     )
     return st.one_of(
-        st.builds(call, names, st.lists(smaller, min_size=3, max_size=3)),
+        st.builds(call, names, st.lists(smaller, min_size=4, max_size=4)),
+        st.builds(Ramp, smaller, st.integers(2, 16)),
         st.builds(lambda index: Load("x", tuple(index), DType.F64), st.lists(spans, max_size=2)),
         st.builds(Reduce, st.sampled_from(["add", "max", "min"]), st.just("k"), smaller, smaller),
     )

@@ -72,6 +72,10 @@ BROKEN = [
     ("y[0, 1.0] = 1.0", "an index is i64, this is f32", "1.0"),
     ("y[0, span(const(1, i32), 8)] = 1.0", "an index is i64, this is i32", "const(1, i32)"),
     ("y[0, span(0, 8, 1.5)] = 1.0", "the limit of a span is i64, this is f32", "1.5"),
+    ("y[0, span(0, 8)] = f32(ramp(1.5, 8))", "the start of a ramp is i64, this is f32", "1.5"),
+    ("y[0, span(0, 8)] = f32(ramp(0, 1))", "a ramp of 1 lanes", "ramp(0, 1)"),
+    ("y[0, span(0, 8)] = f32(ramp(0, 4))", "4 lanes are stored in 8", "f32(ramp(0, 4))"),
+    ("y[0, span(0, 8)] = f32(threefry(0, 1, 2, 3))", "threefry does not take i64", "threefry(0, 1, 2, 3)"),
     ("y[ids[span(0, 8)], 0] = 1.0", "an index is a scalar, this has 8 lanes", "ids[span(0, 8)]"),
     # dtypes
     ("y[0, 0] = 1", "i64 is stored in y of f32", "1"),

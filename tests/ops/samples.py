@@ -80,6 +80,11 @@ def with_specials(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarra
     return np.where(rng.random(shape) < 0.5, rng.choice(specials, shape), floats(rng, shape))
 
 
+def words(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    """Any bits."""
+    return rng.integers(-(2**31), 2**31, shape)
+
+
 DEFAULT_FILL: dict[DType, Fill] = {
     DType.F32: floats,
     DType.F64: floats,
@@ -241,6 +246,10 @@ SAMPLES: dict[str, list[Sample]] = {
         Sample(("bool[5, 3]", "i64[0]"), fill={1: below(5)}),
     ],
     "tanh": [*_unary(*_FLOATS), Sample(("f32[40]",), fill={0: with_specials})],
+    "threefry": [
+        Sample((f"i32[{key}]", f"i32[{key}]", f"i32[{rows}]", f"i32[{positions}]"), fill=dict.fromkeys(range(4), words))
+        for key, rows, positions in [("", "", ""), ("", "B, 1", "5"), ("T, 1, 1", "B, 1", "37"), ("7", "7", "7")]
+    ],
     "transpose": [
         Sample(("f32[B, 3]",), {"axes": (1, 0)}),
         Sample(("i64[2, B, N]",), {"axes": (2, 0, 1)}),
@@ -375,6 +384,11 @@ WRONG: dict[str, list[Wrong]] = {
         Wrong(("f32[]", "i64[2]"), ShapeError, "the table has no rows"),
     ],
     "tanh": _wrong_unary("i64"),
+    "threefry": [
+        Wrong(("i64[3]", "i64[3]", "i64[3]", "i64[3]"), DTypeError, "operands must be of kind i32, not i64"),
+        Wrong(("i32[3]", "i32[3]", "i32[3]", "f32[3]"), DTypeError, "different dtypes: i32 and i32 and i32 and f32"),
+        Wrong(("i32[]", "i32[]", "i32[2]", "i32[3]"), ShapeError, "do not broadcast"),
+    ],
     "transpose": [
         Wrong(("f32[B, 3]",), ShapeError, "not a permutation of the 2 axes", {"axes": (0, 0)}),
         Wrong(("f32[B, 3]",), ShapeError, "not a permutation of the 2 axes", {"axes": (0,)}),

@@ -22,7 +22,7 @@ from dataclasses import dataclass, field, replace
 
 from rnncc.loop.functions import FUNCTIONS
 from rnncc.loop.index import affine, difference
-from rnncc.loop.ir import Call, Const, Expr, For, Index, Let, Load, Procedure, Reduce, Span, Stmt, Store, Var
+from rnncc.loop.ir import Call, Const, Expr, For, Index, Let, Load, Procedure, Ramp, Reduce, Span, Stmt, Store, Var
 from rnncc.loop.visit import (
     buffers_of,
     children,
@@ -126,7 +126,7 @@ class _Cluster:
             case Reduce():
                 self.reductions.add(expr)
                 self._collect(expr.value, (*around, (expr.variable, expr.size)))
-            case Const() | Var() | Call():
+            case Const() | Var() | Call() | Ramp():
                 for part in children(expr):
                     self._collect(part, around)
 
@@ -337,7 +337,7 @@ def _emit(cluster: _Cluster, names: Names) -> tuple[Stmt, ...]:
     def at_point(expr: Expr, reducing: bool) -> Expr:
         """`expr` with inlined buffers replaced by what is computed at the point."""
         match expr:
-            case Const() | Var():
+            case Const() | Var() | Ramp():
                 return expr
             case Load():
                 key = Load(expr.buffer, tuple(at_point(index, reducing) for index in scalars(expr.index)), expr.dtype)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from rnncc.loop.builder import ZERO
 from rnncc.loop.index import stride_in
 from rnncc.loop.ir import Expr, For, Index, Load, Span, Stmt, Store, Var
-from rnncc.loop.visit import children, free_variables, substitute, walk_exprs
+from rnncc.loop.visit import free_variables, substitute, walk_exprs
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,15 +87,6 @@ def walks(index: Sequence[Index], variable: str, strides: tuple[int, ...]) -> bo
     """True when `variable` moves an access in its last axis only, and there by one of `strides`."""
     *lead, last = scalars(index) or (Var(variable),)
     return stride_in(last, variable) in strides and not any(variable in free_variables(item) for item in lead)
-
-
-def uses_as_value(expr: Expr, variable: str) -> bool:
-    """True when `variable` is used outside of an index."""
-    if isinstance(expr, Load):
-        return False
-    if isinstance(expr, Var):
-        return expr.name == variable
-    return any(uses_as_value(part, variable) for part in children(expr))
 
 
 def is_packable(load: Load, k: str, j: str) -> bool:

@@ -27,7 +27,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from rnncc.loop.builder import ONE, integer
-from rnncc.loop.ir import Buffer, Expr, For, Index, Let, Load, Procedure, Reduce, Stmt, Store, Var
+from rnncc.loop.ir import Buffer, Expr, For, Index, Let, Load, Procedure, Reduce, Stmt, Var
 from rnncc.loop.visit import (
     free_variables,
     map_expr,
@@ -37,7 +37,7 @@ from rnncc.loop.visit import (
 )
 from rnncc.passes.loop.machine import Machine
 from rnncc.passes.loop.names import Names
-from rnncc.passes.loop.nest import Nest, is_packable, nest_of, scalars, uses_as_value, walks
+from rnncc.passes.loop.nest import Nest, is_packable, nest_of, scalars, walks
 from rnncc.passes.loop.tile_builders import point_tile, register_tile, vector_tile
 from rnncc.types import DType
 
@@ -136,10 +136,7 @@ def _is_contiguous(nest: Nest, epilogue: tuple[Stmt, ...], sums: dict[str, Reduc
             known = part.buffer in weights and nest.sizes[-1] != ONE
             if not (known and is_packable(part, reduction.variable, j)):
                 loads.append(part)
-    if not all(_walks(load.index, j, moving, (0, 1)) for load in loads):
-        return False
-    values = [statement.value for statement in epilogue if isinstance(statement, Let | Store)]
-    return not any(uses_as_value(value, j) for value in [*values, *(one.value for one in sums.values())])
+    return all(_walks(load.index, j, moving, (0, 1)) for load in loads)
 
 
 def _moving(body: tuple[Stmt, ...], variable: str) -> set[str]:

@@ -11,7 +11,7 @@ from rnncc.loop.functions import identity_of
 from rnncc.loop.ir import Const, Expr, For, Load, Reduce, Stmt, Store, Var
 from rnncc.loop.visit import substitute, walk_exprs
 from rnncc.passes.loop.machine import Machine, tile_shape
-from rnncc.passes.loop.nest import Nest, loops_of, uses_as_value, walks
+from rnncc.passes.loop.nest import Nest, loops_of, walks
 from rnncc.types import DType
 
 Sums = Mapping[str, Reduce]
@@ -268,6 +268,4 @@ def _sum_over_k(register: str, one: Reduce, machine: Machine, names: Names) -> l
 
 
 def _is_contiguous_in(value: Expr, variable: str) -> bool:
-    return all(
-        walks(part.index, variable, (0, 1)) for part in walk_exprs(value) if isinstance(part, Load)
-    ) and not uses_as_value(value, variable)
+    return all(walks(part.index, variable, (0, 1)) for part in walk_exprs(value) if isinstance(part, Load))

@@ -5,6 +5,8 @@
         y[b, j] = tanh(z + bias[j])
     for j in lanes(js, min(js + 16, 37)):          ->    y[b, span(js, 16, 37)] = tanh(x[b, span(js, 16, 37)])
         y[b, j] = tanh(x[b, j])
+    for j in lanes(js, js + 16):                   ->    n[b, span(js, 16)] = ramp(js, 16)
+        n[b, j] = j
 
 Requires: `tile` (a loop over lanes has no loops inside, and its accesses have stride 0 or 1).
 """
@@ -15,7 +17,7 @@ from dataclasses import dataclass, field, replace
 
 from rnncc.loop.builder import add, folded, integer
 from rnncc.loop.index import difference, stride_in
-from rnncc.loop.ir import Call, Const, Expr, For, Index, Let, Load, Procedure, Reduce, Span, Stmt, Store, Var
+from rnncc.loop.ir import Call, Const, Expr, For, Index, Let, Load, Procedure, Ramp, Reduce, Span, Stmt, Store, Var
 from rnncc.loop.visit import map_children, map_expr, substitute
 from rnncc.passes.loop.names import Names
 from rnncc.passes.loop.nest import scalars
@@ -115,6 +117,9 @@ class _Lanes:
         match expr:
             case Var(name) if name in self.bound:
                 return self.bound[name]
+            case Var(name) if name == self.variable:
+                first = _folded(self.start)
+                return first if self.lanes == 1 else Ramp(first, self.lanes)
             case Load(buffer, index):
                 return replace(expr, index=self.index(buffer, scalars(index)))
             case _:
