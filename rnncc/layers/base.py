@@ -15,6 +15,7 @@ from rnncc.layers.checks import CheckedArguments
 from rnncc.layers.history import History, LayerCall, inside_layer, is_inside_layer, new_call
 from rnncc.layers.masks import masks_of, no_mask, warn_of_loss, with_masks
 from rnncc.layers.naming import snake_case, unique_name
+from rnncc.layers.nested import shapes_of
 from rnncc.layers.specs import InputSpec, check_input
 from rnncc.layers.weights import FEWER_WEIGHTS, Weight, check_memory
 from rnncc.memory import memory_errors
@@ -314,8 +315,7 @@ class Layer(CheckedArguments):
         if isinstance(first, Tensor) and self.input_spec is not None:
             check_input(self.name, type(self).__name__, self.input_spec, first)
         if not self.built:
-            several = isinstance(first, list | tuple)
-            self.build([tensor.shape for tensor in flatten(first)] if several else getattr(first, "shape", None))
+            self.build(shapes_of(first))
             self.built = True
 
     def _recorded(self, call: LayerCall, result: Any) -> Any:

@@ -137,8 +137,10 @@ def call_on_arrays(layer: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -
 
 def _array(layer: str, item: Any) -> Any:
     """`item` as an array when it holds numbers; lists of arrays stay lists."""
-    if isinstance(item, list | tuple) and any(isinstance(part, np.ndarray) for part in item):
-        return type(item)(_array(layer, part) for part in item)
+    if isinstance(item, dict):
+        return {key: _array(layer, part) for key, part in item.items()}
+    if isinstance(item, list | tuple) and any(isinstance(leaf, np.ndarray) for leaf in flatten(item)):
+        return rebuild(item, [_array(layer, leaf) for leaf in flatten(item)])
     if item is None or isinstance(item, bool | str):
         return item
     array = np.asarray(item)

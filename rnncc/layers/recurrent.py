@@ -15,6 +15,17 @@ from rnncc.layers.base import Layer
 from rnncc.layers.checks import unknown_argument
 from rnncc.layers.core import as_float
 from rnncc.layers.masks import sequence_mask
+from rnncc.layers.nested import (
+    check_sequences,
+    check_structure,
+    flat_shapes,
+    input_names,
+    is_nested,
+    mapped,
+    one_mask,
+    step_shapes,
+    time_first,
+)
 from rnncc.layers.specs import InputSpec, fixed_width
 from rnncc.layers.stacked import StackedRNNCells, output_size
 from rnncc.layers.stateful import StateSlot, StateTensor
@@ -53,7 +64,8 @@ class RNN(Layer):
         batch_input_shape: The same with the batch size (or None) in front.
 
     Call arguments:
-        inputs: floats of shape ``(batch, time, width)``.
+        inputs: floats of shape ``(batch, time, width)``, with more dims behind when the cell takes them; a tuple or
+            dict of such sequences (nested as you like) for a cell that takes one, with the same batch and time.
         initial_state: the states before the first step: a tensor of shape ``(batch, size)``, a list of them, or the
             structure of `state_size`; zeros by default.
         mask: booleans of shape ``(batch, time)``; a step with False leaves the states as they are. By default the
@@ -132,7 +144,10 @@ class RNN(Layer):
         self.zero_output_for_mask = zero_output_for_mask
         self.cell.dtype = self.dtype
         self.move_to(self.name)
-        self.input_spec = InputSpec(_AXES, ndim=3, remedy=_REMEDY)
+        self._first_inputs: Any = None
+        """What the layer was called on first: all inputs have its structure."""
+        if type(self).__name__ != "RNN":
+            self.input_spec = InputSpec(_AXES, ndim=3, remedy=_REMEDY)
 
     def move_to(self, path: str) -> None:
         """Let the weights, before they are created, have names that start with `path`."""
@@ -154,14 +169,16 @@ class RNN(Layer):
         return zero_states(self.cell, batch_size, self.dtype)
 
     def build(self, input_shape: Any) -> None:
-        """Create the cell's weights for the width of the input."""
-        width = fixed_width(
-            self.name, type(self).__name__, input_shape[0] if isinstance(input_shape, list) else input_shape
-        )
+        """Create the cell's weights for the inputs of one step."""
+        shapes = flat_shapes(input_shape)
+        for shape in shapes:
+            if len(shape) > 2:
+                fixed_width(self.name, type(self).__name__, shape)
         if not self.cell.built:
-            self.cell.build((None, width))
+            self.cell.build(step_shapes(input_shape))
             self.cell.built = True
-        self.input_spec = InputSpec(_AXES, ndim=3, width=width, remedy=_REMEDY)
+        if len(shapes) == 1 and len(shapes[0]) == 3:
+            self.input_spec = InputSpec(_AXES, ndim=3, width=shapes[0][-1], remedy=_REMEDY)
 
     def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
         """The mask goes on with sequences, and ends at a last output and at states."""
@@ -176,30 +193,43 @@ class RNN(Layer):
         training: bool | None = None,
         **named: Any,
     ) -> Any:
-        """Run over time; see the class for the arguments. A list ``[x, *states]`` is taken as Keras does."""
+        """Run over time; see the class for the arguments. A list ``[x, *states]`` is taken as in Keras 2, where a tuple
+        holds nested inputs."""
         known = [name for name in inspect.signature(self.call).parameters if name != "inputs"]
         if unknown := next((name for name in named if name not in known), None):
             raise unknown_argument(f"the call of {self.name}", unknown, known)
-        if isinstance(inputs, list | tuple) and inputs and isinstance(inputs[0], Tensor | np.ndarray):
-            inputs, initial_state = inputs[0], list(inputs[1:]) or initial_state
+        inputs, initial_state = self.with_states(inputs, initial_state)
         given = {name: item for name, item in {**named, "mask": mask}.items() if item is not None}
         return super().__call__(inputs, initial_state, training=training, **given)
+
+    def with_states(self, inputs: Any, initial_state: Any) -> tuple[Any, Any]:
+        """The input and the states of a call; a list holds both, a tuple only where it cannot be a nested input."""
+        several = list if type(self).__name__ == "RNN" else list | tuple
+        if isinstance(inputs, several) and inputs and isinstance(inputs[0], Tensor | np.ndarray):
+            return inputs[0], list(inputs[1:]) or initial_state
+        return inputs, initial_state
 
     def _tensor_arguments(self, args: Sequence[Any], kwargs: dict[str, Any]) -> dict[str, Any]:
         """As everywhere, without what Keras does not have: `lengths` and `constants` go together with a mask."""
         found = super()._tensor_arguments(args, kwargs)
         return {name: item for name, item in found.items() if name not in ("lengths", "constants")}
 
+    def _masks(self, args: Sequence[Any], kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+        """As everywhere; nested inputs have one mask."""
+        mask, masks = super()._masks(args, kwargs)
+        return one_mask(mask), {name: one_mask(item) for name, item in masks.items()}
+
     def call(
         self,
-        inputs: Tensor,
+        inputs: Any,
         initial_state: Any = None,
         mask: Any = None,
         lengths: Any = None,
         constants: Any = None,
     ) -> Any:
         """The cell, scanned over time."""
-        x = as_float(inputs, self.dtype)
+        sequences = self._sequences(inputs)
+        x = flatten(sequences)[0]
         steps_that_count = sequence_mask(self.name, x, mask, lengths)
         zeros = self.get_initial_state(x.type.shape[0])
         given = initial_state is not None and flatten(initial_state)
@@ -209,8 +239,19 @@ class RNN(Layer):
         elif not given:
             name_tensors(flatten(states), [f"{name}0" for name in state_names(len(flatten(states)))])
         loop = _Loop(self, self._cell_call(constants), steps_that_count)
-        output, final = loop.run(ops.transpose(x, (1, 0, 2)), states, self._unroll_factor(x.type.shape[1]))
+        output, final = loop.run(mapped(sequences, time_first), states, self._unroll_factor(x.type.shape[1]))
         return [output, *(final.values() if isinstance(final, dict) else final)] if self.return_state else output
+
+    def _sequences(self, inputs: Any) -> Any:
+        """The inputs, checked; nested ones keep their structure and whole numbers."""
+        if self._first_inputs is None:
+            self._first_inputs = inputs
+        remedy = "a layer keeps the structure of its first inputs; make another layer for another one"
+        check_structure(f"the input of {self.name}", self._first_inputs, inputs, remedy)
+        if not is_nested(inputs):
+            return as_float(inputs, self.dtype)
+        check_sequences(self.name, inputs)
+        return inputs
 
     def reset_states(self) -> None:
         """Let the next call of a stateful layer start from zeros, with any batch size."""
@@ -265,24 +306,25 @@ class _Loop:
         self.cell = cell
         self.mask = mask
 
-    def run(self, x: Tensor, states: Any, unroll: int) -> tuple[Tensor, Any]:
-        """The output of the layer and the states after the last step; `x` has the time axis first."""
+    def run(self, x: Any, states: Any, unroll: int) -> tuple[Tensor, Any]:
+        """The output of the layer and the states after the last step; `x`, one tensor or more, has the time axis
+        first."""
         layer = self.layer
         kept, output = self._probe(x, states)
         count = len(flatten(states))
         carry = flatten(states) if kept is not None else [*flatten(states), ops.zeros_like(output)]
 
         def step(carry: list[Tensor], slices: list[Tensor]) -> tuple[list[Tensor], Tensor | None]:
-            name_tensors([slices[0], *carry], ["x", *state_names(count), *(["output"] if kept is None else [])])
-            old = rebuild(states, carry[:count])
-            y, new = self._step(slices[0], old)
-            if len(slices) > 1:
-                slices[1].name = "mask"
-                new = [_where(slices[1], after, before) for after, before in zip(new, carry, strict=False)]
-                y = new[kept] if kept is not None else _where(slices[1], y, self._at_mask(carry))
+            name_tensors(carry, [*state_names(count), *(["output"] if kept is None else [])])
+            name_tensors(slices, input_names(x) + (["mask"] if self.mask is not None else []))
+            mask = None if self.mask is None else slices.pop()
+            y, new = self._step(rebuild(x, slices), rebuild(states, carry[:count]))
+            if mask is not None:
+                new = [_where(mask, after, before) for after, before in zip(new, carry, strict=False)]
+                y = new[kept] if kept is not None else _where(mask, y, self._at_mask(carry))
             return new if kept is not None else [*new, y], y if layer.return_sequences else None
 
-        slices = [x] if self.mask is None else [x, ops.transpose(self.mask, (1, 0))]
+        slices = flatten(x) if self.mask is None else [*flatten(x), time_first(self.mask)]
         final, steps = scan(step, carry, slices, reverse=layer.go_backwards, unroll=unroll, name=f"{layer.name}_step")
         name_tensors(final[:count], [f"{layer.name}_{name}" for name in state_names(count)])
         last = final[-1 if kept is None else kept]
@@ -291,13 +333,13 @@ class _Loop:
     def _in_order(self, steps: Tensor) -> Tensor:
         """The outputs of all steps, in the order in which they were computed."""
         steps.name = f"{self.layer.name}_steps"
-        result = ops.transpose(steps, (1, 0, 2))
+        result = time_first(steps)
         return ops.flip(result, 1) if self.layer.go_backwards else result
 
     def _at_mask(self, carry: list[Tensor]) -> Tensor:
         return ops.zeros_like(carry[-1]) if self.layer.zero_output_for_mask else carry[-1]
 
-    def _step(self, x: Tensor, states: Any) -> tuple[Tensor, list[Tensor]]:
+    def _step(self, x: Any, states: Any) -> tuple[Tensor, list[Tensor]]:
         result = self.cell(x, states)
         if not (isinstance(result, tuple | list) and len(result) == 2):
             raise ArgumentError(
@@ -308,9 +350,9 @@ class _Loop:
         output, new = result
         return as_tensor(output), flatten(checked_step(self.layer.name, states, as_list(new)))
 
-    def _probe(self, x: Tensor, states: Any) -> tuple[int | None, Tensor]:
+    def _probe(self, x: Any, states: Any) -> tuple[int | None, Tensor]:
         """Which state the output of a step is (if it is one, it is carried anyway), and what the output looks like."""
-        one = input_tensor(TensorType(x.dtype, x.type.shape[1:]), "x")
+        one = mapped(x, lambda leaf: input_tensor(TensorType(leaf.dtype, leaf.type.shape[1:]), "x"))
         before = [input_tensor(state.type, "state") for state in flatten(states)]
         output, new = self._step(one, rebuild(states, before))
         if self.mask is not None and self.layer.zero_output_for_mask:

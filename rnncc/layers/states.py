@@ -7,6 +7,7 @@ from typing import Any
 
 from rnncc.errors import ArgumentError, ShapeError, caller
 from rnncc.graph.symbolic import Tensor, as_tensor
+from rnncc.layers.nested import by_name, check_structure, described, difference, entries, has_names, mapped
 from rnncc.ops import functions as ops
 from rnncc.ops.structure import flatten, rebuild
 from rnncc.types import Dim, DType
@@ -23,6 +24,11 @@ def name_tensors(tensors: Sequence[Tensor], names: Sequence[str]) -> None:
     """Give tensors the names that the field uses, so that graphs read well."""
     for tensor, name in zip(tensors, names, strict=False):
         tensor.name = name
+
+
+def labels(states: Any) -> list[str]:
+    """What the leaves of `states` are called in errors: by their names where they have some."""
+    return entries(states) if has_names(states) else state_names(len(flatten(states)))
 
 
 def zero_states(cell: Any, batch: Dim, dtype: DType) -> Any:
@@ -54,9 +60,12 @@ def as_list(states: Any) -> Any:
 
 def fitted(name: str, given: Any, zeros: Any) -> Any:
     """The states that a user gives for the first step, in the structure of `zeros`, checked against it."""
-    needed = flatten(zeros)
+    given = mapped(by_name(zeros, given), as_tensor)
+    needed, names = flatten(zeros), labels(zeros)
+    if has_names(zeros) or has_names(given):
+        remedy = "use the structure of state_size, or what return_state=True returns behind the output"
+        check_structure(f"initial_state of {name}", zeros, given, remedy)
     items = flatten(given)
-    names = state_names(len(needed))
     if len(items) != len(needed):
         raise ArgumentError(
             f"{name} has {len(needed)} state{'s' if len(needed) > 1 else ''}, initial_state has {len(items)}",
@@ -66,14 +75,14 @@ def fitted(name: str, given: Any, zeros: Any) -> Any:
         )
     states = []
     for label, item, zero in zip(names, items, needed, strict=True):
-        state = ops.cast(as_tensor(item, zero.dtype), zero.dtype)
+        state = ops.cast(item, zero.dtype)
         if state.type.shape != zero.type.shape:
             raise ShapeError(
                 f"initial_state {label} of {name} has a wrong shape",
                 f"needed: {zero.type}",
                 f"given:  {state.type}",
                 place=caller(),
-                remedy=_remedy(name, zero),
+                remedy="see the state_size of the cell" if has_names(zeros) else _remedy(name, zero),
             )
         states.append(state)
     return rebuild(zeros, states)
@@ -92,22 +101,23 @@ def _remedy(name: str, zero: Tensor) -> str:
 def checked_step(name: str, before: Any, after: Any) -> Any:
     """The states that a cell returned, in the structure of those that it was given."""
     old, new = flatten(before), flatten(after)
+    found = difference(before, after) if has_names(before) or has_names(after) else None
+    if found is not None:
+        raise ArgumentError(
+            f"the cell of {name} returned its states in another structure: {found}",
+            f"given:    {described(before)}",
+            f"returned: {described(after)}",
+            place=caller(),
+            remedy="return the new states under the same names",
+        )
     if len(old) != len(new):
         raise ArgumentError(
             f"the cell of {name} returned {len(new)} states, its state_size has {len(old)}",
             place=caller(),
             remedy="call(inputs, states) returns (output, new_states) with as many states as it is given",
         )
-    if isinstance(before, dict) != isinstance(after, dict) or (isinstance(before, dict) and set(before) != set(after)):
-        raise ArgumentError(
-            f"the cell of {name} returned its states in another structure than it was given",
-            f"given:    {_structure(before)}",
-            f"returned: {_structure(after)}",
-            place=caller(),
-            remedy="return the new states under the same names",
-        )
     tensors = [as_tensor(leaf, state.dtype) for leaf, state in zip(new, old, strict=True)]
-    for label, state, tensor in zip(state_names(len(old)), old, tensors, strict=True):
+    for label, state, tensor in zip(labels(before), old, tensors, strict=True):
         if tensor.type != state.type:
             raise ShapeError(
                 f"the cell of {name} changes the shape of its state {label} over a step",
@@ -117,11 +127,3 @@ def checked_step(name: str, before: Any, after: Any) -> Any:
                 remedy="a state keeps its shape and dtype; compare state_size with what call returns",
             )
     return rebuild(before, tensors)
-
-
-def _structure(states: Any) -> str:
-    if isinstance(states, dict):
-        return "{" + ", ".join(f"{key}: {_structure(item)}" for key, item in states.items()) + "}"
-    if isinstance(states, list | tuple):
-        return "[" + ", ".join(map(_structure, states)) + "]"
-    return str(states.type) if isinstance(states, Tensor) else repr(states)

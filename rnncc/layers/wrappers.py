@@ -6,13 +6,12 @@ import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
-
 from rnncc.errors import ArgumentError, ShapeError, caller, nearest
 from rnncc.graph.symbolic import Tensor
 from rnncc.layers.base import Layer
 from rnncc.layers.checks import shown
 from rnncc.layers.masks import as_mask
+from rnncc.layers.nested import one_mask, time_first
 from rnncc.layers.recurrent import RNN
 from rnncc.layers.specs import InputSpec
 from rnncc.ops import functions as ops
@@ -148,13 +147,12 @@ class Bidirectional(Layer):
         lengths: Any = None,
     ) -> Any:
         """Run both ways; see the class for the arguments. A list ``[x, *states]`` is taken as Keras does."""
-        if isinstance(inputs, list | tuple) and inputs and isinstance(inputs[0], Tensor | np.ndarray):
-            inputs, initial_state = inputs[0], list(inputs[1:]) or initial_state
+        inputs, initial_state = self.forward_layer.with_states(inputs, initial_state)
         options = {"initial_state": initial_state, "mask": mask, "lengths": lengths}
         given = {name: item for name, item in options.items() if item is not None}
         return super().__call__(inputs, training=training, **given)
 
-    def call(self, inputs: Tensor, initial_state: Any = None, mask: Any = None, lengths: Any = None) -> Any:
+    def call(self, inputs: Any, initial_state: Any = None, mask: Any = None, lengths: Any = None) -> Any:
         """Both directions, merged."""
         there, back = self._halves(initial_state)
         options = {name: item for name, item in {"mask": mask, "lengths": lengths}.items() if item is not None}
@@ -171,6 +169,11 @@ class Bidirectional(Layer):
         """As everywhere, without `lengths`, which Keras does not have: they go together with a mask."""
         found = super()._tensor_arguments(args, kwargs)
         return {name: item for name, item in found.items() if name != "lengths"}
+
+    def _masks(self, args: Sequence[Any], kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+        """As everywhere; nested inputs have one mask."""
+        mask, masks = super()._masks(args, kwargs)
+        return one_mask(mask), {name: one_mask(item) for name, item in masks.items()}
 
     def _halves(self, states: Any) -> tuple[Any, Any]:
         if states is None:
@@ -309,7 +312,7 @@ class TimeDistributed(Layer):
                 shown(inputs),
                 place=caller(),
             )
-        slices = [_time_first(inputs)] + ([] if per_step is None else [_time_first(per_step)])
+        slices = [time_first(inputs)] + ([] if per_step is None else [time_first(per_step)])
         takes_mask = "mask" in inspect.signature(self.layer.call).parameters
         structure: list[Any] = []
 
@@ -321,9 +324,4 @@ class TimeDistributed(Layer):
             return None, flatten(result)
 
         _, steps = scan(step, None, slices, name=f"{self.name}_step")
-        return rebuild(structure[0], [_time_first(one) for one in steps])
-
-
-def _time_first(x: Tensor) -> Tensor:
-    """`x` with its first two axes exchanged."""
-    return ops.transpose(x, (1, 0, *range(2, x.ndim)))
+        return rebuild(structure[0], [time_first(one) for one in steps])
