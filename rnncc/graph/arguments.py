@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from rnncc.errors import ArgumentError, DTypeError, ShapeError, caller, nearest
+from rnncc.errors import ArgumentError, DTypeError, RnnccError, ShapeError, caller, nearest
 from rnncc.graph.ir import Value
 from rnncc.memory import memory_errors
 from rnncc.types import DType
@@ -122,6 +122,8 @@ def _numbers(name: str, value: Any, dtype: DType) -> np.ndarray:
     _check_missing(name, value)
     try:
         array = np.asarray(value)
+    except RnnccError:
+        raise
     except ValueError:
         raise ShapeError(
             f"{name} has rows of different lengths",

@@ -17,6 +17,7 @@ import numpy as np
 
 from rnncc.errors import ArgumentError, DTypeError, RnnccError, ShapeError, caller
 from rnncc.graph.ir import ArraySource, Source
+from rnncc.graph.numpy_calls import OPERATORS, SWAPPED, no_numbers, no_numpy_function
 from rnncc.graph.op import Attr, Op, find_op
 from rnncc.types import Dim, DType, TensorType, dtype_of
 
@@ -55,7 +56,6 @@ class Tensor:
     """
 
     __slots__ = ("__weakref__", "history", "mask", "name", "origin", "source", "type")
-    __array_priority__ = 1000  # numpy must leave `array + tensor` to us
 
     def __init__(
         self,
@@ -95,7 +95,7 @@ class Tensor:
     def __bool__(self) -> bool:
         raise ArgumentError(
             f"the truth value of the symbolic tensor {self.name} is not known while the graph is declared",
-            f"{self.name}: {self.type}",
+            shown(self),
             place=caller(),
             remedy="use rnncc.ops.where(condition, a, b) instead of if/and/or",
         )
@@ -104,11 +104,40 @@ class Tensor:
         if not self.type.shape or not isinstance(self.type.shape[0], int):
             raise ArgumentError(
                 f"cannot iterate over the symbolic tensor {self.name}",
-                f"{self.name}: {self.type}",
+                shown(self),
                 place=caller(),
-                remedy="use rnncc.scan to loop over an extent that is bound at the call",
+                remedy=getattr(self.history, "what_to_unpack", None)
+                or "use rnncc.scan to loop over an extent that is bound at the call",
             )
         return (self[i] for i in range(self.type.shape[0]))
+
+    def __len__(self) -> int:
+        if not self.type.shape or not isinstance(self.type.shape[0], int):
+            raise no_numbers("the length", shown(self))
+        return self.type.shape[0]
+
+    def __float__(self) -> float:
+        raise no_numbers("the number", shown(self))
+
+    def __int__(self) -> int:
+        raise no_numbers("the number", shown(self))
+
+    def __index__(self) -> int:
+        raise no_numbers("the number", shown(self))
+
+    def __array__(self, dtype: object = None, copy: bool | None = None) -> np.ndarray:
+        raise no_numbers("the array", shown(self))
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: object, **options: object) -> Tensor:
+        name = ufunc.__name__
+        if method == "__call__" and not options and name in OPERATORS:
+            return apply(OPERATORS[name], *inputs)
+        if method == "__call__" and not options and name in SWAPPED:
+            return apply(SWAPPED[name], *reversed(inputs))
+        raise no_numpy_function(name, shown(self))
+
+    def __array_function__(self, function: Any, types: object, args: object, options: object) -> Tensor:
+        raise no_numpy_function(function.__name__, shown(self))
 
     def __add__(self, other: object) -> Tensor:
         return apply("add", self, other)
@@ -159,6 +188,12 @@ class Tensor:
         return subscript(self, key)
 
 
+def shown(tensor: Tensor) -> str:
+    """``ids: i64[B, T]``: a tensor in an error message, with plain names for extents that have none yet."""
+    shape = tuple(dim.partition("?")[0] if isinstance(dim, str) else dim for dim in tensor.type.shape)
+    return f"{tensor.name}: {TensorType(tensor.dtype, shape)}"
+
+
 def input_tensor(type: TensorType, name: str) -> Tensor:
     """A leaf whose array comes with the call."""
     return Tensor(type, name)
@@ -177,6 +212,10 @@ def as_tensor(value: object, like: DType | None = None) -> Tensor:
         return value.tensor
     if isinstance(value, bool | int | float | np.generic) and np.ndim(value) == 0:
         return _constant(value.item() if isinstance(value, np.generic) else value, like)
+    if isinstance(value, list | tuple) and any(isinstance(item, Tensor) for item in value):
+        raise ArgumentError(
+            "a list of symbolic tensors is not a tensor", place=caller(), remedy="rnncc.ops.stack makes one of them"
+        )
     array = np.asarray(value)
     if array.dtype == object:
         raise ArgumentError(f"{value!r} is not a tensor, a number or an array", place=caller())
@@ -252,13 +291,13 @@ def subscript(tensor: Tensor, key: object) -> Tensor:
     if any(not (item is None or item is ... or isinstance(item, int | slice)) for item in keys):
         raise ArgumentError(
             f"cannot index {tensor.name} with {key!r}",
-            f"{tensor.name}: {tensor.type}",
+            shown(tensor),
             place=caller(),
             remedy="ints, slices, None and ... are known; rnncc.ops.take looks up rows by a tensor of indices",
         )
     given = sum(item is not None and item is not ... for item in keys)
     if given > tensor.ndim:
-        raise ShapeError(f"{given} indices for {tensor.ndim} dims", f"{tensor.name}: {tensor.type}", place=caller())
+        raise ShapeError(f"{given} indices for {tensor.ndim} dims", shown(tensor), place=caller())
     missing = [slice(None)] * (tensor.ndim - given)
     at = keys.index(...) if ... in keys else len(keys)
     keys = keys[:at] + missing + keys[at + 1 :]
@@ -290,7 +329,7 @@ def _interval(tensor: Tensor, axis: int, item: object) -> tuple[int, Dim]:
     if not isinstance(dim, int):
         raise ShapeError(
             f"axis {axis} of {tensor.name} has the extent {dim}, known only at the call: it cannot be sliced",
-            f"{tensor.name}: {tensor.type}",
+            shown(tensor),
             place=caller(),
             remedy="rnncc.scan walks over such an axis",
         )
@@ -298,12 +337,12 @@ def _interval(tensor: Tensor, axis: int, item: object) -> tuple[int, Dim]:
         if not -dim <= item < dim:
             raise ShapeError(
                 f"index {item} is outside axis {axis} of size {dim}",
-                f"{tensor.name}: {tensor.type}",
+                shown(tensor),
                 place=caller(),
             )
         return item % dim, 1
     assert isinstance(item, slice)
     start, stop, step = item.indices(dim)
     if step != 1:
-        raise ArgumentError(f"slice step {step}: only step 1 is known", f"{tensor.name}: {tensor.type}", place=caller())
+        raise ArgumentError(f"slice step {step}: only step 1 is known", shown(tensor), place=caller())
     return start, max(0, stop - start)

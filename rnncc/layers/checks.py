@@ -8,8 +8,6 @@ from typing import Any, Self
 import numpy as np
 
 from rnncc.errors import ArgumentError, UnsupportedError, caller, nearest
-from rnncc.graph.symbolic import Tensor
-from rnncc.types import TensorType
 
 
 class CheckedArguments:
@@ -55,12 +53,6 @@ def rate(owner: str, name: str, value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float | np.number) or not 0 <= value <= 1:
         raise ArgumentError(f"{name} of {owner} must be a number from 0 to 1", f"{name}: {value!r}", place=caller())
     return float(value)
-
-
-def shown(tensor: Tensor) -> str:
-    """``ids: i64[B, T]``: a tensor in an error message, with plain names for extents that have none yet."""
-    shape = tuple(dim.partition("?")[0] if isinstance(dim, str) else dim for dim in tensor.type.shape)
-    return f"{tensor.name}: {TensorType(tensor.dtype, shape)}"
 
 
 def not_yet(owner: str, option: str, remedy: str) -> UnsupportedError:

@@ -49,6 +49,13 @@ class History:
     def __str__(self) -> str:
         return f"{self.call.layer.name}[{self.call.index}][{self.position}]"
 
+    @property
+    def what_to_unpack(self) -> str | None:
+        """What to do for somebody who takes the only output of a layer apart, expecting its states as well."""
+        if getattr(self.call.layer, "return_state", True):
+            return None
+        return f"{self.call.layer.name} returns one tensor; with return_state=True it returns its states as well"
+
 
 def new_call(
     layer: Layer,

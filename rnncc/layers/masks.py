@@ -10,8 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from rnncc.errors import ArgumentError, DTypeError, ShapeError, caller
-from rnncc.graph.symbolic import Tensor, as_tensor
-from rnncc.layers.checks import shown
+from rnncc.graph.symbolic import Tensor, as_tensor, shown
 from rnncc.ops import functions as ops
 from rnncc.ops.structure import flatten, rebuild
 from rnncc.types import DType

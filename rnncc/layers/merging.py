@@ -7,9 +7,8 @@ from functools import reduce
 from typing import Any
 
 from rnncc.errors import ArgumentError, ShapeError, caller
-from rnncc.graph.symbolic import Tensor
+from rnncc.graph.symbolic import Tensor, shown
 from rnncc.layers.base import Layer
-from rnncc.layers.checks import shown
 from rnncc.layers.core import as_float
 from rnncc.ops import functions as ops
 from rnncc.types import DType

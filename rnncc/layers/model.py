@@ -10,11 +10,10 @@ import numpy as np
 from rnncc.errors import ArgumentError, StructureError, caller, nearest
 from rnncc.graph.arguments import spread_arguments
 from rnncc.graph.ir import Graph
-from rnncc.graph.symbolic import Tensor
+from rnncc.graph.symbolic import Tensor, shown
 from rnncc.graph.trace import build_graph
 from rnncc.layers import execution
 from rnncc.layers.base import Layer
-from rnncc.layers.checks import shown
 from rnncc.layers.history import History, LayerCall, history_of, layer_outputs, network
 from rnncc.layers.inputs import InputLayer, decide_inputs, is_undecided
 from rnncc.layers.masks import as_mask

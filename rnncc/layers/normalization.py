@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from rnncc.errors import ArgumentError, ShapeError, StructureError, caller
-from rnncc.graph.symbolic import Tensor
+from rnncc.graph.symbolic import Tensor, shown
 from rnncc.layers import initializers
 from rnncc.layers.base import Layer
-from rnncc.layers.checks import shown
 from rnncc.layers.core import as_float
 from rnncc.layers.weights import Weight
 from rnncc.ops import functions as ops

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from rnncc.errors import ArgumentError, ShapeError, caller
-from rnncc.graph.symbolic import Tensor
+from rnncc.graph.symbolic import Tensor, shown
 from rnncc.layers.base import Layer
-from rnncc.layers.checks import positive, shown
+from rnncc.layers.checks import positive
 from rnncc.layers.specs import InputSpec
 from rnncc.ops import functions as ops
 from rnncc.types import Dim

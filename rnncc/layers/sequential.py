@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 
 from rnncc.errors import ArgumentError, StructureError, caller
-from rnncc.graph.symbolic import Tensor
+from rnncc.graph.symbolic import Tensor, shown
 from rnncc.layers.base import Layer
-from rnncc.layers.checks import shown
 from rnncc.layers.history import history_of, outside_layers
 from rnncc.layers.inputs import InputLayer
 from rnncc.layers.model import Model, check_names

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from rnncc.errors import ShapeError, StructureError, caller
-from rnncc.graph.symbolic import Tensor
-from rnncc.layers.checks import shown
+from rnncc.graph.symbolic import Tensor, shown
 
 
 @dataclass(frozen=True, slots=True)

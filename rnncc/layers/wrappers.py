@@ -7,9 +7,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from rnncc.errors import ArgumentError, ShapeError, caller, nearest
-from rnncc.graph.symbolic import Tensor
+from rnncc.graph.symbolic import Tensor, shown
 from rnncc.layers.base import Layer
-from rnncc.layers.checks import shown
 from rnncc.layers.masks import as_mask
 from rnncc.layers.nested import one_mask, time_first
 from rnncc.layers.recurrent import RNN

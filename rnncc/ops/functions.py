@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from inspect import isfunction
 from typing import Any
 
 from rnncc.errors import ArgumentError, ShapeError, caller
+from rnncc.graph.numpy_calls import OFFERED
 from rnncc.graph.symbolic import Tensor, apply, as_tensor, partner_dtype
 from rnncc.ops.shape import factors
 from rnncc.types import Dim, DType, as_shape, dtype_of
@@ -428,3 +430,6 @@ def _fixed(tensor: Tensor, axis: int) -> int:
             remedy="this op needs an axis of fixed size",
         )
     return dim
+
+
+OFFERED.update(name for name, item in list(globals().items()) if isfunction(item) and item.__module__ == __name__)

@@ -1,0 +1,48 @@
+"""What happens when a numpy function is given a symbolic tensor: operators work, all else says what to use instead."""
+
+from __future__ import annotations
+
+from rnncc.errors import ArgumentError, caller
+
+OPERATORS = {
+    "add": "add",
+    "subtract": "sub",
+    "multiply": "mul",
+    "divide": "div",
+    "negative": "neg",
+    "matmul": "matmul",
+    "less": "less",
+    "less_equal": "less_equal",
+}
+"""The op for each ufunc that stands behind an operator: ``array + tensor`` asks numpy first."""
+
+SWAPPED = {"greater": "less", "greater_equal": "less_equal"}
+"""The same for those whose operands change places."""
+
+OFFERED: set[str] = set()
+"""Names of the functions of `rnncc.ops`, which fills this in: it stands above this module."""
+
+_OTHER_NAMES = {"absolute": "abs", "power": "square", "amax": "max", "amin": "min"}
+
+
+def no_numpy_function(function: str, tensor: str) -> ArgumentError:
+    """The error for a numpy function that was called on `tensor` ("x: f32[B, 3]")."""
+    ours = _OTHER_NAMES.get(function, function)
+    return ArgumentError(
+        f"numpy's {function} cannot compute with a symbolic tensor",
+        tensor,
+        place=caller(),
+        remedy=f"use rnncc.ops.{ours}"
+        if ours in OFFERED
+        else f"there is no rnncc.ops.{ours} yet: build it from the functions of rnncc.ops",
+    )
+
+
+def no_numbers(use: str, tensor: str) -> ArgumentError:
+    """The error for asking a symbolic tensor for its numbers (or its length): `use` says for what."""
+    return ArgumentError(
+        f"{use} of a symbolic tensor is not known while the graph is declared",
+        tensor,
+        place=caller(),
+        remedy="compute with rnncc.ops, and call the model on arrays to get numbers",
+    )
