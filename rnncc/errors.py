@@ -14,6 +14,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 _PACKAGE = str(Path(__file__).parent) + os.sep
+_LIBRARY = str(Path(os.__file__).parent) + os.sep
+_INSTALLED = ("site-packages", "dist-packages")
 _COMMAND_LINE = str(Path(__file__).parent / "tools" / "main.py")
 
 
@@ -60,6 +62,10 @@ class TokenError(RnnccError, IndexError):
     """An index (a token id) lies outside its table."""
 
 
+class MemberError(RnnccError, AttributeError):
+    """An attribute that similar objects have, in Keras or in rnncc, and this one has not."""
+
+
 class UnsupportedError(RnnccError, NotImplementedError):
     """A known option that this version does not compile."""
 
@@ -82,7 +88,7 @@ def caller() -> str | None:
     None outside of a file, and for what the command line asks for itself: whoever started that wrote no line.
     """
     frame = sys._getframe(1)
-    while frame is not None and frame.f_code.co_filename.startswith(_PACKAGE):
+    while frame is not None and not _is_of_user(frame.f_code.co_filename):
         if frame.f_code.co_filename == _COMMAND_LINE:
             return None
         frame = frame.f_back  # type: ignore[assignment]
@@ -91,6 +97,13 @@ def caller() -> str | None:
     name = frame.f_code.co_filename
     source = linecache.getline(name, frame.f_lineno).strip()
     return f"{Path(name).name}:{frame.f_lineno}: {source}" if source else None
+
+
+def _is_of_user(file: str) -> bool:
+    """False for files of rnncc and of Python itself: the user's line is the one that called them."""
+    if file.startswith(_PACKAGE):
+        return False
+    return not file.startswith(_LIBRARY) or file.removeprefix(_LIBRARY).startswith(_INSTALLED)
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:

@@ -38,6 +38,16 @@ def no_numpy_function(function: str, tensor: str) -> ArgumentError:
     )
 
 
+def no_array_to_write_to(tensor: str) -> ArgumentError:
+    """The error for ``array += tensor``, and for a ufunc with ``out=``."""
+    return ArgumentError(
+        "a symbolic tensor cannot be written into an array",
+        tensor,
+        place=caller(),
+        remedy="write a = a + b instead of a += b",
+    )
+
+
 def no_numbers(use: str, tensor: str) -> ArgumentError:
     """The error for asking a symbolic tensor for its numbers (or its length): `use` says for what."""
     return ArgumentError(

@@ -17,7 +17,7 @@ import numpy as np
 
 from rnncc.errors import ArgumentError, DTypeError, RnnccError, ShapeError, caller
 from rnncc.graph.ir import ArraySource, Source
-from rnncc.graph.numpy_calls import OPERATORS, SWAPPED, no_numbers, no_numpy_function
+from rnncc.graph.numpy_calls import OPERATORS, SWAPPED, no_array_to_write_to, no_numbers, no_numpy_function
 from rnncc.graph.op import Attr, Op, find_op
 from rnncc.types import Dim, DType, TensorType, dtype_of
 
@@ -130,6 +130,8 @@ class Tensor:
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: object, **options: object) -> Tensor:
         name = ufunc.__name__
+        if "out" in options:
+            raise no_array_to_write_to(shown(self))
         if method == "__call__" and not options and name in OPERATORS:
             return apply(OPERATORS[name], *inputs)
         if method == "__call__" and not options and name in SWAPPED:
@@ -197,6 +199,12 @@ def shown(tensor: Tensor) -> str:
 def input_tensor(type: TensorType, name: str) -> Tensor:
     """A leaf whose array comes with the call."""
     return Tensor(type, name)
+
+
+class StepTensor(Tensor):
+    """A leaf that exists inside the steps of a scan only: a state before the step, or a slice of what it reads."""
+
+    __slots__ = ()
 
 
 def weight_tensor(type: TensorType, name: str, source: Source) -> Tensor:

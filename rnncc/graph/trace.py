@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import itertools
 import keyword
 import re
@@ -10,9 +11,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from rnncc.errors import ArgumentError, StructureError, caller
-from rnncc.graph.ir import Graph, Node, Source, Value
+from rnncc.graph.ir import Graph, Node, Source, Value, is_scan
 from rnncc.graph.rewrite import rename_extents
-from rnncc.graph.symbolic import Application, Tensor, input_tensor
+from rnncc.graph.symbolic import Application, StepTensor, Tensor, input_tensor
 from rnncc.types import Dim, TensorType, as_shape, dtype_of, is_extent_name
 
 _fresh = itertools.count(1)
@@ -31,6 +32,8 @@ def build_graph(name: str, inputs: Sequence[Tensor], outputs: Sequence[Tensor]) 
     graph, weights = _flatten(name, (), inputs, (), outputs)
     sources = {}
     for value, tensor in zip(graph.consts, weights, strict=True):
+        if isinstance(tensor, StepTensor):
+            raise _from_inside_a_step(graph, value)
         if tensor.source is None:
             raise StructureError(
                 f"{name} needs an input that it is not given",
@@ -42,6 +45,21 @@ def build_graph(name: str, inputs: Sequence[Tensor], outputs: Sequence[Tensor]) 
         sources[value.name] = tensor.source
     _check_extents(graph)
     return _plain_extents(replace(graph, sources=sources))
+
+
+def _from_inside_a_step(graph: Graph, leaf: Value) -> StructureError:
+    """The error for a value that a step of some scan left lying about, and that is used outside of that step."""
+    reader = next((node for node in graph.nodes if leaf in node.inputs), None)
+    if reader is None or is_scan(reader):
+        what, where = f"{leaf.name}: {leaf.type}", "used at"
+    else:
+        what, where = f"the result of {reader.op.name}", "made at"
+    return StructureError(
+        f"{graph.name} uses {what} from inside the step of a scan, where there is one for every step",
+        *([f"{where} {reader.place}"] if reader is not None and reader.place else []),
+        place=caller(),
+        remedy="let the step return it: scan returns the last state, and all results of the steps",
+    )
 
 
 def _check_extents(graph: Graph) -> None:
@@ -77,6 +95,12 @@ def trace(function: Callable[..., object], *specs: TensorType | tuple[object, Se
     Each spec is the TensorType of one argument, or a pair of dtype and shape: ``("float32", ("B", 3))``. The function
     returns a tensor or a sequence of tensors.
     """
+    if not callable(function):
+        raise ArgumentError(
+            f"{function!r} is not a function",
+            place=caller(),
+            remedy="trace takes a function of symbolic tensors, and then the type of each argument",
+        )
     for spec in specs:
         if not isinstance(spec, TensorType) and not (isinstance(spec, tuple | list) and len(spec) == 2):
             raise ArgumentError(
@@ -85,6 +109,7 @@ def trace(function: Callable[..., object], *specs: TensorType | tuple[object, Se
                 remedy='give dtype and shape: ("float32", ("B", 3))',
             )
     types = [s if isinstance(s, TensorType) else TensorType(dtype_of(s[0]), as_shape(s[1])) for s in specs]
+    check_takes(function, len(types), "the function that trace is given", "one for each type")
     code = getattr(function, "__code__", None)
     names = list(code.co_varnames[: code.co_argcount]) if code else []
     names += [f"x{i}" for i in range(len(names), len(types))]
@@ -96,6 +121,26 @@ def trace(function: Callable[..., object], *specs: TensorType | tuple[object, Se
             raise ArgumentError(f"{_name_of(function)} must return symbolic tensors, not {output!r}", place=caller())
         outputs.append(output)
     return build_graph(_name_of(function), inputs, outputs)
+
+
+def check_takes(function: Callable[..., object], count: int, what: str, why: str) -> None:
+    """Raise ArgumentError when `function` does not take `count` arguments by position; the message says `what` it is,
+    and `why` it has to.
+
+    So that a TypeError of the call itself can only come from inside of the function, and is left as it is.
+    """
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):  # not every function of C has one
+        return
+    try:
+        signature.bind(*range(count))
+    except TypeError:
+        raise ArgumentError(
+            f"{what} must take {count} argument{'' if count == 1 else 's'}: {why}",
+            f"it takes: {signature}",
+            place=caller(),
+        ) from None
 
 
 def _name_of(function: Callable[..., object]) -> str:

@@ -7,12 +7,16 @@ where its result does not.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from rnncc.errors import ArgumentError, ShapeError, caller, nearest
-from rnncc.graph.symbolic import Tensor
+from rnncc.graph.symbolic import Tensor, shown
+from rnncc.graph.trace import check_takes
 from rnncc.ops import functions as ops
 
 ActivationFunction = Callable[[Tensor], Tensor]
@@ -262,9 +266,37 @@ def get(spec: Any, argument: str = "activation") -> ActivationFunction:
             place=caller(),
             remedy=f"did you mean {meant!r}?" if meant else "give a known name, or a function built from rnncc.ops",
         )
+    if isinstance(spec, np.ufunc):
+        ours = spec.__name__ if spec.__name__ in KNOWN else None
+        raise ArgumentError(
+            f"{argument} is numpy's {spec.__name__}, which computes with numbers only",
+            place=caller(),
+            remedy=f"use {ours!r}" if ours else "give a known name, or a function built from rnncc.ops",
+        )
     if callable(spec):
-        function: ActivationFunction = spec
-        return function
+        if any(spec is function for function in KNOWN.values()):
+            return spec  # type: ignore[no-any-return]
+        check_takes(spec, 1, argument, "it is called on one tensor")
+        return _checked(spec, argument)
     raise ArgumentError(
         f"{argument} must be a name, None or a function of a tensor", f"given: {spec!r}", place=caller()
     )
+
+
+def _checked(function: Callable[[Tensor], Any], argument: str) -> ActivationFunction:
+    """A user's function, with an error of ours when it does not return a tensor."""
+
+    @functools.wraps(function)
+    def activation(x: Tensor) -> Tensor:
+        result = function(x)
+        if isinstance(result, Tensor):
+            return result
+        raise ArgumentError(
+            f"{argument} must return a symbolic tensor",
+            f"given:    {shown(x)}",
+            f"returned: {result!r}",
+            place=caller(),
+            remedy="build the function from operators and rnncc.ops",
+        )
+
+    return activation

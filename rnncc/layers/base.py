@@ -178,7 +178,7 @@ class Layer(CheckedArguments):
         """
         if not self.built:
             raise self._not_built()
-        own, arrays = self.weights, [np.asarray(array) for array in weights]
+        own, arrays = self.weights, _arrays(self.name, weights)
         if len(own) != len(arrays):
             raise ShapeError(
                 f"{self.name} has {len(own)} weights, {len(arrays)} arrays given",
@@ -388,6 +388,23 @@ def _first_numbers(initializer: Any, shape: tuple[int, ...], dtype: DType) -> An
     parameters = inspect.signature(initializer).parameters.values()
     takes_dtype = any(item.name == "dtype" or item.kind is inspect.Parameter.VAR_KEYWORD for item in parameters)
     return initializer(shape, dtype=dtype.numpy) if takes_dtype else initializer(shape)
+
+
+def _arrays(name: str, given: Any) -> list[np.ndarray]:
+    """What `set_weights` was given, as arrays."""
+    if not isinstance(given, Sequence | np.ndarray) or isinstance(given, str):
+        raise ArgumentError(
+            f"the weights of {name} are a list of arrays, not {type(given).__name__}",
+            place=caller(),
+            remedy="give what get_weights() returned, or arrays in the same order",
+        )
+    arrays = []
+    for number, item in enumerate(given):
+        try:
+            arrays.append(np.asarray(item))
+        except ValueError:
+            raise ShapeError(f"array {number} for {name} has rows of different lengths", place=caller()) from None
+    return arrays
 
 
 def _transposed(needed: tuple[int, ...], given: tuple[int, ...]) -> str:

@@ -289,12 +289,11 @@ class Activation(Layer):
     def call(self, inputs: Tensor) -> Tensor:
         """activation(inputs)."""
         result = self.activation(as_float(inputs, self.dtype))
-        found = shown(result) if isinstance(result, Tensor) else repr(result)
-        if not isinstance(result, Tensor) or not _keeps_shape(inputs.type.shape, result.type.shape):
+        if not _keeps_shape(inputs.type.shape, result.type.shape):
             raise ShapeError(
                 f"the function of {self.name} must return a tensor of the shape it is given",
                 f"given:    {shown(inputs)}",
-                f"returned: {found}",
+                f"returned: {shown(result)}",
                 place=caller(),
             )
         return result

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, SupportsIndex
 
 import numpy as np
 
-from rnncc.errors import ArgumentError, StructureError, caller, nearest
+from rnncc.errors import ArgumentError, MemberError, StructureError, UnsupportedError, caller, nearest
 from rnncc.graph.arguments import spread_arguments
 from rnncc.graph.ir import Graph
 from rnncc.graph.symbolic import Tensor, shown
 from rnncc.graph.trace import build_graph
 from rnncc.layers import execution
 from rnncc.layers.base import Layer
+from rnncc.layers.habits import INSTEAD, KEEP_WEIGHTS
 from rnncc.layers.history import History, LayerCall, history_of, layer_outputs, network
 from rnncc.layers.inputs import InputLayer, decide_inputs, is_undecided
 from rnncc.layers.masks import as_mask
@@ -253,6 +254,19 @@ class Model(Layer):
                 remedy="pass one symbolic tensor for each input",
             )
         return [items[name] for name in names]
+
+    # -------------------------------------------------------------- what Keras's models do and these do not
+
+    if not TYPE_CHECKING:  # else no name would ever be unknown
+
+        def __getattr__(self, name: str) -> Any:
+            if name in INSTEAD:
+                raise MemberError(f"a model of rnncc has no {name}", place=caller(), remedy=INSTEAD[name])
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}", name=name, obj=self)
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> Any:
+        what = f"the model {self.name} cannot be pickled or copied"
+        raise UnsupportedError(what, place=caller(), remedy=KEEP_WEIGHTS)
 
     # -------------------------------------------------------------- summary
 

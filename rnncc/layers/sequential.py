@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -49,6 +49,13 @@ class Sequential(Model):
         """The input, then the output of each layer; empty until the shape of the input is known."""
         self._graph = None
         self._executable = None
+        if not (layers is None or isinstance(layers, Iterable)) or isinstance(layers, str | Tensor):
+            raise ArgumentError(
+                f"Sequential takes a list of layers, not {type(layers).__name__}",
+                f"given: {layers!r}",
+                place=caller(),
+                remedy="write Sequential([layer]), or add layers one by one with add",
+            )
         for layer in layers or ():
             self.add(layer)
 

@@ -11,8 +11,8 @@ from rnncc.errors import ArgumentError, DTypeError, ShapeError, caller
 from rnncc.graph.interp import interpret
 from rnncc.graph.ir import Graph
 from rnncc.graph.op import Attrs, Op, register
-from rnncc.graph.symbolic import Tensor, apply_many, as_tensor, input_tensor
-from rnncc.graph.trace import build_body
+from rnncc.graph.symbolic import StepTensor, Tensor, apply_many, as_tensor
+from rnncc.graph.trace import build_body, check_takes
 from rnncc.ops.structure import flatten, rebuild
 from rnncc.types import Dim, TensorType
 
@@ -105,11 +105,15 @@ def scan(
     init_leaves = [as_tensor(leaf) for leaf in flatten(init)]
     x_leaves = [as_tensor(leaf) for leaf in flatten(xs)]
     steps = _length(x_leaves, length)
-    carry = [input_tensor(leaf.type, _hint(leaf, "carry")) for leaf in init_leaves]
-    slices = [input_tensor(TensorType(leaf.dtype, leaf.type.shape[1:]), _hint(leaf, "x")) for leaf in x_leaves]
+    carry = [StepTensor(leaf.type, _hint(leaf, "carry")) for leaf in init_leaves]
+    slices = [StepTensor(TensorType(leaf.dtype, leaf.type.shape[1:]), _hint(leaf, "x")) for leaf in x_leaves]
+    if not callable(step):
+        raise ArgumentError(f"the step of a scan must be a function, not {step!r}", place=caller())
+    check_takes(step, 2, "the step of a scan", "the carry, and the slices of xs for this step (None without xs)")
     result = step(rebuild(init, carry), rebuild(xs, slices))
     if not (isinstance(result, tuple) and len(result) == 2):
-        raise ArgumentError(f"the step of a scan must return (carry, y), not {type(result).__name__}", place=caller())
+        kind = "Tensor" if isinstance(result, Tensor) else type(result).__name__
+        raise ArgumentError(f"the step of a scan must return (carry, y), not {kind}", place=caller())
     next_carry, y = result
     next_leaves = _check_carry(init, init_leaves, next_carry)
     y_leaves = [as_tensor(leaf) for leaf in flatten(y)]

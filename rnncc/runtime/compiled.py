@@ -7,12 +7,12 @@ import math
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, SupportsIndex
 
 import numpy as np
 
 from rnncc.codegen.emit import STATUS_VALUES, Emitted
-from rnncc.errors import ArgumentError, TokenError, UnsupportedError, caller
+from rnncc.errors import ArgumentError, MemberError, TokenError, UnsupportedError, caller
 from rnncc.graph.arguments import bind_arguments
 from rnncc.graph.ir import Graph, Source, Value
 from rnncc.loop.ir import Buffer, Procedure
@@ -24,6 +24,17 @@ from rnncc.runtime.weights import BoundWeights, WeightBinder
 
 _REMEMBERED = 256
 """How many different extents a compiled model remembers the layout of."""
+
+_OF_THE_MODEL = ("summary", "layers", "weights", "get_weights", "set_weights", "count_params", "reset_states")
+_OF_MODELS = {
+    "predict": "call it: fn(x)",
+    "fit": "rnncc does not train: train in Keras, then model.set_weights(keras_model.get_weights())",
+    "evaluate": "rnncc.evaluate(fn.graph, x) is the numpy meaning of what was compiled",
+    "compile": "it is compiled: call it",
+    "save": "the cache keeps its machine code: where the same model is compiled again, that is loaded",
+    **dict.fromkeys(_OF_THE_MODEL, "ask the model it was compiled from; a compiled model follows its weights"),
+}
+"""What models have and compiled models do not, and what to do instead."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +159,20 @@ class CompiledModel:
         if missing:
             raise ArgumentError(f"memory needs a size for {', '.join(missing)}", place=caller())
         return slot_offsets(self._procedure.buffers, extents)[1]
+
+    if not TYPE_CHECKING:  # else no name would ever be unknown
+
+        def __getattr__(self, name: str) -> Any:
+            if name in _OF_MODELS:
+                raise MemberError(f"a compiled model has no {name}", place=caller(), remedy=_OF_MODELS[name])
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}", name=name, obj=self)
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> Any:
+        raise UnsupportedError(
+            f"the compiled model {self._graph.name} cannot be pickled or copied: it is machine code of this process",
+            place=caller(),
+            remedy="compile in the other process: machine code that was made before is taken from the cache",
+        )
 
     # -------------------------------------------------------------- one call
 

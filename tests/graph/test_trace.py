@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import operator as op
 from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
 
-from rnncc import ops, scan, trace
+from rnncc import evaluate, layers, ops, scan, trace
 from rnncc.errors import ArgumentError, DTypeError, ShapeError, StructureError
 from rnncc.graph.interp import interpret
 from rnncc.graph.ir import ArraySource, Graph, Scan, is_scan, scan_view
@@ -241,6 +242,38 @@ def test_dtype_of_numbers_in_a_carry() -> None:
 def test_wrong_steps(step: Any, init: Any, error: type[Exception], what: str) -> None:
     with pytest.raises(error, match=what):
         trace(lambda x: scan(step, init, x)[0], ("float32", ("T", 2)))
+
+
+def test_a_type_error_from_inside_of_a_function_stays() -> None:
+    def fails(*tensors: Tensor) -> Any:
+        return len(3)  # type: ignore[arg-type]
+
+    for call in (
+        lambda: trace(fails, ("float32", ())),
+        lambda: scan(fails, 0.0, ops.zeros((3,))),
+        lambda: layers.Dense(2, activation=fails)(layers.Input((3,))),
+    ):
+        with pytest.raises(TypeError, match="object of type 'int' has no len"):
+            call()
+
+
+def test_arrays_with_tensors() -> None:
+    """Numpy comes first when the left operand is an array; it leaves all operators to us."""
+    array = np.array([[1, -2], [3, 0.5]], np.float32)
+    x = np.array([[0.5, 2], [3, 0.25]], np.float32)
+    for operator in (op.add, op.sub, op.mul, op.truediv, op.matmul, op.lt, op.le, op.gt, op.ge):
+        graph = trace(lambda x, operator=operator: operator(array, x), ("float32", (2, 2)))
+        np.testing.assert_array_equal(evaluate(graph, x), operator(array, x))
+        if operator is not op.matmul:
+            number = trace(lambda x, operator=operator: operator(array[0, 1], x), ("float32", (2,)))
+            np.testing.assert_array_equal(evaluate(number, x[0]), operator(array[0, 1], x[0]))
+
+
+def test_lengths_of_fixed_dims() -> None:
+    x = ops.zeros((3, 2))
+    assert len(x) == 3
+    first, _, last = x
+    assert (first.shape, last.shape) == ((2,), (2,))
 
 
 def test_wrong_lengths() -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 from typing import Any
 
 import numpy as np
 
 from rnncc import ops
+from rnncc.graph.trace import trace
 from rnncc.layers import (
     GRU,
     LSTM,
@@ -24,6 +27,7 @@ from rnncc.layers.execution import evaluate
 from rnncc.layers.initializers import set_random_seed
 from rnncc.layers.model import Model
 from rnncc.layers.sequential import Sequential
+from rnncc.ops.scan import scan
 
 
 def units_of_zero() -> None:
@@ -221,6 +225,111 @@ def activation_changes_the_shape() -> None:
     Activation(lambda x: ops.sum(x, axis=-1))(Input((3,)))
 
 
+def activation_returns_a_number() -> None:
+    GRU(4, activation=lambda x: 3)(Input((None, 3)))
+
+
+def activation_of_two_tensors() -> None:
+    LSTM(4, recurrent_activation=lambda x, y: x)
+
+
+def activation_from_numpy() -> None:
+    LSTM(4, activation=np.tanh)
+
+
+def activation_from_numpy_without_a_name() -> None:
+    Dense(4, activation=np.sin)
+
+
+def numpy_function_of_a_tensor() -> None:
+    np.tanh(Input((3,), name="x"))
+
+
+def numpy_function_that_there_is_not() -> None:
+    np.sin(Input((3,), name="x"))
+
+
+def numpy_function_of_tensors() -> None:
+    np.concatenate([Input((3,), name="x"), np.zeros((2, 3))])
+
+
+def array_that_a_tensor_is_added_to() -> None:
+    array = np.zeros(3)
+    array += Input((3,), name="x")  # type: ignore[misc]
+
+
+def array_of_a_tensor() -> None:
+    np.asarray(Input((3,), name="x"))
+
+
+def array_of_tensors() -> None:
+    ops.exp([Input((3,), name="x"), Input((3,), name="y")])
+
+
+def number_of_a_tensor() -> None:
+    float(Input((3,), name="x"))
+
+
+def whole_number_of_a_tensor() -> None:
+    int(Input((3,), name="x"))
+
+
+def range_of_a_tensor() -> None:
+    range(Input((3,), name="x"))
+
+
+def length_of_a_tensor() -> None:
+    len(Input((None, 3), name="x"))
+
+
+def loop_over_a_tensor() -> None:
+    for _ in Input((None, 3), name="x"):
+        pass
+
+
+def states_that_were_not_asked_for() -> None:
+    _output, _h, _c = LSTM(4)(Input((None, 3)))
+
+
+def trace_of_a_number() -> None:
+    trace(3, ("float32", ("B",)))  # type: ignore[arg-type]
+
+
+def trace_of_too_few_types() -> None:
+    trace(lambda x, y: x + y, ("float32", ("B",)))
+
+
+def step_without_slices() -> None:
+    scan(lambda h: (h, h), 0.0, ops.zeros((5,)))
+
+
+def step_that_is_no_function() -> None:
+    scan(None, 0.0, ops.zeros((5,)))  # type: ignore[arg-type]
+
+
+def value_from_inside_a_step() -> None:
+    kept = []
+
+    def step(h: Any, x: Any) -> Any:
+        kept.append(h * x)
+        return h + x, None
+
+    trace(lambda x: scan(step, 0.0, x)[0] + kept[0], ("float32", ("T",)))
+
+
+def value_from_inside_another_step() -> None:
+    kept = []
+
+    def first(h: Any, x: Any) -> Any:
+        kept.append(x)
+        return h + x, None
+
+    def second(h: Any, x: Any) -> Any:
+        return h * kept[0], None
+
+    trace(lambda x: scan(first, 0.0, x)[0] + scan(second, 0.0, x)[0], ("float32", ("T",)))
+
+
 def states_of_a_wrong_number() -> None:
     LSTM(4)(Input((None, 3)), initial_state=[Input((4,))])
 
@@ -247,6 +356,18 @@ def shape_before_the_first_call() -> None:
 
 def too_few_weights() -> None:
     Sequential([Input((3,)), Dense(4)]).set_weights([np.zeros((3, 4))])
+
+
+def weights_as_a_number() -> None:
+    Sequential([Input((3,)), Dense(4)]).set_weights(3)  # type: ignore[arg-type]
+
+
+def weights_as_nothing() -> None:
+    Sequential([Input((3,)), Dense(4)]).set_weights(None)  # type: ignore[arg-type]
+
+
+def weights_of_ragged_rows() -> None:
+    Sequential([Input((3,)), Dense(4)]).set_weights([[[1, 2], [3]], [0]])
 
 
 def weight_of_another_shape() -> None:
@@ -384,6 +505,14 @@ def sequential_of_a_class() -> None:
     Sequential([Dense])
 
 
+def sequential_of_one_layer() -> None:
+    Sequential(LSTM(3))  # type: ignore[arg-type]
+
+
+def sequential_of_a_name() -> None:
+    Sequential("encoder")
+
+
 def sequential_of_two_inputs() -> None:
     Sequential([Input((3,)), InputLayer((3,))])
 
@@ -480,6 +609,34 @@ def evaluate_a_function() -> None:
 
 def predict_in_batches_of_zero() -> None:
     _tokens().predict([[1]], batch_size=0)
+
+
+def fit() -> None:
+    _two_inputs().fit(np.zeros((1, 2, 3)), epochs=3)
+
+
+def compile_of_a_model() -> None:
+    _two_inputs().compile(optimizer="adam")
+
+
+def evaluate_of_a_model() -> None:
+    _two_inputs().evaluate(np.zeros((1, 2, 3)))
+
+
+def save() -> None:
+    _two_inputs().save("model.keras")
+
+
+def load_weights() -> None:
+    _two_inputs().load_weights("model.h5")
+
+
+def pickled() -> None:
+    pickle.dumps(_two_inputs())
+
+
+def copied() -> None:
+    copy.deepcopy(_two_inputs())
 
 
 def negative_seed() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import resource
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -116,6 +117,18 @@ def unroll_far_too_large() -> None:
 
 def unknown_stage() -> None:
     words().ir("machine code")
+
+
+def pickled() -> None:
+    pickle.dumps(words())
+
+
+def predict_of_a_compiled_model() -> None:
+    words().predict(IDS)
+
+
+def weights_of_a_compiled_model() -> None:
+    words().get_weights()
 
 
 def words_model() -> Any:
@@ -355,6 +368,9 @@ COMPILING: list[Callable[[], None]] = [
     unroll_as_bool,
     unroll_far_too_large,
     unknown_stage,
+    pickled,
+    predict_of_a_compiled_model,
+    weights_of_a_compiled_model,
 ]
 ARGUMENTS: list[Callable[[], None]] = [
     nothing_given,
