@@ -120,12 +120,16 @@ def cache_folder(environment: Mapping[str, str]) -> Path | None:
 @cache
 def compiler_fingerprint() -> str:
     """Changes whenever the compiler's own files do."""
-    digest = hashlib.sha256()
-    package = Path(__file__).parent.parent
-    for path in sorted(package.rglob("*.py")):
-        status = path.stat()
-        digest.update(f"{path.relative_to(package)} {status.st_size} {status.st_mtime_ns}\n".encode())
-    return digest.hexdigest()
+    found = []
+    folders = [str(Path(__file__).parent.parent)]
+    for folder in folders:
+        for entry in os.scandir(folder):
+            if entry.is_dir():
+                folders.append(entry.path)
+            elif entry.name.endswith(".py"):
+                status = entry.stat()
+                found.append(f"{entry.path.removeprefix(folders[0])} {status.st_size} {status.st_mtime_ns}")
+    return hashlib.sha256("\n".join(sorted(found)).encode()).hexdigest()
 
 
 @cache
