@@ -29,6 +29,8 @@ class DType(Enum):
     I64 = "i64"
     BOOL = "bool"
 
+    __hash__ = object.__hash__  # that of Enum is ten times as slow, and expressions are hashed all the time
+
     @property
     def numpy(self) -> np.dtype[Any]:
         """The same type in numpy's words."""

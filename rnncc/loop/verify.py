@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import keyword
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import assert_never
 
@@ -39,7 +39,7 @@ from rnncc.loop.ir import (
     Store,
     Var,
 )
-from rnncc.loop.printer import lines, show_access, show_expr
+from rnncc.loop.printer import lines, show_expr
 from rnncc.loop.visit import free_variables, result_dtype, substitute
 from rnncc.types import DType
 
@@ -93,17 +93,18 @@ class _Verifier:
         self.procedure = procedure
         self.buffers: dict[str, Buffer] = {}
         self.in_setup = False
-        self.lines = list(lines(procedure))
-        self.line = 0
-        self.numbers: Iterator[int] = iter([number for number, (_, node) in enumerate(self.lines) if node is not None])
+        self.count = 0
+        """Of the buffers and statements that were looked at, the last one included."""
 
-    def fail(self, what: str, culprit: str = "") -> _Broken:
-        """The error for the current line, with carets under `culprit`."""
-        text = self.lines[self.line][0]
+    def fail(self, what: str, culprit: str | Expr = "") -> _Broken:
+        """The error for the current line, with carets under `culprit`. Texts are made here, and only here."""
+        culprit = culprit if isinstance(culprit, str) else show_expr(culprit)
+        shown = [(n, text) for n, (text, node) in enumerate(lines(self.procedure), 1) if node is not None or n == 1]
+        line, text = shown[self.count]
         found = re.search(rf"(?<!\w){re.escape(culprit)}(?!\w)", text) if culprit else None
         first = found.start() if found else len(text) - len(text.lstrip())
         width = len(culprit) if found else len(text.lstrip())
-        number = f"{self.line + 1:>4} | "
+        number = f"{line:>4} | "
         return _Broken(what, (number + text, " " * (len(number) - 2) + "| " + " " * first + "^" * width))
 
     # -------------------------------------------------------------- declarations
@@ -114,7 +115,7 @@ class _Verifier:
         for dim in self.procedure.dims:
             self._bind(Var(dim), scope)
         for buffer in self.procedure.buffers:
-            self.line = next(self.numbers)
+            self.count += 1
             self._declare(buffer, scope)
         self.in_setup = True
         self._block(self.procedure.setup, _Scope({}))
@@ -128,7 +129,7 @@ class _Verifier:
         for size in buffer.shape:
             self._size(size, "a size", scope)
             if buffer.space in ("register", "weight", "packed") and not isinstance(size, Const):
-                raise self.fail(f"sizes of a {buffer.space} buffer are constant", show_expr(size))
+                raise self.fail(f"sizes of a {buffer.space} buffer are constant", size)
         self.buffers[buffer.name] = buffer
 
     def _check_new(self, name: str, scope: _Scope) -> None:
@@ -146,7 +147,7 @@ class _Verifier:
     def _block(self, statements: Iterable[Stmt], scope: _Scope) -> None:
         inner = scope.nested()
         for statement in statements:
-            self.line = next(self.numbers)
+            self.count += 1
             self._statement(statement, inner)
 
     def _statement(self, statement: Stmt, scope: _Scope) -> None:
@@ -154,8 +155,7 @@ class _Verifier:
             case For():
                 self._loop(statement, scope)
             case Let(name, value):
-                self._expr(value, scope)
-                self._bind(Var(name, value.dtype, value.lanes), scope)
+                self._bind(Var(name, value.dtype, self._expr(value, scope)), scope)
             case Store():
                 self._store(statement, scope)
             case Check(condition, code, values):
@@ -187,13 +187,12 @@ class _Verifier:
             raise self.fail(f"{buffer.name} is {buffer.space}: nothing writes to it", buffer.name)
         if buffer.space == "packed" and not self.in_setup:
             raise self.fail(f"{buffer.name} is packed: only setup writes to it", buffer.name)
-        self._expr(store.value, scope)
-        text = show_expr(store.value)
+        given = self._expr(store.value, scope)
         if store.value.dtype is not buffer.dtype:
-            raise self.fail(f"{store.value.dtype} is stored in {buffer.name} of {buffer.dtype}", text)
+            raise self.fail(f"{store.value.dtype} is stored in {buffer.name} of {buffer.dtype}", store.value)
         lanes = _index_lanes(store.index)
-        if store.value.lanes not in (1, lanes):
-            raise self.fail(f"{store.value.lanes} lanes are stored in {lanes}", text)
+        if given not in (1, lanes):
+            raise self.fail(f"{given} lanes are stored in {lanes}", store.value)
         if store.combine is not None:
             if store.combine not in COMBINE:
                 raise self.fail(f"{store.combine} does not combine; known: {', '.join(COMBINE)}")
@@ -208,25 +207,22 @@ class _Verifier:
             raise self.fail(f"{name} is no buffer", name)
         if self.in_setup and buffer.space in ("input", "output", "temporary"):
             raise self.fail(f"{name} is {buffer.space}: setup runs before there is a call", name)
-        text = show_access(name, index)
         if len(index) != len(buffer.shape):
-            raise self.fail(f"{name} has {len(buffer.shape)} axes, {len(index)} are indexed", text)
+            what = f"{name} has {len(buffer.shape)} axes, {len(index)} are indexed"
+            raise self.fail(what, Load(name, index, buffer.dtype))
         for position, item in enumerate(index):
+            start = item.start if isinstance(item, Span) else item
             if isinstance(item, Span):
                 if position != len(index) - 1:
-                    raise self.fail("a span is the last index only", text)
-                self._span(item, text, scope)
-            start = item.start if isinstance(item, Span) else item
+                    raise self.fail("a span is the last index only", Load(name, index, buffer.dtype))
+                if item.lanes < 1:
+                    raise self.fail(f"a span of {item.lanes} lanes", Load(name, index, buffer.dtype))
+                if item.limit is not None:
+                    self._size(item.limit, "the limit of a span", scope)
             self._size(start, "an index", scope)
             if buffer.space == "register" and not _is_constant(start, scope):
-                raise self.fail("a register has constant indices", text)
+                raise self.fail("a register has constant indices", Load(name, index, buffer.dtype))
         return buffer
-
-    def _span(self, span: Span, text: str, scope: _Scope) -> None:
-        if span.lanes < 1:
-            raise self.fail(f"a span of {span.lanes} lanes", text)
-        if span.limit is not None:
-            self._size(span.limit, "the limit of a span", scope)
 
     # -------------------------------------------------------------- expressions
 
@@ -234,30 +230,35 @@ class _Verifier:
         self._expect(expr, DType.I64, role, scope)
 
     def _expect(self, expr: Expr, dtype: DType, role: str, scope: _Scope) -> None:
-        self._expr(expr, scope)
+        lanes = self._expr(expr, scope)
         if expr.dtype is not dtype:
-            raise self.fail(f"{role} is {dtype}, this is {expr.dtype}", show_expr(expr))
-        if expr.lanes != 1:
-            raise self.fail(f"{role} is a scalar, this has {expr.lanes} lanes", show_expr(expr))
+            raise self.fail(f"{role} is {dtype}, this is {expr.dtype}", expr)
+        if lanes != 1:
+            raise self.fail(f"{role} is a scalar, this has {lanes} lanes", expr)
 
-    def _expr(self, expr: Expr, scope: _Scope) -> None:
+    def _expr(self, expr: Expr, scope: _Scope) -> int:
+        """Verify `expr`; returns how many lanes it has."""
         match expr:
             case Const():
-                pass
+                return 1
             case Var(name):
                 self._variable(expr, scope.variables.get(name))
+                return expr.lanes
             case Load(name, index, dtype):
                 buffer = self._access(name, index, scope)
                 if dtype is not buffer.dtype:
-                    raise self.fail(f"{name} is {buffer.dtype}, its load says {dtype}", show_expr(expr))
+                    raise self.fail(f"{name} is {buffer.dtype}, its load says {dtype}", expr)
+                return _index_lanes(index)
             case Call():
-                self._call(expr, scope)
+                return self._call(expr, scope)
             case Reduce():
                 self._reduce(expr, scope)
+                return 1
             case Ramp(start, lanes):
                 self._size(start, "the start of a ramp", scope)
                 if lanes < 2:
-                    raise self.fail(f"a ramp of {lanes} lanes", show_expr(expr))
+                    raise self.fail(f"a ramp of {lanes} lanes", expr)
+                return lanes
             case _:
                 assert_never(expr)
 
@@ -270,49 +271,48 @@ class _Verifier:
         if used != bound:
             raise self.fail(f"{name} is {_type(bound)}, its use says {_type(used)}", name)
 
-    def _call(self, call: Call, scope: _Scope) -> None:
-        function = FUNCTIONS.get(call.function)
-        text = show_expr(call)
+    def _call(self, call: Call, scope: _Scope) -> int:
+        """Verify `call`; returns how many lanes it has."""
+        name, args = call.function, call.args
+        function = FUNCTIONS.get(name)
         if function is None:
-            raise self.fail(f"there is no function {call.function}", call.function)
-        if len(call.args) != function.arity:
-            raise self.fail(f"{call.function} takes {function.arity} operands, not {len(call.args)}", text)
-        for arg in call.args:
-            self._expr(arg, scope)
-        operands = call.args
-        if call.function == "where":
-            if call.args[0].dtype is not DType.BOOL:
-                raise self.fail(f"a condition is bool, this is {call.args[0].dtype}", show_expr(call.args[0]))
-            operands = call.args[1:]
-        dtypes = [arg.dtype for arg in operands]
-        if len(set(dtypes)) > 1:
-            raise self.fail(f"{call.function} of {' and '.join(map(str, dtypes))}", text)
-        if dtypes[0] not in _TAKES.get(call.function, _NUMBERS):
-            raise self.fail(f"{call.function} does not take {dtypes[0]}", text)
-        if call.dtype is not result_dtype(call.function, call.args):
-            raise self.fail(f"{result_dtype(call.function, call.args)} results, the call says {call.dtype}", text)
-        self._lanes(call, text)
-
-    def _lanes(self, call: Call, text: str) -> None:
-        lanes = sorted({arg.lanes for arg in call.args} - {1})
-        if len(lanes) > 1:
-            raise self.fail(f"operands have {' and '.join(map(str, lanes))} lanes", text)
-        if call.function.startswith("reduce_") and not lanes:
-            raise self.fail(f"{call.function} folds a vector, this is a scalar", text)
+            raise self.fail(f"there is no function {name}", name)
+        if len(args) != function.arity:
+            raise self.fail(f"{name} takes {function.arity} operands, not {len(args)}", call)
+        lanes = {self._expr(arg, scope) for arg in args}
+        operands = args
+        if name == "where":
+            if args[0].dtype is not DType.BOOL:
+                raise self.fail(f"a condition is bool, this is {args[0].dtype}", args[0])
+            operands = args[1:]
+        dtype = operands[0].dtype
+        if any(operand.dtype is not dtype for operand in operands):
+            raise self.fail(f"{name} of {' and '.join(str(operand.dtype) for operand in operands)}", call)
+        if dtype not in _TAKES.get(name, _NUMBERS):
+            raise self.fail(f"{name} does not take {dtype}", call)
+        if call.dtype is not (function.result or args[-1].dtype):
+            raise self.fail(f"{result_dtype(name, args)} results, the call says {call.dtype}", call)
+        if len(lanes - {1}) > 1:
+            raise self.fail(f"operands have {' and '.join(map(str, sorted(lanes - {1})))} lanes", call)
+        if not name.startswith("reduce_"):
+            return max(lanes)
+        if lanes == {1}:
+            raise self.fail(f"{name} folds a vector, this is a scalar", call)
+        return 1
 
     def _reduce(self, reduce: Reduce, scope: _Scope) -> None:
         if reduce.function not in COMBINE:
-            raise self.fail(f"{reduce.function} does not reduce; known: {', '.join(COMBINE)}", show_expr(reduce))
+            raise self.fail(f"{reduce.function} does not reduce; known: {', '.join(COMBINE)}", reduce)
         self._size(reduce.size, "the size of a reduction", scope)
         inner = scope.nested()
         self._bind(Var(reduce.variable), inner)
         if isinstance(reduce.size, Const):
             inner.samples[reduce.variable] = integer(7)
-        self._expr(reduce.value, inner)
-        if reduce.value.lanes != 1:
-            raise self.fail(f"a reduction is of scalars, this has {reduce.value.lanes} lanes", show_expr(reduce.value))
+        lanes = self._expr(reduce.value, inner)
+        if lanes != 1:
+            raise self.fail(f"a reduction is of scalars, this has {lanes} lanes", reduce.value)
         if reduce.value.dtype not in _NUMBERS:
-            raise self.fail(f"{reduce.function} does not reduce {reduce.value.dtype}", show_expr(reduce.value))
+            raise self.fail(f"{reduce.function} does not reduce {reduce.value.dtype}", reduce.value)
 
 
 def _type(variable: Var) -> str:

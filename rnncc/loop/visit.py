@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from operator import is_
 from typing import assert_never, overload
 
 from rnncc.loop.functions import FUNCTIONS
@@ -21,7 +22,11 @@ def result_dtype(function: str, args: Sequence[Expr]) -> DType:
 
 def map_expr(expr: Expr, function: Callable[[Expr], Expr]) -> Expr:
     """`expr` rebuilt from the leaves up, with every subexpression replaced by what `function` makes of it."""
-    return function(map_children(expr, lambda child: map_expr(child, function)))
+
+    def changed(part: Expr) -> Expr:
+        return function(map_children(part, changed))
+
+    return changed(expr)
 
 
 def map_children(expr: Expr, function: Callable[[Expr], Expr]) -> Expr:
@@ -29,27 +34,27 @@ def map_children(expr: Expr, function: Callable[[Expr], Expr]) -> Expr:
     match expr:
         case Const() | Var():
             return expr
-        case Load(_, index):
+        case Load(buffer, index, dtype):
             new_index = map_index(index, function)
-            return expr if new_index is index else replace(expr, index=new_index)
-        case Call(_, args):
-            new_args = tuple(function(arg) for arg in args)
-            return expr if _same(args, new_args) else replace(expr, args=new_args)
-        case Reduce(_, _, size, value):
+            return expr if new_index is index else Load(buffer, new_index, dtype)
+        case Call(name, args, dtype):
+            new_args = tuple([function(arg) for arg in args])
+            return expr if _same(args, new_args) else Call(name, new_args, dtype)
+        case Reduce(name, variable, size, value):
             new_size, new_value = function(size), function(value)
             if new_size is size and new_value is value:
                 return expr
-            return replace(expr, size=new_size, value=new_value)
-        case Ramp(start):
+            return Reduce(name, variable, new_size, new_value)
+        case Ramp(start, lanes):
             new_start = function(start)
-            return expr if new_start is start else replace(expr, start=new_start)
+            return expr if new_start is start else Ramp(new_start, lanes)
         case _:
             assert_never(expr)
 
 
 def map_index(index: tuple[Index, ...], function: Callable[[Expr], Expr]) -> tuple[Index, ...]:
     """`index` with `function` applied to every expression in it; the same object when nothing changed."""
-    new = tuple(_map_span(item, function) if isinstance(item, Span) else function(item) for item in index)
+    new = tuple([_map_span(item, function) if isinstance(item, Span) else function(item) for item in index])
     return index if _same(index, new) else new
 
 
@@ -60,23 +65,22 @@ def _map_span(span: Span, function: Callable[[Expr], Expr]) -> Span:
 
 
 def _same(old: Sequence[object], new: Sequence[object]) -> bool:
-    return len(old) == len(new) and all(a is b for a, b in zip(old, new, strict=True))
+    return all(map(is_, old, new))  # as many of the one as of the other
 
 
-def children(expr: Expr) -> Iterator[Expr]:
+def children(expr: Expr) -> Sequence[Expr]:
     """The direct operands of `expr`, starts and limits of spans included."""
     match expr:
         case Const() | Var():
-            return
+            return ()
         case Load(_, index):
-            yield from index_exprs(index)
+            return tuple(index_exprs(index))
         case Call(_, args):
-            yield from args
+            return args
         case Reduce(_, _, size, value):
-            yield size
-            yield value
+            return (size, value)
         case Ramp(start):
-            yield start
+            return (start,)
         case _:
             assert_never(expr)
 
@@ -168,15 +172,17 @@ def walk_exprs(root: Expr | Stmt | Iterable[Stmt]) -> Iterator[Expr]:
     """Every expression in an expression, a statement (a loop's body included) or statements, outer before inner."""
     match root:
         case Const() | Var() | Load() | Call() | Reduce() | Ramp():
-            yield root
-            for child in children(root):
-                yield from walk_exprs(child)
+            waiting: list[Expr] = [root]
         case For() | Let() | Store() | Check():
-            yield from walk_exprs([root])
+            waiting = [expr for inner in walk_statements([root]) for expr in expressions_of(inner)]
         case _:
-            for statement in walk_statements(root):
-                for expr in expressions_of(statement):
-                    yield from walk_exprs(expr)
+            waiting = [expr for inner in walk_statements(root) for expr in expressions_of(inner)]
+    waiting.reverse()
+    while waiting:
+        expr = waiting.pop()
+        yield expr
+        if not isinstance(expr, Const | Var):
+            waiting += reversed(children(expr))
 
 
 def loads_of(statement: Stmt) -> Iterator[Load]:
@@ -216,21 +222,24 @@ def substitute(root: Expr | tuple[Stmt, ...], replacement: Mapping[str, Expr]) -
     return _substitute(root, replacement) if replacement else root
 
 
-def _substitute(expr: Expr, replacement: Mapping[str, Expr]) -> Expr:
-    match expr:
-        case Var(name):
-            return replacement.get(name, expr)
-        case Reduce(_, variable, size, value):
-            used = free_variables(value) - {variable}
-            captured = [name for name in used & replacement.keys() if variable in free_variables(replacement[name])]
-            assert not captured, f"{variable} would be captured by the substitution of {sorted(captured)}"
-            inner = {name: new for name, new in replacement.items() if name != variable}
-            new_size, new_value = _substitute(size, replacement), _substitute(value, inner)
-            if new_size is size and new_value is value:
-                return expr
-            return replace(expr, size=new_size, value=new_value)
-        case _:
-            return map_children(expr, lambda child: _substitute(child, replacement))
+def _substitute(root: Expr, replacement: Mapping[str, Expr]) -> Expr:
+    def changed(expr: Expr) -> Expr:
+        match expr:
+            case Var(name):
+                return replacement.get(name, expr)
+            case Reduce(function, variable, size, value):
+                used = free_variables(value) - {variable}
+                captured = [name for name in used & replacement.keys() if variable in free_variables(replacement[name])]
+                assert not captured, f"{variable} would be captured by the substitution of {sorted(captured)}"
+                inner = {name: new for name, new in replacement.items() if name != variable}
+                new_size, new_value = changed(size), _substitute(value, inner)
+                if new_size is size and new_value is value:
+                    return expr
+                return Reduce(function, variable, new_size, new_value)
+            case _:
+                return map_children(expr, changed)
+
+    return changed(root)
 
 
 def _bound_by(statement: Stmt) -> tuple[str, ...]:
