@@ -21,6 +21,7 @@ from rnncc.graph.ir import Graph, is_scan
 from rnncc.graph.printer import show as show_graph
 from rnncc.graph.trace import sources_of
 from rnncc.graph.verify import verify as verify_graph
+from rnncc.layers.stateful import StateSlot
 from rnncc.loop.ir import Procedure
 from rnncc.loop.printer import show as show_procedure
 from rnncc.loop.verify import verify as verify_procedure
@@ -186,7 +187,8 @@ def compile(
             the same graph was compiled before, with the same options, versions and CPU features.
 
     Returns:
-        A `CompiledModel`: ``fn(x)``. It serves all batch sizes and lengths, and follows the model's weights.
+        A `CompiledModel`: ``fn(x)``. It serves all batch sizes and lengths, and follows the model's weights. The states
+        of stateful layers stay from call to call, until ``fn.reset_states()``.
 
     Raises:
         ArgumentError, DTypeError: an option has no meaning.
@@ -201,10 +203,13 @@ def compile(
             remedy="leave threads at 1; several Python threads may call a compiled model at once",
         )
     folder = cache_folder(os.environ) if cache else None
-    return _compile(_graph_of(model), options, None if folder is None else DiskCache(folder), streams=True)
+    disk = None if folder is None else DiskCache(folder)
+    return _compile(_graph_of(model), options, disk, streams=True, kept=getattr(model, "state_slots", ()))
 
 
-def _compile(graph: Graph, options: Options, disk: DiskCache | None, *, streams: bool) -> CompiledModel:
+def _compile(
+    graph: Graph, options: Options, disk: DiskCache | None, *, streams: bool, kept: Sequence[StateSlot] = ()
+) -> CompiledModel:
     """From the cache, or by running the pipeline. Texts are made when somebody asks, by compiling (again)."""
     compilation = once(partial(compile_graph, graph, options))
     if options.target != "host":
@@ -220,6 +225,7 @@ def _compile(graph: Graph, options: Options, disk: DiskCache | None, *, streams:
         lambda: load(artifact.object_code, None if artifact.is_for_host else Target.parse(options.target)),
         lambda stage: compilation().text(stage),
         (lambda batch: stream_maker()(batch)) if streams else None,
+        kept,
     )
 
 

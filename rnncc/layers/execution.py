@@ -73,7 +73,8 @@ def evaluate(graph_or_model: Graph | HasGraph, *arrays: Any, **named: Any) -> An
     graph = graph_or_model if isinstance(graph_or_model, Graph) else _graph_of(graph_or_model)
     slots = getattr(graph_or_model, "state_slots", ())
     if slots:
-        return run_with_states(graph, slots, partial(evaluate, graph), arrays, named)
+        outputs = run_with_states(graph, slots, partial(evaluate, graph), arrays, named)
+        return outputs[0] if len(outputs) == 1 else outputs
     inputs, extents = bind_arguments(graph.name, graph.inputs, arrays, named)
     sources = sources_of(graph)
     consts = [sources[value.name].value for value in graph.consts]
@@ -131,8 +132,9 @@ def call_on_arrays(layer: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -
         slots = [before.slot for before, _ in states]
         values = run_with_states(graph, slots, partial(evaluate, graph), arrays, {})
     else:
-        values = evaluate(graph, *arrays)
-    return rebuild(result, values if len(outputs) > 1 else [values])
+        found = evaluate(graph, *arrays)
+        values = found if len(outputs) > 1 else [found]
+    return rebuild(result, values)
 
 
 def _array(layer: str, item: Any) -> Any:

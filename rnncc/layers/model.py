@@ -19,7 +19,7 @@ from rnncc.layers.history import History, LayerCall, history_of, layer_outputs, 
 from rnncc.layers.inputs import InputLayer, decide_inputs, is_undecided
 from rnncc.layers.masks import as_mask
 from rnncc.layers.replay import replay
-from rnncc.layers.stateful import StateSlot, run_with_states, states_of
+from rnncc.layers.stateful import StateSlot, states_of
 from rnncc.layers.summary import Row, print_summary
 from rnncc.ops import functions as ops
 from rnncc.ops.structure import flatten
@@ -183,7 +183,7 @@ class Model(Layer):
         Args:
             x: an array, a list of arrays for several inputs, or a dict of them by name.
             batch_size: how many samples to compute at a time; None for all at once. It limits memory and changes no
-                result.
+                result, but for stateful models: as in Keras, each batch goes on from the states of the one before.
             verbose: accepted as in Keras; nothing is printed.
 
         Returns:
@@ -200,6 +200,13 @@ class Model(Layer):
         rows = {len(array) if array.ndim else -1 for array in (*arrays, *named.values())}
         if len(rows) != 1 or max(rows) <= batch_size:
             return self._run(arrays, named)
+        if self.state_slots and max(rows) % batch_size:
+            raise ArgumentError(
+                f"{self.name} is stateful: every batch of predict must be as large as the one before",
+                f"samples: {max(rows)}, batch_size: {batch_size}, {max(rows) % batch_size} left over",
+                place=caller(),
+                remedy="take a batch_size that divides the number of samples, or None for all at once",
+            )
         parts = []
         for start in range(0, max(rows), int(batch_size)):
             part = slice(start, start + int(batch_size))
@@ -234,8 +241,6 @@ class Model(Layer):
         compiler, graph = execution.current_compiler(), self.graph()
         if self._executable is None or self._executable[0] is not compiler or self._executable[1] is not graph:
             self._executable = (compiler, graph, compiler(self))
-        if self._slots:
-            return run_with_states(graph, self._slots, self._executable[2], given, named)
         return self._executable[2](*given, **named)
 
     def _arguments(self, inputs: Sequence[Any], named: dict[str, Any]) -> tuple[list[Any], dict[str, Any]]:

@@ -33,9 +33,9 @@ class StateSlot:
                 f"{self.name}: {self.value.shape} from the calls before",
                 f"this call: {shape}",
                 place=caller(),
-                remedy="call reset_states() on the layer or the model before another batch",
+                remedy="call reset_states() on the layer, the model or the compiled model before another batch",
             )
-        return self.value
+        return self.value.astype(type.dtype.numpy, copy=False)
 
 
 class StateTensor(Tensor):
@@ -80,13 +80,14 @@ def run_with_states(
     run: Callable[..., Any],
     arrays: Sequence[Any],
     named: Mapping[str, Any],
-) -> Any:
-    """Call `run` with the states as last inputs, and keep its last outputs as the new ones."""
+) -> list[np.ndarray]:
+    """Call `run` with the states as last inputs, and keep its last outputs as the new ones; when it fails, the states
+    stay as they were."""
     count = len(graph.inputs) - len(slots)
     inputs, extents = bind_arguments(graph.name, graph.inputs[:count], arrays, named)
     before = [slot.current(value.type, extents) for slot, value in zip(slots, graph.inputs[count:], strict=True)]
-    results = run(*inputs, *before)
+    results: list[np.ndarray] = run(*inputs, *before)
     outputs, after = results[: len(results) - len(slots)], results[len(results) - len(slots) :]
     for slot, value in zip(slots, after, strict=True):
         slot.value = value
-    return outputs[0] if len(outputs) == 1 else outputs
+    return outputs

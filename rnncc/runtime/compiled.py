@@ -7,6 +7,7 @@ import math
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, SupportsIndex
 
 import numpy as np
@@ -15,6 +16,7 @@ from rnncc.codegen.emit import STATUS_VALUES, Emitted
 from rnncc.errors import ArgumentError, MemberError, TokenError, UnsupportedError, caller
 from rnncc.graph.arguments import bind_arguments
 from rnncc.graph.ir import Graph, Source, Value
+from rnncc.layers.stateful import StateSlot, run_with_states
 from rnncc.loop.ir import Buffer, Procedure
 from rnncc.memory import as_memory_limit, memory_errors
 from rnncc.ops.lookup import token_error
@@ -52,6 +54,9 @@ class CompiledModel:
     One compilation serves all batch sizes and lengths. The weights are read from the model it was compiled from, again
     whenever they were assigned to. Several threads may call it at once.
 
+    A model with stateful layers starts each call from the states that the call before left, and `reset_states` goes
+    back to zeros. The states belong to the model, as the weights do: ``model(x)`` goes on from them as well.
+
     Attributes:
         inputs: name, dtype and shape of each argument.
         outputs: name, dtype and shape of each result.
@@ -67,8 +72,10 @@ class CompiledModel:
         load: Callable[[], Loaded],
         texts: Callable[[str], str],
         make_stream: Callable[[int], Any] | None = None,
+        kept: Sequence[StateSlot] = (),
     ) -> None:
         self._graph = graph
+        self._kept = tuple(kept)
         self._make_stream = make_stream
         self._procedure = procedure
         self._emitted = emitted
@@ -79,8 +86,8 @@ class CompiledModel:
         self._frame = _Frame()
         self._native: _Native | None = None
         self._layouts: dict[tuple[int, ...], _Layout] = {}
-        self.inputs = tuple(map(_port, graph.inputs))
-        self.outputs = tuple(map(_port, graph.outputs))
+        self.inputs = tuple(map(_port, graph.inputs[: len(graph.inputs) - len(self._kept)]))
+        self.outputs = tuple(map(_port, graph.outputs[: len(graph.outputs) - len(self._kept)]))
 
     def __repr__(self) -> str:
         takes = ", ".join(f"{port.name}: {port.dtype}{_shape_text(port.shape)}" for port in self.inputs)
@@ -102,11 +109,26 @@ class CompiledModel:
 
     def call(self, *arrays: Any, **named: Any) -> list[np.ndarray]:
         """Like calling the model, but always a list of outputs."""
+        if self._kept:
+            return run_with_states(
+                self._graph, self._kept, partial(self.call_with, self._weights.bind()), arrays, named
+            )
         inputs, extents = bind_arguments(self._graph.name, self._graph.inputs, arrays, named)
         return self._run(inputs, extents, self._weights.bind())
 
+    def reset_states(self) -> None:
+        """Let the next call start from zeros, with any batch size, where layers are stateful."""
+        for slot in self._kept:
+            slot.value = None
+
+    @property
+    def states(self) -> dict[str, np.ndarray]:
+        """Copies of the states that calls have left in stateful layers, by name; empty after `reset_states`."""
+        return {f"{slot.layer}_{slot.name}": slot.value.copy() for slot in self._kept if slot.value is not None}
+
     def call_with(self, bound: BoundWeights, *arrays: Any) -> list[np.ndarray]:
-        """`call` with weights that were bound before, whatever was assigned to them since."""
+        """`call` with weights that were bound before, whatever was assigned to them since; states come and go with the
+        arrays."""
         inputs, extents = bind_arguments(self._graph.name, self._graph.inputs, arrays, {})
         return self._run(inputs, extents, bound)
 
@@ -124,6 +146,13 @@ class CompiledModel:
 
         Raises UnsupportedError when something in the model looks at the whole sequence; the message names it.
         """
+        if self._kept:
+            raise UnsupportedError(
+                f"{self._graph.name} is stateful, and a stream keeps states of its own",
+                f"stateful: {', '.join(dict.fromkeys(slot.layer for slot in self._kept))}",
+                place=caller(),
+                remedy="call it on one piece after the other, or leave stateful out to stream it",
+            )
         if self._make_stream is None:
             raise UnsupportedError(f"{self._graph.name} is a stream already", place=caller())
         if isinstance(batch, bool) or not isinstance(batch, int) or batch < 0:
@@ -183,8 +212,8 @@ class CompiledModel:
             frame.prepare(self._places, bound, layout)
         pointers = frame.pointers
         kept = []  # arrays that were converted must live until the call is over
-        for port, places, array in zip(self.inputs, self._places.inputs, inputs, strict=True):
-            ready = array if array.flags.c_contiguous and array.flags.aligned else _in_order(port.name, array)
+        for value, places, array in zip(self._graph.inputs, self._places.inputs, inputs, strict=True):
+            ready = array if array.flags.c_contiguous and array.flags.aligned else _in_order(value.name, array)
             kept.append(ready)
             for place in places:
                 pointers[place] = _address(ready)
