@@ -17,6 +17,7 @@ from rnncc.graph.ir import ArraySource, Graph
 from rnncc.loop.interp import interpret as interpret_loops
 from rnncc.loop.ir import Procedure
 from rnncc.lower.setup import convert_floats
+from rnncc.memory import available_memory, memory_errors, memory_limit
 from rnncc.pipeline import Compilation
 from rnncc.runtime.compiled import CompiledModel
 from rnncc.runtime.jit import load
@@ -25,13 +26,15 @@ from rnncc.tools.load import load_subject
 from rnncc.tools.options import add_compile_options, add_subject, compile_options
 from rnncc.tools.page import Page
 from rnncc.tools.trail import Trail, from_compilation, steps_of, trail_of
-from rnncc.types import DType
+from rnncc.types import DType, bind_shape
 
 TOLERANCE = {DType.F32: 2e-5, DType.F64: 1e-12}
 """Of the largest number in an output: sums of some hundred numbers in another order, a few steps deep."""
 
 _NOISE_FACTOR = 16.0
 """Rounding may move a result by as many times as it moves that of the graph as declared."""
+
+_TOO_LARGE, _SMALLER = "all values at these sizes", "give smaller sizes with --dims"
 
 Arrays = list[np.ndarray]
 
@@ -152,6 +155,8 @@ def _result(name: str, compute: Callable[[], Arrays], reference: _Reference) -> 
             outputs = compute()
     except _NotRun as reason:
         return Result(name, True, 0.0, str(reason))
+    except MemoryError:  # says nothing about the pass
+        raise
     except Exception as error:
         return Result(name, False, math.inf, _message(error))
     return reference.compare(name, outputs)
@@ -249,11 +254,13 @@ def run(arguments: Namespace, page: Page) -> int:
     if not isinstance(subject.ir, Graph):
         raise ArgumentError("bisect starts from a graph or a model, and this is loop IR")
     sizes = distinct_sizes(subject.ir, dims)
+    _check_memory(subject.ir, sizes)
     trail = trail_of(subject.ir, compile_options(arguments))
     if isinstance(trail.error, RnnccError) and not isinstance(trail.error, VerifyError):
         raise trail.error
     page.line(f"inputs: {', '.join(f'{name}={size}' for name, size in sizes.items())}, seed {arguments.seed}".strip())
-    results = check_trail(trail, dims=sizes, seed=arguments.seed)
+    with memory_errors(_TOO_LARGE, _SMALLER):
+        results = check_trail(trail, dims=sizes, seed=arguments.seed)
     rows = [[result.name, *_verdict(result)] for result in results]
     page.table(("after", "", "largest difference", ""), rows, right=(2,))
     wrong = first_wrong(results)
@@ -266,6 +273,13 @@ def run(arguments: Namespace, page: Page) -> int:
     page.line(f"  {wrong.where}")
     page.line(f"  look at it: rnncc dump {_command(arguments)} {_view(wrong, trail)}")
     return 1
+
+
+def _check_memory(graph: Graph, sizes: Mapping[str, int]) -> None:
+    """Raise MemoryLimitError when the values of `graph` cannot all be there at once, which its interpreters need."""
+    needed = sum(math.prod(bind_shape(value.type.shape, sizes)) for value in graph.values()) * DType.F64.size
+    if needed > available_memory():
+        raise memory_limit(_TOO_LARGE, needed, _SMALLER)
 
 
 def _verdict(result: Result) -> tuple[str, str, str]:

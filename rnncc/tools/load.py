@@ -72,6 +72,8 @@ def split_name(where: str) -> tuple[Path, str]:
         path = Path(before)
     if path.is_dir():
         raise ArgumentError(f"{path} is a folder", remedy="give a Python file, or a text file with IR")
+    if path.exists() and not path.is_file():
+        raise ArgumentError(f"{path} is not a regular file", remedy=f"text can come from a pipe: rnncc dump - < {path}")
     if not path.is_file():
         folder = path.parent if path.parent.is_dir() else Path()
         meant = nearest(path.name, [item.name for item in folder.iterdir() if item.is_file()])

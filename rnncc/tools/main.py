@@ -1,6 +1,7 @@
 """The command `rnncc`: finds the tool, and turns errors into messages and exit codes.
 
-Exit codes: 0 done, 1 a check found something wrong, 2 the input is wrong, 141 the reader of a pipe went away.
+Exit codes: 0 done, 1 a check found something wrong, 2 the input is wrong or a file cannot be read or written,
+141 the reader of a pipe went away.
 """
 
 from __future__ import annotations
@@ -34,11 +35,20 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"rnncc: {type(error).__name__}: {error}\n")
         return WRONG_INPUT
     except BrokenPipeError:
-        # Python flushes stdout once more at exit, and would complain then.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _give_up_stdout()
         return BROKEN_PIPE
+    except OSError as error:
+        sys.stderr.write(f"rnncc: {error.filename or 'the output cannot be written'}: {error.strerror or error}\n")
+        if error.filename is None:
+            _give_up_stdout()
+        return WRONG_INPUT
     except KeyboardInterrupt:
         return INTERRUPTED
+
+
+def _give_up_stdout() -> None:
+    """Python flushes stdout once more at exit, and would complain then."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _parser() -> ArgumentParser:

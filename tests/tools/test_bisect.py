@@ -174,6 +174,8 @@ def test_what_cannot_be_compiled_is_not_called_wrong(
     [
         (("--dims", "T"), "--dims T: this is not a size"),
         (("--dims", "T=x"), "--dims T=x: this is not a size"),
+        (("--dims", "B=100000000000000"), "not enough memory for all values at these sizes\n  needed: "),
+        (("--dims", f"B={10**30}"), "give smaller sizes with --dims"),
         (("--dims", "t=3"), "has no extent 't'\n  extents: B, T"),
         (("--seed", "-1"), "--seed -1"),
     ],

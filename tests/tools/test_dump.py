@@ -401,6 +401,22 @@ def test_files_that_are_no_text_of_ours(tmp_path: Path, capsys: Capture) -> None
     assert "holds one graph or procedure" in refused(capsys, "dump", f"{tmp_path / 'type.txt'}:f")
 
 
+def test_files_that_are_no_files(models: Path, tmp_path: Path, capsys: Capture) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    assert "pipe is not a regular file" in refused(capsys, "dump", tmp_path / "pipe")  # and nobody waits for a writer
+    assert "rnncc dump - < /dev/null" in refused(capsys, "dump", "/dev/null")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+@pytest.mark.parametrize("words", [("--stage", "graph"), ("--stage", "llvm"), ("--list",)])
+def test_a_full_disk(words: tuple[str, ...], models: Path) -> None:
+    command = [sys.executable, "-m", "rnncc", "dump", f"{models}:classifier", *words]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    message = "rnncc: the output cannot be written: No space left on device"
+    assert (done.returncode, done.stderr) == (2, f"building\n{message}\n")
+
+
 def test_no_command(capsys: Capture) -> None:
     code, out, err = run(capsys)
     assert (code, out) == (2, "")
