@@ -16,7 +16,7 @@ from typing import Any
 from rnncc.codegen.emit import Emitted, emit
 from rnncc.codegen.native import NativeCode, compile_module
 from rnncc.codegen.target import Target
-from rnncc.errors import ArgumentError, DTypeError, UnsupportedError, caller
+from rnncc.errors import ArgumentError, DTypeError, caller
 from rnncc.graph.ir import Graph, is_scan
 from rnncc.graph.printer import show as show_graph
 from rnncc.graph.trace import sources_of
@@ -27,6 +27,7 @@ from rnncc.loop.printer import show as show_procedure
 from rnncc.loop.verify import verify as verify_procedure
 from rnncc.loop.visit import walk_statements
 from rnncc.lower.lower import lower
+from rnncc.lower.rows import row_extent
 from rnncc.lower.setup import convert_floats, split_setup
 from rnncc.passes.graph.cse import cse
 from rnncc.passes.graph.dce import dce
@@ -46,6 +47,7 @@ from rnncc.passes.loop.inline_moves import inline_moves
 from rnncc.passes.loop.machine import Machine
 from rnncc.passes.loop.pack import pack
 from rnncc.passes.loop.plan_memory import plan_memory
+from rnncc.passes.loop.share_threads import share_threads
 from rnncc.passes.loop.tile import tile
 from rnncc.passes.loop.unroll import unroll
 from rnncc.passes.loop.vectorize import vectorize
@@ -56,6 +58,7 @@ from rnncc.runtime.cache import DiskCache, cache_folder, compiler_fingerprint, k
 from rnncc.runtime.compiled import CompiledModel
 from rnncc.runtime.jit import load
 from rnncc.runtime.stream import Stream
+from rnncc.runtime.threads import check_threads
 from rnncc.types import DType, dtype_of
 
 STAGES = ("graph", "fused", "loop", "scheduled", "llvm", "llvm-opt", "asm")
@@ -73,6 +76,8 @@ class Options:
     """The largest table that an embedding and the projection behind it may be folded into."""
     level: int = 2
     """Optimization level of LLVM, 0 to 3."""
+    threads: int = 1
+    """How many threads work on a call."""
 
 
 def graph_passes(options: Options) -> list[Pass[Graph]]:
@@ -101,23 +106,23 @@ def graph_passes(options: Options) -> list[Pass[Graph]]:
     ]
 
 
-def loop_passes(machine: Machine) -> list[Pass[Procedure]]:
+def loop_passes(machine: Machine, threads: int = 1) -> list[Pass[Procedure]]:
     """The passes over the loop IR."""
-    return [
+    passes = [
         Pass("inline_moves", "no memory for what only moves: views are index arithmetic", inline_moves),
         Pass("forward_copies", "results are computed where they are wanted", forward_copies),
         Pass("fuse", "every value is computed where it is used: one nest a step", fuse),
         Pass("tile", "sums in registers, the loop over k around them", partial(tile, machine=machine)),
         Pass("pack", "weights in the order in which the tiles read them, once", pack),
-        Pass(
-            "alternate_panels",
-            "weights that are left in the cache are read first",
-            partial(alternate_panels, machine=machine),
-        ),
         Pass("vectorize", "lanes become vectors", vectorize),
         Pass("unroll_tiles", "register tiles are written out; what is loaded twice is loaded once", unroll),
         Pass("plan_memory", "temporaries that are never alive together share memory", plan_memory),
+        Pass("share_threads", "each thread its panels, step after step", partial(share_threads, threads=threads)),
+        Pass(
+            "alternate_panels", "weights left in the cache are read first", partial(alternate_panels, machine=machine)
+        ),
     ]
+    return passes if threads > 1 else [step for step in passes if step.name != "share_threads"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +146,13 @@ class Compilation:
     def artifact(self) -> Artifact:
         """What calling the compiled model needs."""
         return Artifact(
-            self.fused, self.setup, self.scheduled, self.emitted, self.native.object_code, self.target.runs_on_host
+            self.fused,
+            self.setup,
+            self.scheduled,
+            self.emitted,
+            self.native.object_code,
+            row_extent(self.lowered),
+            self.target.runs_on_host,
         )
 
     def text(self, stage: str) -> str:
@@ -177,7 +188,8 @@ def compile(
         model: a `Model`, a `Sequential`, or a `Graph` (`rnncc.trace` makes one of a function).
         dtype: "float32" (floats are as declared) or "float64" (all floats, those of inputs and results included, are
             float64; arrays that were captured while tracing keep the precision they had there).
-        threads: 1; this version computes every call on the thread that makes it.
+        threads: how many threads work on a call that is worth it, the calling one included. Many rows are cut between
+            them; of few rows, each takes its panels of every large kernel. The results have the same bits.
         target: "host", or an instruction set to compile for less ("x86-64", "x86-64-v2", "x86-64-v3", "x86-64-v4"), or
             for reading only ("aarch64").
         unroll: steps that one turn of every loop over time holds; None leaves that to the layers (`unroll=`).
@@ -194,14 +206,8 @@ def compile(
         ArgumentError, DTypeError: an option has no meaning.
         UnsupportedError: an option that this version, or this machine, cannot do.
     """
-    options = Options(_float_type(dtype), target, _unroll_factor(unroll), table_bytes, level)
+    options = Options(_float_type(dtype), target, _unroll_factor(unroll), table_bytes, level, check_threads(threads))
     _check_options(level, table_bytes, cache)
-    if threads != 1:
-        raise UnsupportedError(
-            f"threads={threads}: this version runs a call on one thread",
-            place=caller(),
-            remedy="leave threads at 1; several Python threads may call a compiled model at once",
-        )
     folder = cache_folder(os.environ) if cache else None
     disk = None if folder is None else DiskCache(folder)
     return _compile(_graph_of(model), options, disk, streams=True, kept=getattr(model, "state_slots", ()))
@@ -226,6 +232,8 @@ def _compile(
         lambda stage: compilation().text(stage),
         (lambda batch: stream_maker()(batch)) if streams else None,
         kept,
+        threads=options.threads,
+        rows=artifact.rows,
     )
 
 
@@ -266,10 +274,14 @@ def compile_graph(graph: Graph, options: Options) -> Compilation:
     verify_procedure(lowered)
     clock.lap("lower")
     scheduled, loop_snapshots = run_passes(
-        lowered, loop_passes(machine_of(target)), verify=verify_procedure, show=show_procedure, count=count_statements
+        lowered,
+        loop_passes(machine_of(target), options.threads),
+        verify=verify_procedure,
+        show=show_procedure,
+        count=count_statements,
     )
     clock.lap("loop")
-    emitted = emit(scheduled, target)
+    emitted = emit(scheduled, target, options.threads)
     clock.lap("emit")
     native = compile_module(emitted.text, target, options.level)
     clock.lap("llvm")

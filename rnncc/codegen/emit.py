@@ -4,9 +4,11 @@ Every buffer (temporaries: every slot) is a pointer argument that aliases no oth
 allocas that LLVM turns into values. A loop's block is named after its variable, so that the assembly shows which loop
 is which.
 
-The entry point is `i32 name(ptr pointers, ptr dims, ptr status)`: pointers in the order of `Emitted.pointers`, dims in
-that of the procedure. It returns 0, or 1 + the number of the message of a failed check; `status` then holds how many
-numbers follow, the offending value, and the index in memory from which it was read.
+The entry point is `i32 name(ptr pointers, ptr dims, ptr status, i64 thread, i64 threads, ptr barrier)`: pointers in the
+order of `Emitted.pointers`, dims in that of the procedure. It returns 0, or 1 + the number of the message of a failed
+check; `status` then holds how many numbers follow, the offending value, and the index in memory from which it was read.
+The last three arguments say which thread of how many this is, and where they meet; code that shares nothing (see
+`Emitted.shares`) has no use for them, and need not be given any.
 """
 
 from __future__ import annotations
@@ -17,8 +19,10 @@ from typing import assert_never
 
 from rnncc.codegen.instructions import Code, Operand, llvm_type
 from rnncc.codegen.target import Target
+from rnncc.codegen.team import STOPPED, barrier_text, declarations, leave_text, team_text
 from rnncc.loop.builder import add, integer, multiply
 from rnncc.loop.ir import (
+    Barrier,
     Buffer,
     Call,
     Check,
@@ -36,7 +40,7 @@ from rnncc.loop.ir import (
     Store,
     Var,
 )
-from rnncc.loop.visit import buffers_of
+from rnncc.loop.visit import buffers_of, stores_of, walk_statements
 from rnncc.types import DType
 
 STATUS_VALUES = 16
@@ -55,11 +59,16 @@ class Emitted:
     entry: str
     pointers: tuple[str | int, ...]
     messages: tuple[str, ...]
+    shares: bool = False
+    """True when the threads of a team share the work inside of a call."""
 
 
-def emit(procedure: Procedure, target: Target) -> Emitted:
-    """The LLVM module of a procedure that went through all loop passes."""
-    return _Emitter(procedure, target).module()
+def emit(procedure: Procedure, target: Target, threads: int = 1) -> Emitted:
+    """The LLVM module of a procedure that went through all loop passes.
+
+    With more than one of `threads`, it holds what teams of threads run as well (`codegen.team`).
+    """
+    return _Emitter(procedure, target).module(threads)
 
 
 class _Emitter:
@@ -74,8 +83,11 @@ class _Emitter:
         }
         self.registers: dict[str, str] = {}
         self.messages: list[str] = []
+        self.shares = any(
+            isinstance(statement, For) and statement.kind == "threads" for statement in walk_statements(procedure.body)
+        )
 
-    def module(self) -> Emitted:
+    def module(self, threads: int) -> Emitted:
         procedure, code = self.procedure, self.code
         memory = [buffer for buffer in procedure.buffers if buffer.space != "register"]
         used = frozenset[str]().union(*map(buffers_of, procedure.body))
@@ -85,16 +97,26 @@ class _Emitter:
         code.line("ret i32 0")
         # Buffers of one slot share a pointer: each by itself, they would not be free of aliases.
         pointers = {pointer_name(buffer): buffer.name if buffer.slot is None else buffer.slot for buffer in memory}
-        parameters = [f"ptr noalias {pointer}" for pointer in pointers]
+        written = {pointer_name(self.buffers[store.buffer]) for one in procedure.body for store in stores_of(one)}
+        parameters = [
+            # What other threads write as well is reached in other ways, too.
+            f"ptr {pointer}" if self.shares and pointer in written else f"ptr noalias {pointer}"
+            for pointer in pointers
+        ]
         parameters += [f"i64 %dim.{ascii_name(dim)}" for dim in procedure.dims] + ["ptr noalias %status"]
+        parameters += _TEAM if self.shares else ()
         allocas = "\n".join(f"  {register} = alloca {type}, align 64" for register, type in self.registers.items())
         entry = f"rnncc.{procedure.name}"
         body = (
             f'define internal i32 @"{entry}.body"({", ".join(parameters)}) nounwind noinline {{\n'
             f"entry:\n{allocas}\n" + "\n".join(code.lines) + "\n}\n"
         )
-        text = "\n".join([_entry(entry, list(pointers), procedure.dims), body, *code.module_lines()])
-        return Emitted(text, entry, tuple(pointers.values()), tuple(self.messages))
+        parts = [_entry(entry, list(pointers), procedure.dims, self.shares), body, *code.module_lines()]
+        if self.shares:
+            parts += [barrier_text(code.target), leave_text()]
+        if threads > 1:
+            parts += [team_text(code.target), declarations(code.target)]
+        return Emitted("\n".join(parts), entry, tuple(pointers.values()), tuple(self.messages), self.shares)
 
     # -------------------------------------------------------------- statements
 
@@ -112,13 +134,22 @@ class _Emitter:
                 self.store(statement)
             case Check():
                 self.check(statement)
+            case Barrier():
+                self.barrier()
             case _:
                 assert_never(statement)
 
     def loop(self, loop: For) -> None:
-        assert loop.kind in ("range", "parallel"), f"a loop of kind {loop.kind} is left after the loop passes"
+        assert loop.kind in ("range", "parallel", "threads"), (
+            f"a loop of kind {loop.kind} is left after the loop passes"
+        )
         code = self.code
         start, stop = self.expr(loop.start), self.expr(loop.stop)
+        step = str(loop.step)
+        if loop.kind == "threads":  # every so many turns are this thread's
+            first = code.assign(f"mul i64 %thread, {loop.step}")
+            start = Operand(code.assign(f"add i64 {start.text}, {first}"), DType.I64, 1)
+            step = code.assign(f"mul i64 %threads, {loop.step}")
         hint = ascii_name(loop.variable)
         name = code.label(f"{hint}.{loop.kind}")
         code.line(f"br label %{name}.enter")
@@ -138,7 +169,7 @@ class _Emitter:
             self.environment[loop.variable] = outer
         code.line(f"br label %{name}.latch")
         code.open(f"{name}.latch")
-        code.line(f"{following} = add nsw i64 {variable.text}, {loop.step}")
+        code.line(f"{following} = add nsw i64 {variable.text}, {step}")
         code.line(f"br label %{name}.head")
         code.open(f"{name}.exit")
 
@@ -179,7 +210,18 @@ class _Emitter:
             place = code.assign(f"getelementptr inbounds i64, ptr %status, i64 {number}")
             code.line(f"store i64 {self.expr(item).text}, ptr {place}")
         self.messages.append(self.procedure.messages[check.code].replace("{name}", source))
+        if self.shares:
+            code.line('call void @"rnncc.leave"(ptr %barrier)')
         code.line(f"ret i32 {len(self.messages)}")
+        code.open(f"{name}.passed")
+
+    def barrier(self) -> None:
+        code = self.code
+        name = code.label("barrier")
+        left = code.assign('call i1 @"rnncc.barrier"(ptr %barrier, i64 %threads)')
+        code.line(f"br i1 {left}, label %{name}.broken, label %{name}.passed")
+        code.open(f"{name}.broken")
+        code.line(f"ret i32 {STOPPED}")
         code.open(f"{name}.passed")
 
     # -------------------------------------------------------------- expressions
@@ -261,7 +303,11 @@ def ascii_name(name: str) -> str:
     return "".join(letter if letter.isascii() else f".{ord(letter):x}." for letter in name)
 
 
-def _entry(name: str, pointers: Sequence[str], dims: Sequence[str]) -> str:
+_TEAM = ("i64 %thread", "i64 %threads", "ptr %barrier")
+"""Parameters of code that shares work: which thread of how many this is, and where they meet."""
+
+
+def _entry(name: str, pointers: Sequence[str], dims: Sequence[str], shares: bool) -> str:
     """The exported function: unpacks its arrays and calls the body."""
     lines, arguments = [], []
     for number, pointer in enumerate(pointers):
@@ -272,6 +318,8 @@ def _entry(name: str, pointers: Sequence[str], dims: Sequence[str]) -> str:
         lines.append(f"  %place.{number} = getelementptr inbounds i64, ptr %dims, i64 {number}")
         lines.append(f"  %dim.{dim} = load i64, ptr %place.{number}")
         arguments.append(f"i64 %dim.{dim}")
-    call = f'  %code = call i32 @"{name}.body"({", ".join([*arguments, "ptr %status"])})\n  ret i32 %code'
-    header = f'define i32 @"{name}"(ptr %pointers, ptr %dims, ptr %status) nounwind {{'
+    arguments += ["ptr %status", *(_TEAM if shares else ())]
+    call = f'  %code = call i32 @"{name}.body"({", ".join(arguments)})\n  ret i32 %code'
+    parameters = ["ptr %pointers", "ptr %dims", "ptr %status", *(_TEAM if shares else ())]
+    header = f'define i32 @"{name}"({", ".join(parameters)}) nounwind {{'
     return "\n".join([header, *lines, call, "}\n"])

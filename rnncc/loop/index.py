@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import gcd
 
 from rnncc.loop.ir import Call, Const, Expr, For, Index, Let, Load, Span, Store, Var
 from rnncc.loop.visit import free_variables, loads_of, stores_of, walk_statements
@@ -113,6 +114,11 @@ def interval(expr: Expr, ranges: Mapping[str, Interval]) -> Interval | None:
     return low, high
 
 
+def overlap(a: Interval, b: Interval) -> bool:
+    """True when some number is in both."""
+    return a[0] <= b[1] and b[0] <= a[1]
+
+
 def _term_interval(term: Expr, ranges: Mapping[str, Interval]) -> Interval | None:
     match term:
         case Var(name):
@@ -137,6 +143,21 @@ def _term_interval(term: Expr, ranges: Mapping[str, Interval]) -> Interval | Non
             return pick(left[0], right[0]), pick(left[1], right[1])
         case _:
             return None
+
+
+def multiple_of(value: Expr, around: Mapping[str, For]) -> int:
+    """A number of which `value` is certainly a multiple, inside of the loops `around`; 0 for zero itself."""
+    match value:
+        case Const(number):
+            return int(number)
+        case Var(name) if name in around:
+            return gcd(around[name].step, multiple_of(around[name].start, around))
+        case Call("add" | "sub" | "min" | "max", (a, b)):
+            return gcd(multiple_of(a, around), multiple_of(b, around))
+        case Call("mul", (a, b)):
+            return multiple_of(a, around) * multiple_of(b, around)
+        case _:
+            return 1
 
 
 # ------------------------------------------------------------------ loops

@@ -21,6 +21,7 @@ import numpy as np
 from rnncc.loop.functions import FUNCTIONS, identity_of
 from rnncc.loop.index import is_independent
 from rnncc.loop.ir import (
+    Barrier,
     Buffer,
     Call,
     Check,
@@ -152,6 +153,8 @@ class _Machine:
                     self._store(statement, scope)
                 case Check():
                     self._check(statement, scope)
+                case Barrier():
+                    pass  # statements run for all threads at once
                 case _:
                     assert_never(statement)
 
@@ -170,7 +173,7 @@ class _Machine:
         for begin in range(0, count, chunk):
             size = min(chunk, count - begin)
             inner = scope.extended(loop.variable, start + begin * loop.step, loop.step, size, limit)
-            if loop.kind == "parallel":
+            if loop.kind in ("parallel", "threads"):
                 inner = replace(inner, registers=_fork(scope.registers, inner))
             self.run(loop.body, inner)
 

@@ -4,11 +4,13 @@
     buffer     ::=  name = space(dtype, [size, ...]) | name = space(dtype, [size, ...], slot=number)
                     space: input | output | weight | packed | temporary | register
     statement  ::=  for i in kind(start, stop, step): statement*
-                    kind: range (in this order) | parallel (any order) | unroll | lanes (one vector)
+                    kind: range (in this order) | parallel (any order) | unroll | lanes (one vector) |
+                    threads (side by side, each turn on a thread of its own)
                  |  name = expr                                a scalar or vector, bound once
                  |  buffer[index, ...] = expr                  store
                  |  buffer[index, ...] += expr                 combine (sum, max, min: `+=`, `max=`, `min=` in prose)
                  |  check(condition, message, expr, ...)       leave the procedure when the condition is false
+                 |  barrier()                                  wait for all threads, and see what they wrote
     expr       ::=  number | name | buffer[index, ...] | function(expr, ...)
                  |  sum(expr for k in range(size))             reduction at one point (also: max, min)
                  |  ramp(start, lanes)                         the vector start, start + 1, ...
@@ -133,7 +135,7 @@ class For:
     """A loop over start, start + step, ... < stop."""
 
     variable: str
-    kind: str  # range, parallel, unroll, lanes
+    kind: str  # range, parallel, unroll, lanes, threads
     start: Expr
     stop: Expr
     step: int
@@ -170,7 +172,12 @@ class Check:
     values: tuple[Expr, ...]
 
 
-Stmt = For | Let | Store | Check
+@dataclass(frozen=True, slots=True)
+class Barrier:
+    """No thread goes on before all of them are here. Outside of `threads` loops every thread runs every statement."""
+
+
+Stmt = For | Let | Store | Check | Barrier
 
 # ------------------------------------------------------------------ procedure
 
@@ -207,6 +214,6 @@ class Procedure:
 
 
 SPACES = ("input", "output", "weight", "packed", "temporary", "register")
-KINDS = ("range", "parallel", "unroll", "lanes")
+KINDS = ("range", "parallel", "unroll", "lanes", "threads")
 COMBINE = {"add": "sum", "max": "max", "min": "min"}
 """Combining functions and the name of the reduction in text."""

@@ -12,6 +12,7 @@ from rnncc.loop.functions import INFIX
 from rnncc.loop.ir import (
     COMBINE,
     SPACES,
+    Barrier,
     Buffer,
     Call,
     Check,
@@ -159,6 +160,8 @@ class _Parser:
             case ast.Expr(ast.Call(ast.Name("check"), [condition, code, *values], [])):
                 reported = tuple(self.expr(value, scope) for value in values)
                 return Check(self.expr(condition, scope), self._integer(code), reported)
+            case ast.Expr(ast.Call(ast.Name("barrier"), [], [])):
+                return Barrier()
         raise self.error("this is no statement of loop IR", node)
 
     def _bounds(self, bounds: Sequence[ast.expr], loop: ast.stmt, scope: Scope) -> tuple[Expr, Expr, int]:

@@ -23,6 +23,7 @@ from typing import assert_never
 from rnncc.loop.functions import FUNCTIONS
 from rnncc.loop.ir import (
     COMBINE,
+    Barrier,
     Buffer,
     Call,
     Check,
@@ -101,6 +102,8 @@ def show_head(statement: Stmt) -> str:
             return f"combine_{combine}({show_access(buffer, index)}, {show_expr(value)})"
         case Check(condition, code, values):
             return f"check({', '.join([show_expr(condition), str(code), *map(show_expr, values)])})"
+        case Barrier():
+            return "barrier()"
         case _:
             assert_never(statement)
 

@@ -3,7 +3,8 @@
 Names are unique in their scope and bound before they are used. Operands have one dtype, and lanes 1 or those of the
 widest. Every access has the rank of its buffer. Spaces say who writes: nobody `input` and `weight`, `setup` alone
 `packed`; `setup` itself knows neither extents nor the memory of a call. Register indices are constant once `unroll`
-and `lanes` loops, and reductions of constant size, are expanded.
+and `lanes` loops, and reductions of constant size, are expanded. Barriers stand where every thread comes by: in no loop
+but those over `range`.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from rnncc.loop.ir import (
     COMBINE,
     KINDS,
     SPACES,
+    Barrier,
     Buffer,
     Call,
     Check,
@@ -82,10 +84,12 @@ class _Scope:
 
     variables: dict[str, Var]
     samples: dict[str, Expr] = field(default_factory=dict)
+    alone: bool = False
+    """Inside of a loop that not every thread runs, or not in step with the others."""
 
-    def nested(self) -> _Scope:
+    def nested(self, alone: bool = False) -> _Scope:
         """A scope whose additions end with it."""
-        return _Scope(dict(self.variables), dict(self.samples))
+        return _Scope(dict(self.variables), dict(self.samples), self.alone or alone)
 
 
 class _Verifier:
@@ -164,6 +168,9 @@ class _Verifier:
                     raise self.fail(f"there is no message {code} among {len(self.procedure.messages)}", str(code))
                 for value in values:
                     self._size(value, "a reported value", scope)
+            case Barrier():
+                if self.in_setup or scope.alone:
+                    raise self.fail("not every thread comes by here: a barrier would wait for ever")
             case _:
                 assert_never(statement)
 
@@ -174,7 +181,9 @@ class _Verifier:
             raise self.fail("the step of a loop is positive", str(loop.step))
         self._size(loop.start, "the start of a loop", scope)
         self._size(loop.stop, "the stop of a loop", scope)
-        inner = scope.nested()
+        if loop.kind == "threads" and scope.alone:
+            raise self.fail("a loop over threads in a loop that not every thread runs", loop.kind)
+        inner = scope.nested(alone=loop.kind != "range")
         self._bind(Var(loop.variable), inner)
         if loop.kind in ("unroll", "lanes"):
             # Not the start itself: u * n is 0 there and yet no constant.

@@ -29,6 +29,8 @@ class Artifact:
     emitted: Emitted
     """Without its text."""
     object_code: bytes
+    rows: str | None
+    """The extent along which a call may be cut."""
     is_for_host: bool
     """True when the machine that compiled it can run it: a CPU's entries in the cache are for that CPU."""
 
@@ -42,6 +44,8 @@ class Artifact:
             "pointers": self.emitted.pointers,
             "messages": self.emitted.messages,
             "is_for_host": self.is_for_host,
+            "shares": self.emitted.shares,
+            "rows": self.rows,
         }
         return json.dumps(header).encode() + b"\n" + self.object_code
 
@@ -50,12 +54,13 @@ class Artifact:
         """What `to_bytes` wrote."""
         line, _, object_code = content.partition(b"\n")
         header = json.loads(line)
-        emitted = Emitted("", header["entry"], tuple(header["pointers"]), tuple(header["messages"]))
+        emitted = Emitted("", header["entry"], tuple(header["pointers"]), tuple(header["messages"]), header["shares"])
         return Artifact(
             parse_graph(header["graph"]),
             parse_graph(header["setup"]),
             parse_procedure(header["procedure"]),
             emitted,
             object_code,
+            header["rows"],
             header["is_for_host"],
         )

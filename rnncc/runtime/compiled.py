@@ -6,7 +6,7 @@ import ctypes
 import math
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, SupportsIndex
 
@@ -17,11 +17,12 @@ from rnncc.errors import ArgumentError, MemberError, TokenError, UnsupportedErro
 from rnncc.graph.arguments import bind_arguments
 from rnncc.graph.ir import Graph, Source, Value
 from rnncc.layers.stateful import StateSlot, run_with_states
-from rnncc.loop.ir import Buffer, Procedure
+from rnncc.loop.ir import Buffer, Procedure, Var
 from rnncc.memory import as_memory_limit, memory_errors
 from rnncc.ops.lookup import token_error
 from rnncc.runtime.jit import Loaded
 from rnncc.runtime.memory import Arena, check_available, shape_of, slot_offsets
+from rnncc.runtime.threads import NO_TEAM, POOL, ROWS_TO_PART, WORTH_PRODUCTS, Plan, part_rows
 from rnncc.runtime.weights import BoundWeights, WeightBinder
 
 _REMEMBERED = 256
@@ -73,6 +74,9 @@ class CompiledModel:
         texts: Callable[[str], str],
         make_stream: Callable[[int], Any] | None = None,
         kept: Sequence[StateSlot] = (),
+        *,
+        threads: int = 1,
+        rows: str | None = None,
     ) -> None:
         self._graph = graph
         self._kept = tuple(kept)
@@ -83,6 +87,9 @@ class CompiledModel:
         self._texts = texts
         self._weights = WeightBinder(setup, sources, procedure)
         self._places = _Places.of(procedure, emitted.pointers)
+        self._threads = threads
+        self._rows = rows
+        self._weight_count = sum(math.prod(shape_of(b, {})) for b in procedure.buffers if b.space == "packed")
         self._frame = _Frame()
         self._native: _Native | None = None
         self._layouts: dict[tuple[int, ...], _Layout] = {}
@@ -176,7 +183,7 @@ class CompiledModel:
         for places, array in zip((*self._places.inputs, *self._places.outputs), (*inputs, *outputs), strict=True):
             for place in places:
                 frame.pointers[place] = _address(array)
-        return PreparedCall(native.function, frame, outputs, (native, bound, inputs), self._emitted.messages)
+        return PreparedCall(native, frame, outputs, (bound, inputs), self._emitted.messages)
 
     def ir(self, stage: str) -> str:
         """The text of one stage: graph, fused, loop, scheduled, llvm, llvm-opt or asm."""
@@ -224,7 +231,7 @@ class CompiledModel:
         for places, output in zip(self._places.outputs, outputs, strict=True):
             for place in places:
                 pointers[place] = _address(output)
-        code = native.function(pointers, layout.extents, frame.status)
+        code = native.function(pointers, layout.extents, frame.status) if layout.plan is None else native.run(frame)
         if code:
             raise _check_failed(self._emitted.messages[code - 1], frame.status)
         return outputs
@@ -233,34 +240,55 @@ class CompiledModel:
         """What a call with these extents needs; the last few are remembered."""
         layout = self._layouts.get(sizes)
         if layout is None:
-            layout = _Layout.of(self._procedure, sizes)
+            layout = _Layout.of(self._procedure, sizes, self._plan(sizes))
             if len(self._layouts) >= _REMEMBERED:
                 self._layouts.clear()
             self._layouts[sizes] = layout
         return layout
 
+    def _plan(self, sizes: Sequence[int]) -> Plan | None:
+        """How the threads divide a call with these extents; None when it is not worth waking them."""
+        extents = dict(zip(self._procedure.dims, sizes, strict=True))
+        rows = extents.pop(self._rows) if self._rows is not None else 1
+        products = self._weight_count * rows * max(extents.values(), default=1)
+        if self._threads == 1 or products < WORTH_PRODUCTS:
+            return None
+        if self._rows is not None and rows >= self._threads * ROWS_TO_PART:
+            return Plan(self._threads, tuple(part_rows(rows, self._threads)), self._procedure.dims.index(self._rows))
+        return Plan(self._threads) if self._emitted.shares else None
+
     def _load_native(self) -> _Native:
         loaded = self._load()
-        prototype = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)
-        self._native = _Native(loaded, prototype(loaded.address(self._emitted.entry)))
+        address = loaded.address(self._emitted.entry)
+        prototype = ctypes.CFUNCTYPE(
+            ctypes.c_int32,
+            *(ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p),
+            *((ctypes.c_int64, ctypes.c_int64, ctypes.c_void_p) if self._emitted.shares else ()),
+        )
+        function = prototype(address)
+        if self._emitted.shares:
+            self._native = _Native(loaded, address, lambda *memory: function(*memory, 0, 1, NO_TEAM))
+        else:
+            self._native = _Native(loaded, address, function)
         return self._native
 
 
 class PreparedCall:
     """A native call with everything in place: `run` does it. `outputs` are overwritten by every run."""
 
-    __slots__ = ("_alive", "_extents", "_frame", "_function", "_messages", "_pointers", "_status", "outputs")
+    __slots__ = ("_alive", "_extents", "_frame", "_function", "_messages", "_native", "_pointers", "_status", "outputs")
 
     def __init__(
         self,
-        function: Callable[..., int],
+        native: _Native,
         frame: _Frame,
         outputs: list[np.ndarray],
         alive: object,
         messages: Sequence[str],
     ) -> None:
         assert frame.layout is not None, "a prepared frame has a layout"
-        self._function, self._frame, self._alive, self._messages = function, frame, alive, messages
+        self._native, self._frame, self._alive, self._messages = native, frame, alive, messages
+        self._function = native.function if frame.layout.plan is None else self._run_team
         self._pointers, self._extents, self._status = frame.pointers, frame.layout.extents, frame.status
         self.outputs = outputs
 
@@ -269,6 +297,9 @@ class PreparedCall:
         code = self._function(self._pointers, self._extents, self._status)
         if code:
             raise _check_failed(self._messages[code - 1], self._status)
+
+    def _run_team(self, *memory: Any) -> int:
+        return self._native.run(self._frame)
 
 
 def _check_failed(message: str, status: Any) -> TokenError:
@@ -293,7 +324,22 @@ class _Native:
     """The entry point, and what keeps its code in memory."""
 
     loaded: Loaded
+    address: int
     function: Callable[[Any, Any, Any], int]
+    """The entry point on the thread that calls it: pointers, dims and status."""
+
+    def run(self, frame: _Frame) -> int:
+        """Run a call on as many threads as its plan says; what is in `frame` is ready for one."""
+        layout = frame.layout
+        assert layout is not None and layout.plan is not None, "the call has a plan"
+        with POOL.team(layout.plan.threads, self.loaded) as team:
+            code, number = team.run(self.address, frame.parts(), together=not layout.plan.rows)
+        if not code:
+            return 0
+        if layout.plan.rows:  # once more, all rows on one thread: what is reported is the place in the whole input
+            return self.function(frame.pointers, layout.extents, frame.status)
+        frame.status[:] = frame.statuses[number]
+        return code
 
 
 @dataclass(frozen=True, slots=True)
@@ -325,10 +371,22 @@ class _Places:
         return _Places(len(pointers), weights, slots, places("input"), places("output"))
 
 
+@dataclass(slots=True)
+class _Part:
+    """Some rows of a call: what the entry point takes for them. `shifts`: how far its ports are beyond the call's."""
+
+    pointers: Any
+    extents: Any
+    shifts: tuple[tuple[int, int], ...]
+    arena: Arena
+
+
 class _Frame(threading.local):
     """What one thread keeps between calls: the pointers it passed last, and the memory behind them."""
 
     def __init__(self) -> None:
+        self.statuses: list[Any] = []
+        self._parts: list[_Part] = []
         self.bound: BoundWeights | None = None
         self.layout: _Layout | None = None
         self.pointers: Any = None
@@ -344,7 +402,32 @@ class _Frame(threading.local):
             self.pointers[place] = _address(bound.arrays[name])
         for place, slot in places.slots:
             self.pointers[place] = start + layout.offsets[slot]
+        plan = layout.plan
+        if plan is not None:
+            self.statuses = [(ctypes.c_int64 * len(self.status))() for _ in range(plan.threads)]
+            self._parts = [self._part(places, layout, part) for part in layout.parts]
         self.bound, self.layout = bound, layout
+
+    def _part(self, places: _Places, layout: _Layout, part: _PartLayout) -> _Part:
+        """The rows of `part`, with intermediate values of their own."""
+        arena = Arena()
+        start = arena.reserve(part.arena_size)
+        pointers = type(self.pointers)(*self.pointers)
+        for place, slot in places.slots:
+            pointers[place] = start + part.offsets[slot]
+        ports = zip((*places.inputs, *places.outputs), layout.row_bytes, strict=True)
+        shifts = tuple((place, part.first * size) for port, size in ports for place in port)
+        return _Part(pointers, part.extents, shifts, arena)
+
+    def parts(self) -> list[tuple[Any, Any, Any]]:
+        """Pointers, dims and status for every thread of the plan, for the ports that `pointers` has now."""
+        assert self.layout is not None, "the frame is prepared"
+        if not self._parts:
+            return [(self.pointers, self.layout.extents, status) for status in self.statuses]
+        for part in self._parts:
+            for place, shift in part.shifts:
+                part.pointers[place] = (self.pointers[place] or 0) + shift
+        return [(part.pointers, part.extents, status) for part, status in zip(self._parts, self.statuses, strict=True)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -355,9 +438,14 @@ class _Layout:
     outputs: tuple[tuple[tuple[int, ...], np.dtype[Any]], ...]
     offsets: Mapping[int, int]
     arena_size: int
+    plan: Plan | None = None
+    parts: tuple[_PartLayout, ...] = ()
+    """Of a call that is cut in rows: each part."""
+    row_bytes: tuple[int, ...] = ()
+    """For every input and output: how far apart its rows are; 0 when it has none."""
 
     @staticmethod
-    def of(procedure: Procedure, sizes: tuple[int, ...]) -> _Layout:
+    def of(procedure: Procedure, sizes: tuple[int, ...], plan: Plan | None) -> _Layout:
         """Shapes and offsets for the dims of `procedure`. Raises MemoryLimitError when the results do not fit."""
         extents = dict(zip(procedure.dims, sizes, strict=True))
         outputs = []
@@ -367,7 +455,34 @@ class _Layout:
                 check_available(buffer.dtype.size * math.prod(shape), "the results of this call")
                 outputs.append((shape, buffer.dtype.numpy))
         offsets, arena_size = slot_offsets(procedure.buffers, extents)
-        return _Layout((ctypes.c_int64 * len(sizes))(*sizes), tuple(outputs), offsets, arena_size)
+        whole = _Layout((ctypes.c_int64 * len(sizes))(*sizes), tuple(outputs), offsets, arena_size, plan)
+        if plan is None or not plan.rows:
+            return whole
+        parts = tuple(_PartLayout.of(procedure, sizes, plan, first, count) for first, count in plan.rows)
+        ports = [b for space in ("input", "output") for b in procedure.buffers if b.space == space]
+        rows = Var(procedure.dims[plan.axis])
+        row_bytes = [
+            math.prod(shape_of(port, extents)[1:]) * port.dtype.size if port.shape[:1] == (rows,) else 0
+            for port in ports
+        ]
+        return replace(whole, parts=parts, row_bytes=tuple(row_bytes))
+
+
+@dataclass(frozen=True, slots=True)
+class _PartLayout:
+    """The layout of some rows: the first one, dims, and where intermediate values are."""
+
+    first: int
+    extents: Any
+    offsets: Mapping[int, int]
+    arena_size: int
+
+    @staticmethod
+    def of(procedure: Procedure, sizes: tuple[int, ...], plan: Plan, first: int, count: int) -> _PartLayout:
+        """`count` rows from `first` on of a call with the extents `sizes`."""
+        own = (*sizes[: plan.axis], count, *sizes[plan.axis + 1 :])
+        offsets, arena_size = slot_offsets(procedure.buffers, dict(zip(procedure.dims, own, strict=True)))
+        return _PartLayout(first, (ctypes.c_int64 * len(own))(*own), offsets, arena_size)
 
 
 def _port(value: Value) -> Port:

@@ -120,14 +120,14 @@ def _progress(trail: Trail, target: Target) -> Iterator[Trail]:
         trail = replace(trail, lowered=lowered)
     assert trail.lowered is not None
     loops = trail.lowered
-    for loop_pass in loop_passes(machine_of(target)):
+    for loop_pass in loop_passes(machine_of(target), trail.options.threads):
         yield (trail := replace(trail, failed=loop_pass.name))
         loops, found = run_passes(
             loops, [loop_pass], verify=verify_procedure, show=show_procedure, count=count_statements
         )
         trail = replace(trail, loop_snapshots=(*trail.loop_snapshots, *found))
     yield (trail := replace(trail, scheduled=loops, failed="llvm"))
-    emitted = emit(loops, target)
+    emitted = emit(loops, target, trail.options.threads)
     yield (trail := replace(trail, emitted=emitted, failed="llvm-opt"))
     native = compile_module(emitted.text, target, trail.options.level)
     yield replace(trail, native=native, failed="")
@@ -135,7 +135,8 @@ def _progress(trail: Trail, target: Target) -> Iterator[Trail]:
 
 def pass_names(trail: Trail) -> list[str]:
     """Names of all passes that `trail` has or would have had."""
-    loops = [item.name for item in loop_passes(machine_of(Target.parse(trail.options.target)))]
+    options = trail.options
+    loops = [item.name for item in loop_passes(machine_of(Target.parse(options.target)), options.threads)]
     return loops if trail.graph is None else [*(item.name for item in graph_passes(trail.options)), *loops]
 
 

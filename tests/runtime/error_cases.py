@@ -99,8 +99,8 @@ def table_of_less_than_nothing() -> None:
     rnncc.compile(words_model(), table_bytes=-1)
 
 
-def two_threads() -> None:
-    rnncc.compile(words_model(), threads=2)
+def no_threads() -> None:
+    rnncc.compile(words_model(), threads=0)
 
 
 def unroll_of_zero() -> None:
@@ -363,7 +363,7 @@ COMPILING: list[Callable[[], None]] = [
     cache_neither_on_nor_off,
     level_beyond_those_of_llvm,
     table_of_less_than_nothing,
-    two_threads,
+    no_threads,
     unroll_of_zero,
     unroll_as_bool,
     unroll_far_too_large,

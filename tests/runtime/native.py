@@ -12,9 +12,11 @@ from rnncc.codegen.emit import STATUS_VALUES, emit
 from rnncc.codegen.native import compile_module
 from rnncc.codegen.target import Target
 from rnncc.loop.interp import interpret
-from rnncc.loop.ir import Procedure
+from rnncc.loop.ir import Const, For, Procedure
+from rnncc.loop.visit import walk_statements
 from rnncc.runtime.jit import load
 from rnncc.runtime.memory import aligned, shape_of, slot_offsets
+from rnncc.runtime.threads import POOL
 
 
 class NativeCheckFailed(Exception):
@@ -34,9 +36,14 @@ def run_native(
     target: str = "host",
     level: int = 2,
 ) -> dict[str, np.ndarray]:
-    """The outputs of `procedure`, all loop passes done, for its inputs and weights; memory begins as NaN."""
+    """The outputs of `procedure`, all loop passes done, for its inputs and weights; memory begins as NaN.
+
+    Where threads share the work, there are as many as they have shares for.
+    """
     machine = Target.parse(target)
-    emitted = emit(procedure, machine)
+    loops = [s for s in walk_statements(procedure.body) if isinstance(s, For) and s.kind == "threads"]
+    threads = max((int(loop.stop.value) for loop in loops if isinstance(loop.stop, Const)), default=1)
+    emitted = emit(procedure, machine, threads)
     loaded = load(compile_module(emitted.text, machine, level).object_code, machine)
     memory: dict[str | int, np.ndarray] = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
     memory.update(packed_weights(procedure, arrays))
@@ -53,8 +60,16 @@ def run_native(
     pointers = (ctypes.c_void_p * len(emitted.pointers))(*(memory[key].ctypes.data for key in emitted.pointers))
     sizes = (ctypes.c_int64 * len(procedure.dims))(*(dims[dim] for dim in procedure.dims))
     status = (ctypes.c_int64 * (STATUS_VALUES + 1))()
-    prototype = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)
-    code = prototype(loaded.address(emitted.entry))(pointers, sizes, status)
+    address = loaded.address(emitted.entry)
+    if emitted.shares:
+        statuses = [(ctypes.c_int64 * (STATUS_VALUES + 1))() for _ in range(threads)]
+        with POOL.team(threads, loaded) as team:
+            parts = [(pointers, sizes, status) for status in statuses]
+            code, number = team.run(address, parts, together=True)
+        status = statuses[number]
+    else:
+        prototype = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)
+        code = prototype(address)(pointers, sizes, status)
     if code:
         value, *position = status[1 : 1 + status[0]]
         raise NativeCheckFailed(emitted.messages[code - 1], value, tuple(position))

@@ -45,7 +45,7 @@ def _inject(monkeypatch: pytest.MonkeyPatch, name: str, change: Change) -> None:
 
     for module in (pipeline, trail):
         monkeypatch.setattr(module, "graph_passes", lambda options: changed(graph_passes(options)))
-        monkeypatch.setattr(module, "loop_passes", lambda machine: changed(loop_passes(machine)))
+        monkeypatch.setattr(module, "loop_passes", lambda *machine: changed(loop_passes(*machine)))
 
 
 def _swap_subtractions(graph: Graph) -> Graph:

@@ -15,15 +15,15 @@ Requires: `pack`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from rnncc.loop.builder import add, integer, mod, multiply, subtract
-from rnncc.loop.ir import Const, For, Let, Load, Procedure, Stmt, Var
+from rnncc.loop.index import multiple_of
+from rnncc.loop.ir import Const, For, Index, Let, Load, Procedure, Span, Stmt, Var
 from rnncc.loop.visit import free_variables, walk_exprs, walk_statements
 from rnncc.passes.loop.machine import Machine
 from rnncc.passes.loop.names import Names
-from rnncc.passes.loop.nest import scalars
 
 
 def alternate_panels(procedure: Procedure, machine: Machine) -> Procedure:
@@ -34,7 +34,7 @@ def alternate_panels(procedure: Procedure, machine: Machine) -> Procedure:
         if buffer.space == "packed"
     }
     large = {name for name, size in sizes.items() if size > machine.near_bytes}
-    body = _block(procedure.body, None, large, Names(procedure))
+    body = _Walker(large, Names(procedure)).block(procedure.body, None, {})
     return procedure if body == procedure.body else replace(procedure, body=body)
 
 
@@ -46,39 +46,47 @@ def _count(shape: Sequence[object]) -> int:
     return count
 
 
-def _block(statements: Sequence[Stmt], step: Var | None, large: set[str], names: Names) -> tuple[Stmt, ...]:
-    """`statements` of one turn of the loop over `step` (None: outside of such loops)."""
-    return tuple(
-        _loop(statement, step, large, names) if isinstance(statement, For) else statement for statement in statements
-    )
+@dataclass(frozen=True, slots=True)
+class _Walker:
+    large: set[str]
+    names: Names
 
+    def block(self, statements: Sequence[Stmt], step: Var | None, around: Mapping[str, For]) -> tuple[Stmt, ...]:
+        """`statements` of one turn of the loop over `step` (None: outside of such loops), inside of loops `around`."""
+        return tuple(
+            self.loop(statement, step, around) if isinstance(statement, For) else statement for statement in statements
+        )
 
-def _loop(loop: For, step: Var | None, large: set[str], names: Names) -> For:
-    if loop.kind == "range" and _holds_panels(loop):
-        return replace(loop, body=_block(loop.body, Var(loop.variable), large, names))
-    if step is None or loop.kind != "parallel" or not _reads_panels(loop, large):
-        return replace(loop, body=_block(loop.body, step, large, names)) if loop.kind == "parallel" else loop
-    if not (isinstance(loop.start, Const) and isinstance(loop.stop, Const)):
-        return loop
-    turns = (int(loop.stop.value) - int(loop.start.value)) // loop.step
-    if turns < 2 or int(loop.start.value) + turns * loop.step != int(loop.stop.value):
-        return loop
-    turn = Var(names.fresh("turn"))
-    ends = int(loop.start.value) + int(loop.stop.value) - loop.step
-    back = subtract(subtract(integer(ends), turn), turn)
-    place = Let(loop.variable, add(turn, multiply(mod(step, integer(2)), back)))
-    return replace(loop, variable=turn.name, kind="range", body=(place, *loop.body))
+    def loop(self, loop: For, step: Var | None, around: Mapping[str, For]) -> For:
+        inside = {**around, loop.variable: loop}
+        if loop.kind == "range" and _holds_panels(loop):
+            return replace(loop, body=self.block(loop.body, Var(loop.variable), inside))
+        if step is None or loop.kind != "parallel" or not _reads_panels(loop, self.large):
+            if loop.kind not in ("parallel", "threads"):
+                return loop
+            return replace(loop, body=self.block(loop.body, step, inside))
+        if multiple_of(subtract(loop.stop, loop.start), around) % loop.step:
+            return loop
+        turn = Var(self.names.fresh("turn"))
+        ends = subtract(add(loop.start, loop.stop), integer(loop.step))
+        back = subtract(subtract(ends, turn), turn)
+        place = Let(loop.variable, add(turn, multiply(mod(step, integer(2)), back)))
+        return replace(loop, variable=turn.name, kind="range", body=(place, *loop.body))
 
 
 def _holds_panels(loop: For) -> bool:
     """True for a loop over steps, false for one over k."""
-    return any(isinstance(inner, For) and inner.kind == "parallel" for inner in loop.body)
+    return any(isinstance(inner, For) and inner.kind in ("parallel", "threads") for inner in loop.body)
 
 
 def _reads_panels(loop: For, large: set[str]) -> bool:
     """True when the loop's variable says which panel of one of `large` is read."""
     return any(
-        isinstance(part, Load) and part.buffer in large and loop.variable in free_variables(scalars(part.index)[0])
+        isinstance(part, Load) and part.buffer in large and _is_panel(part.index[0], loop.variable)
         for statement in walk_statements(loop.body)
         for part in walk_exprs(statement)
     )
+
+
+def _is_panel(index: Index, variable: str) -> bool:
+    return not isinstance(index, Span) and variable in free_variables(index)

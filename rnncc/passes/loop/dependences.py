@@ -31,7 +31,7 @@ def followers_of(statements: Sequence[Stmt]) -> list[set[int]]:
         for places, before in ((reads, writers), (writes, writers), (writes, readers)):
             for buffer, own in places.items():
                 for early, others in before.get(buffer, ()):
-                    if late not in followers[early] and not _are_other_halves(others, own):
+                    if late not in followers[early] and not _all_are_other_halves(others, own):
                         followers[early].add(late)
         for places, before in ((reads, readers), (writes, writers)):
             for buffer, own in places.items():
@@ -69,12 +69,12 @@ def _places(accesses: Iterable[tuple[str, Sequence[Index]]]) -> _Places:
     return found
 
 
-def _are_other_halves(a: set[Index | None], b: set[Index | None]) -> bool:
+def _all_are_other_halves(a: set[Index | None], b: set[Index | None]) -> bool:
     """True when every access of `a` and every one of `b` are at different halves of a state."""
-    return all(_other_half(first, second) for first in a for second in b)
+    return all(are_other_halves(first, second) for first in a for second in b)
 
 
-def _other_half(a: Index | None, b: Index | None) -> bool:
+def are_other_halves(a: Index | None, b: Index | None) -> bool:
     """True for the two halves of a state: `state[t % 2, ...]` and `state[(t + 1) % 2, ...]`."""
     match (a, b):
         case (Call("mod", (x, Const(2))), Call("mod", (y, Const(2)))):

@@ -20,10 +20,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from math import gcd
 
 from rnncc.loop.builder import ZERO, add, floordiv, folded, integer, load, mod, multiply, subtract
-from rnncc.loop.index import difference
+from rnncc.loop.index import difference, multiple_of
 from rnncc.loop.ir import Buffer, Call, Const, Expr, For, Load, Procedure, Stmt, Store, Var
 from rnncc.loop.visit import free_variables, map_expr, map_statement, substitute, walk_exprs, walk_statements
 from rnncc.passes.loop.names import Names, unused
@@ -102,7 +101,7 @@ class _Packer:
             if tile is None:
                 self.plan(statement.body, {**around, statement.variable: statement})
             else:
-                multiple = _multiple_of(tile.start, around) // tile.lanes
+                multiple = multiple_of(tile.start, around) // tile.lanes
                 self.widths.setdefault(tile.key, []).append((tile.vectors, multiple))
 
     def block(self, statements: Sequence[Stmt]) -> tuple[Stmt, ...]:
@@ -231,21 +230,6 @@ def _common_width(tiles: Sequence[tuple[int, int]]) -> int:
         for width in sorted({vectors for vectors, _ in tiles} | {1}, reverse=True)
         if all(multiple % width == 0 and (vectors <= width or vectors % width == 0) for vectors, multiple in tiles)
     )
-
-
-def _multiple_of(value: Expr, around: Mapping[str, For]) -> int:
-    """The greatest number of which `value` is certainly a multiple; 0 for zero, which is one of every number."""
-    match value:
-        case Const(number):
-            return int(number)
-        case Var(name) if name in around:
-            return gcd(around[name].step, _multiple_of(around[name].start, around))
-        case Call("add", (a, b)):
-            return gcd(_multiple_of(a, around), _multiple_of(b, around))
-        case Call("mul", (a, b)):
-            return _multiple_of(a, around) * _multiple_of(b, around)
-        case _:
-            return 1
 
 
 def _map_lane_loops(loop: For, change: Callable[[For], For]) -> For:

@@ -102,7 +102,7 @@ def test_schedules_for_every_machine(seed: int) -> None:
     setup, main = split_setup(graph)
     bound = case.bound(setup, main)
     procedure = lower(main)
-    for loops in loop_passes(MACHINES[seed % len(MACHINES)]):
+    for loops in loop_passes(MACHINES[seed % len(MACHINES)], threads=1 + seed % 3):
         before, procedure = procedure, loops.run(procedure)
         if procedure is not before:
             verify(procedure)

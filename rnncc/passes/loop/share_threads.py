@@ -1,0 +1,228 @@
+"""Give every thread its share of the panels, and let threads meet where one needs what another wrote.
+
+    for t in range(0, T):                          for t in range(0, T):
+        for js in parallel(0, 512, 16):                for share in threads(0, 2):
+            h[(t + 1) % 2, js] = ...       ->              for js in parallel(share * 256, (share + 1) * 256, 16):
+    for j in parallel(0, 512):                                 h[(t + 1) % 2, js] = ...
+        y[j] = h[T % 2, j]                             barrier()
+                                                   for alone in threads(0, 1):
+                                                       for j in parallel(0, 512):
+                                                           y[j] = h[T % 2, j]
+
+A thread keeps its panels from step to step, so that they stay in its own cache. What is too small to be worth a
+barrier is done by the first thread. A barrier stands where a statement reads what was written since the last one, or
+writes what was read or written since, in the same slot of memory. The two halves of a state are different places, and
+so are different columns: what panels leave over needs no barrier. Sums are added up by one thread each, in the order of
+k: the bits are those of one thread.
+
+Requires: `plan_memory`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from math import prod
+from typing import NamedTuple
+
+from rnncc.loop.builder import ZERO, add, call, integer, multiply
+from rnncc.loop.index import Interval, difference, interval, overlap
+from rnncc.loop.ir import Barrier, Const, Expr, For, Index, Let, Procedure, Span, Stmt, Var
+from rnncc.loop.visit import free_variables, loads_of, stores_of, walk_statements
+from rnncc.passes.loop.dependences import are_other_halves
+from rnncc.passes.loop.names import Names
+
+WORTH_BYTES = 96 << 10
+"""Panels that take one thread longer than two meetings of the threads: half a microsecond from the level 2 cache."""
+
+
+def share_threads(procedure: Procedure, threads: int, worth_bytes: int = WORTH_BYTES) -> Procedure:
+    """Share the loops over at least `worth_bytes` of panels among `threads` threads."""
+    sharer = _Sharer(procedure, threads, worth_bytes)
+    if not sharer.has_panels(procedure.body):
+        return procedure
+    body = sharer.block(procedure.body)
+    return replace(procedure, body=body)
+
+
+class _Access(NamedTuple):
+    """Where a statement reads or writes: in which memory which buffer, which half of a state, which last indices."""
+
+    memory: str
+    buffer: str
+    first: Index | None
+    last: Interval | None
+
+    def meets(self, other: _Access) -> bool:
+        """False when the two are certainly at different places."""
+        if self.memory != other.memory or self.buffer != other.buffer:
+            return self.memory == other.memory
+        if are_other_halves(self.first, other.first):
+            return False
+        return self.last is None or other.last is None or overlap(self.last, other.last)
+
+
+@dataclass(slots=True)
+class _Traffic:
+    """What was read and written since all threads last met."""
+
+    reads: set[_Access] = field(default_factory=set)
+    writes: set[_Access] = field(default_factory=set)
+
+    def add(self, other: _Traffic) -> None:
+        self.reads |= other.reads
+        self.writes |= other.writes
+
+    def clear(self) -> None:
+        self.reads.clear()
+        self.writes.clear()
+
+    def conflicts(self, other: _Traffic) -> bool:
+        pairs = ((self.writes, other.writes), (self.writes, other.reads), (self.reads, other.writes))
+        return any(one.meets(two) for mine, its in pairs for one in mine for two in its)
+
+
+class _Sharer:
+    """Walks the statements that all threads run; `traffic` is what they did since the last barrier."""
+
+    def __init__(self, procedure: Procedure, threads: int, worth_bytes: int) -> None:
+        self.threads = threads
+        self.worth_bytes = worth_bytes
+        self.names = Names(procedure)
+        self.traffic = _Traffic()
+        self.packed = {
+            buffer.name: prod(int(size.value) for size in buffer.shape if isinstance(size, Const)) * buffer.dtype.size
+            for buffer in procedure.buffers
+            if buffer.space == "packed"
+        }
+        self.memory = {
+            buffer.name: buffer.name if buffer.slot is None else str(buffer.slot)
+            for buffer in procedure.buffers
+            if buffer.space not in ("register", "weight", "packed")
+        }
+
+    def has_panels(self, statements: Sequence[Stmt]) -> bool:
+        return any(
+            self.is_shared(statement) or (_is_steps(statement) and self.has_panels(statement.body))
+            for statement in statements
+            if isinstance(statement, For)
+        )
+
+    def is_shared(self, loop: For) -> bool:
+        """True for a loop over several panels of weights that are worth it."""
+        if loop.kind != "parallel" or not (isinstance(loop.start, Const) and isinstance(loop.stop, Const)):
+            return False
+        turns = -(-(int(loop.stop.value) - int(loop.start.value)) // loop.step)
+        panels = {
+            load.buffer
+            for load in loads_of(loop)
+            if load.buffer in self.packed
+            and not isinstance(load.index[0], Span)
+            and loop.variable in free_variables(load.index[0])
+        }
+        return turns > 1 and sum(self.packed[name] for name in panels) >= self.worth_bytes
+
+    # -------------------------------------------------------------- statements
+
+    def block(self, statements: Sequence[Stmt]) -> tuple[Stmt, ...]:
+        """`statements` as all threads run them."""
+        result: list[Stmt] = []
+        alone: list[Stmt] = []
+        mine = _Traffic()  # of the statements in `alone`: they need no barrier between them
+
+        def flush() -> None:
+            if alone:
+                result.append(For(self.names.fresh("alone"), "threads", ZERO, integer(1), 1, tuple(alone)))
+                self.traffic.add(mine)
+                alone.clear()
+                mine.clear()
+
+        for statement in statements:
+            if isinstance(statement, For) and _is_steps(statement) and self.has_panels(statement.body):
+                flush()
+                result.append(self.steps(statement, result))
+                continue
+            accesses = self.traffic_of(statement)
+            shared = isinstance(statement, For) and self.is_shared(statement)
+            by_all = shared or isinstance(statement, Let)
+            if by_all or self.traffic.conflicts(accesses):
+                flush()
+            if self.traffic.conflicts(accesses):
+                result.append(Barrier())
+                self.traffic.clear()
+            if not by_all:
+                alone.append(statement)
+                mine.add(accesses)
+                continue
+            self.traffic.add(accesses)
+            result.append(self.shared(statement) if isinstance(statement, For) else statement)
+        flush()
+        return tuple(result)
+
+    def steps(self, loop: For, before: list[Stmt]) -> For:
+        """A loop over steps: all threads meet at the end of each."""
+        if self.traffic.reads or self.traffic.writes:
+            before.append(Barrier())
+        self.traffic.clear()
+        body = self.block(loop.body)
+        self.traffic.clear()
+        return replace(loop, body=(*body, Barrier()))
+
+    def shared(self, loop: For) -> For:
+        """`loop` with a contiguous part of its turns for each thread."""
+        assert isinstance(loop.start, Const) and isinstance(loop.stop, Const), "panels are counted when compiling"
+        start, stop = int(loop.start.value), int(loop.stop.value)
+        turns = -(-(stop - start) // loop.step)
+        chunk = -(-turns // self.threads) * loop.step
+        share = Var(self.names.fresh("share"))
+        even = start + chunk * self.threads <= stop
+
+        def bound(offset: int) -> Expr:
+            place = add(multiply(share, integer(chunk)), integer(start + offset))
+            return place if even else call("min", place, integer(stop))
+
+        part = replace(loop, start=bound(0), stop=bound(chunk))
+        return For(share.name, "threads", ZERO, integer(self.threads), 1, (part,))
+
+    def traffic_of(self, statement: Stmt) -> _Traffic:
+        """What `statement` reads and writes."""
+        ranges = _ranges(statement)
+
+        def access(buffer: str, index: Sequence[Index]) -> _Access:
+            last = _last_interval(index[-1], ranges) if index else None
+            return _Access(self.memory[buffer], buffer, index[0] if len(index) > 1 else None, last)
+
+        stores = [store for store in stores_of(statement) if store.buffer in self.memory]
+        reads = {access(load.buffer, load.index) for load in loads_of(statement) if load.buffer in self.memory}
+        reads |= {access(store.buffer, store.index) for store in stores if store.combine is not None}
+        return _Traffic(reads, {access(store.buffer, store.index) for store in stores})
+
+
+def _ranges(statement: Stmt) -> dict[str, Interval]:
+    """What is known of the variables of the loops in `statement`."""
+    ranges: dict[str, Interval] = {}
+    for inner in walk_statements([statement]):
+        if isinstance(inner, For):
+            start, stop = interval(inner.start, ranges), interval(inner.stop, ranges)
+            if start is not None and stop is not None:
+                size = difference(inner.stop, inner.start)
+                last = stop[1] - 1 if size is None else start[1] + (size - 1) // inner.step * inner.step
+                ranges[inner.variable] = start[0], last
+    return ranges
+
+
+def _last_interval(index: Index, ranges: Mapping[str, Interval]) -> Interval | None:
+    """The least and the greatest element that an access with this last index touches, if that is known."""
+    if not isinstance(index, Span):
+        return interval(index, ranges)
+    start = interval(index.start, ranges)
+    return start and (start[0], start[1] + index.lanes - 1)
+
+
+def _is_steps(loop: Stmt) -> bool:
+    """True for a loop over steps, false for one over k."""
+    return (
+        isinstance(loop, For)
+        and loop.kind == "range"
+        and any(isinstance(inner, For) and inner.kind == "parallel" for inner in walk_statements(loop.body))
+    )
