@@ -30,6 +30,17 @@ def dependences(graph: Graph) -> nx.DiGraph:
     return view
 
 
+def needed_nodes(nodes: Iterable[Node], outputs: Iterable[Value]) -> tuple[Node, ...]:
+    """Those of `nodes` that `outputs` depend on, in order."""
+    wanted = set(outputs)
+    kept = []
+    for node in reversed(tuple(nodes)):
+        if not wanted.isdisjoint(node.outputs):
+            wanted.update(node.inputs)
+            kept.append(node)
+    return tuple(reversed(kept))
+
+
 def dependents_of(graph: Graph, values: Iterable[Value]) -> set[int]:
     """Positions of the nodes that need any of `values` (parameters or results), directly or not."""
     tainted = set(values)

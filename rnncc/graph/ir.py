@@ -19,7 +19,7 @@ from typing import Protocol
 import numpy as np
 
 from rnncc.graph.op import Attr, Op
-from rnncc.types import DType, TensorType, named_dims
+from rnncc.types import TensorType, named_dims
 
 
 class Source(Protocol):
@@ -153,10 +153,3 @@ def scan_view(node: Node) -> Scan:
         final=node.outputs[:n_carry],
         ys=node.outputs[n_carry:],
     )
-
-
-def zeros_of(dtype: DType) -> float | int | bool:
-    """The zero of `dtype` as a Python number."""
-    if dtype is DType.BOOL:
-        return False
-    return 0.0 if dtype.is_float else 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from rnncc.graph.deps import needed_nodes
 from rnncc.graph.ir import Graph, Node, Value, is_scan, scan_view
 from rnncc.types import DType
 
@@ -27,7 +28,7 @@ def split_setup(graph: Graph) -> tuple[Graph, Graph]:
             main.append(node)
     used = [value for node in main for value in node.inputs] + list(graph.outputs)
     weights = tuple(dict.fromkeys(value for value in used if value in constant))
-    needed = _needed(setup, weights)
+    needed = needed_nodes(setup, weights)
     setup_graph = replace(graph, name="setup", inputs=(), nodes=needed, outputs=weights)
     return setup_graph, replace(graph, consts=weights, nodes=tuple(main), sources={})
 
@@ -45,17 +46,6 @@ def _has_fixed_size(node: Node) -> bool:
 
 def _are_fixed(values: Sequence[Value]) -> bool:
     return all(isinstance(dim, int) for value in values for dim in value.type.shape)
-
-
-def _needed(nodes: list[Node], outputs: tuple[Value, ...]) -> tuple[Node, ...]:
-    """Those of `nodes` that `outputs` depend on."""
-    wanted = set(outputs)
-    kept = []
-    for node in reversed(nodes):
-        if wanted.intersection(node.outputs):
-            wanted.update(node.inputs)
-            kept.append(node)
-    return tuple(reversed(kept))
 
 
 def convert_floats(graph: Graph, dtype: DType) -> Graph:

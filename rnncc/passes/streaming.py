@@ -14,10 +14,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from rnncc.errors import UnsupportedError, caller
+from rnncc.graph.deps import needed_nodes
 from rnncc.graph.ir import Graph, Node, Value, is_scan, scan_view
 from rnncc.graph.rewrite import rewriter_for
 from rnncc.ops.shape import factors
-from rnncc.passes.graph.dataflow import needed_nodes
 from rnncc.types import Dim
 
 

@@ -29,7 +29,7 @@ class WeightBinder:
     def __init__(self, setup: Graph, sources: Mapping[str, Source], procedure: Procedure) -> None:
         self._setup = setup
         self._sources = [sources[value.name] for value in setup.consts]
-        self._procedure = _setup_procedure(procedure)
+        self._procedure = setup_procedure(procedure)
         self._bound: BoundWeights | None = None
         self._constant = not any(hasattr(source, "version") for source in self._sources)
 
@@ -60,7 +60,7 @@ class WeightBinder:
         return {name: aligned_copy(array) for name, array in {**weights, **packed}.items()}
 
 
-def _setup_procedure(procedure: Procedure) -> Procedure:
+def setup_procedure(procedure: Procedure) -> Procedure:
     """The setup loops alone, with what they fill as outputs."""
     spaces = {"weight": "weight", "packed": "output"}
     buffers = tuple(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Mapping
-from dataclasses import replace
 
 import numpy as np
 
@@ -17,6 +16,7 @@ from rnncc.loop.visit import walk_statements
 from rnncc.runtime.jit import load
 from rnncc.runtime.memory import aligned, shape_of, slot_offsets
 from rnncc.runtime.threads import POOL
+from rnncc.runtime.weights import setup_procedure
 
 
 class NativeCheckFailed(Exception):
@@ -78,7 +78,6 @@ def run_native(
 
 def packed_weights(procedure: Procedure, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """What the setup of `procedure` fills, by interpretation."""
-    spaces = {"weight": "weight", "packed": "output"}
-    kept = [replace(buffer, space=spaces[buffer.space]) for buffer in procedure.buffers if buffer.space in spaces]
-    weights = {buffer.name: arrays[buffer.name] for buffer in kept if buffer.space == "weight"}
-    return interpret(Procedure("setup", (), tuple(kept), (), procedure.setup, ()), weights, {})
+    setup = setup_procedure(procedure)
+    weights = {buffer.name: arrays[buffer.name] for buffer in setup.buffers if buffer.space == "weight"}
+    return interpret(setup, weights, {})

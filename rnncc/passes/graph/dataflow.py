@@ -46,17 +46,6 @@ def invariants(graph: Graph, consts: Iterable[Value] | None = None) -> set[Value
     return known
 
 
-def needed_nodes(nodes: Iterable[Node], outputs: Iterable[Value]) -> tuple[Node, ...]:
-    """Those of `nodes` that `outputs` depend on, in order."""
-    wanted = set(outputs)
-    kept = []
-    for node in reversed(tuple(nodes)):
-        if not wanted.isdisjoint(node.outputs):
-            wanted.update(node.inputs)
-            kept.append(node)
-    return tuple(reversed(kept))
-
-
 def stem(name: str) -> str:
     """`name` without the numbers that made it unique: a hint for the name of something similar."""
     return re.sub(r"(_\d+)+$", "", name) or name

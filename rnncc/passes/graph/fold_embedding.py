@@ -16,10 +16,11 @@ from collections.abc import Iterable
 from dataclasses import replace
 from math import prod
 
+from rnncc.graph.deps import needed_nodes
 from rnncc.graph.ir import Graph, Node, Value, is_scan, scan_view
 from rnncc.graph.rewrite import Rewriter, rewriter_for
 from rnncc.ops.lookup import TAKE
-from rnncc.passes.graph.dataflow import invariants, needed_nodes, stem
+from rnncc.passes.graph.dataflow import invariants, stem
 from rnncc.passes.graph.hoist_scan import hoist_scan
 
 Lookups = dict[Value, tuple[Value, Value]]

@@ -18,10 +18,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
+from rnncc.graph.deps import needed_nodes
 from rnncc.graph.ir import Graph, Node, Value, is_scan
 from rnncc.graph.rewrite import Rewriter, map_bodies, rewriter_for
 from rnncc.ops.shape import factors
-from rnncc.passes.graph.dataflow import invariants, needed_nodes, readers
+from rnncc.passes.graph.dataflow import invariants, readers
 from rnncc.passes.graph.scans import ScanEdit, copy_outside
 from rnncc.types import TensorType
 

@@ -14,9 +14,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TypeAlias
 
+from rnncc.graph.deps import needed_nodes
 from rnncc.graph.ir import Graph, Node, Value
 from rnncc.graph.rewrite import Rewriter, map_bodies, rewriter_for
-from rnncc.passes.graph.dataflow import definitions, dependents, invariants, needed_nodes, use_counts
+from rnncc.passes.graph.dataflow import definitions, dependents, invariants, use_counts
 
 Tree: TypeAlias = "Value | tuple[Tree, Tree]"
 

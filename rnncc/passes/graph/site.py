@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
+from rnncc.graph.deps import needed_nodes
 from rnncc.graph.ir import Graph, Node, Value, is_scan
 from rnncc.graph.op import Attr, find_op
 from rnncc.graph.rewrite import Rewriter, rewriter_for, substitute, substitute_outputs
-from rnncc.passes.graph.dataflow import dependents, needed_nodes, use_counts
+from rnncc.passes.graph.dataflow import dependents, use_counts
 
 Rule = Callable[["Site", Node], "Value | Sequence[Value] | None"]
 """A rule returns what to use instead of the node's results, or None when it does not apply."""

@@ -16,10 +16,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from itertools import combinations
 
+from rnncc.graph.deps import needed_nodes
 from rnncc.graph.ir import Graph, Node, Value
 from rnncc.graph.op import Attrs
 from rnncc.graph.rewrite import Rewriter, map_bodies, rewriter_for
-from rnncc.passes.graph.dataflow import definitions, invariants, needed_nodes, readers, stem
+from rnncc.passes.graph.dataflow import definitions, invariants, readers, stem
 
 
 def split_gates(graph: Graph) -> Graph:
