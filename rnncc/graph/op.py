@@ -6,7 +6,7 @@ interpreter, hoisting and lowering read records and know no op by name.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -55,12 +55,25 @@ class Op:
     """What must hold of the operands' elements before the output may be computed: see `rnncc.ops.lowering`."""
     arity: int | None = None
     """Number of operands; None when it varies."""
+    attrs: tuple[str, ...] = ()
+    """Names of the attrs, all of which every node of this op has."""
     elementwise: bool = False
     """True when output point i needs operand point i only (after broadcasting)."""
     cheap: bool = False
     """True when doing it twice costs less than keeping the result (moves, copies, additions)."""
     commutes: bool = False
     """True for a binary op with op(a, b) == op(b, a)."""
+
+    def wrong_attrs(self, given: Iterable[str]) -> tuple[str, str] | None:
+        """What is wrong with the names of the attrs that a node has, and which there are; None when nothing is."""
+        names = set(given)
+        facts = f"attrs of {self.name}: {', '.join(self.attrs) or 'none'}"
+        for key in self.attrs:
+            if key not in names:
+                return f"{self.name} needs the attr {key}", facts
+        for key in sorted(names.difference(self.attrs)):
+            return f"{self.name} has no attr {key}", facts
+        return None
 
 
 _OPS: dict[str, Op] = {}

@@ -169,13 +169,15 @@ class _Parser:
     def _infer(self, op: Op, inputs: Sequence[Value], attrs: dict[str, Attr], call: ast.Call) -> tuple[TensorType, ...]:
         if op.arity is not None and len(inputs) != op.arity:
             raise self._error(call, f"{op.name} takes {op.arity} operands, {len(inputs)} given")
+        if wrong := op.wrong_attrs(attrs):
+            raise self._error(call, *wrong)
         try:
             return op.infer([value.type for value in inputs], attrs)
         except RnnccError as error:
             raise self._error(call, f"{op.name}: {error.what}", *error.facts) from None
-        except Exception as error:  # attrs that are missing or of another kind: rules index and compare them freely
-            what = f"{op.name} does not take these attrs: {type(error).__name__}: {error}"
-            raise self._error(call, what) from None
+        except Exception as error:  # attrs of another kind: rules compare them freely
+            given = [f"{key}={attrs[key]}" for key in op.attrs]
+            raise self._error(call, f"an attr of {op.name} is of a wrong kind: {error}", *given) from None
 
     def _define(self, where: ast.arg | ast.Name, name: str, type: TensorType, names: _Names) -> Value:
         if name in names.values:

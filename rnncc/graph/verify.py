@@ -132,6 +132,8 @@ def _verify_node(scope: _Scope, node: Node, position: int) -> None:
     here = Part(scope.path, "op", 0, position)
     if node.op.arity is not None and len(node.inputs) != node.op.arity:
         raise _BrokenError(here, f"{node.op.name} takes {node.op.arity} operands, {len(node.inputs)} given")
+    if wrong := node.op.wrong_attrs(node.attrs):
+        raise _BrokenError(here, *wrong)
     for key, attr in node.attrs.items():
         _verify_attr(scope, attr, Part(scope.path, "attr", key, position))
     if is_scan(node):
@@ -151,9 +153,9 @@ def _infer(node: Node, here: Part) -> tuple[TensorType, ...]:
         return node.op.infer([value.type for value in node.inputs], node.attrs)
     except RnnccError as error:
         raise _BrokenError(here, f"{node.op.name}: {error.what}", *error.facts) from None
-    except Exception as error:  # attrs that are missing or of another kind: rules index and compare them freely
-        what = f"{node.op.name} does not take these attrs: {type(error).__name__}: {error}"
-        raise _BrokenError(here, what) from None
+    except Exception as error:  # attrs of another kind: rules compare them freely
+        given = [f"{key}={node.attrs[key]}" for key in node.op.attrs]
+        raise _BrokenError(here, f"an attr of {node.op.name} is of a wrong kind: {error}", *given) from None
 
 
 def _verify_attr(scope: _Scope, attr: Attr, part: Part) -> None:
@@ -175,8 +177,6 @@ def _verify_scan(scope: _Scope, node: Node, position: int) -> None:
     """Attrs, and operands of the right kinds; the states are left to `infer`."""
     here = Part(scope.path, "op", 0, position)
     for key, kinds in (("body", Graph), ("reverse", bool), ("length", int | str), ("unroll", int)):
-        if key not in node.attrs:
-            raise _BrokenError(here, f"{node.op.name} has no attr {key}")
         attr = node.attrs[key]
         if not isinstance(attr, kinds) or (isinstance(attr, bool) and kinds is not bool):
             raise _BrokenError(Part(scope.path, "attr", key, position), f"{key} cannot be {attr!r}")

@@ -13,6 +13,7 @@ from rnncc.types import DType, TensorType
 CONSTANT = register(
     Op(
         "constant",
+        attrs=("value", "dtype"),
         infer=lambda types, attrs: (TensorType(attrs["dtype"], ()),),
         eval=lambda arrays, attrs, extents: (np.asarray(attrs["value"], dtype=attrs["dtype"].numpy),),
         lower=lambda point: Const(point.attrs["value"], point.type.dtype),
@@ -30,6 +31,7 @@ def _infer_iota(types: Sequence[TensorType], attrs: Attrs) -> tuple[TensorType, 
 IOTA = register(
     Op(
         "iota",
+        attrs=("size",),
         infer=_infer_iota,
         eval=lambda arrays, attrs, extents: (
             np.arange(extents[attrs["size"]] if isinstance(attrs["size"], str) else attrs["size"], dtype=np.int64),

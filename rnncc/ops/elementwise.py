@@ -145,6 +145,7 @@ def _infer_cast(types: Sequence[TensorType], attrs: Attrs) -> tuple[TensorType, 
 CAST = register(
     Op(
         "cast",
+        attrs=("dtype",),
         infer=_infer_cast,
         eval=lambda arrays, attrs, extents: (arrays[0].astype(attrs["dtype"].numpy),),
         lower=lambda point: call(point.type.dtype.value, point.operands[0].at(point.index)),

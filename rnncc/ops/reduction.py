@@ -58,6 +58,7 @@ def _define(name: str, combine: str) -> Op:
     return register(
         Op(
             name,
+            attrs=("axis",),
             infer=_infer,
             eval=partial(_eval, combine),
             lower=partial(_lower, combine),

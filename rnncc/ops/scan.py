@@ -61,7 +61,7 @@ def _eval(arrays: Sequence[np.ndarray], attrs: Attrs, extents: Mapping[str, int]
     return (*carry, *ys)
 
 
-SCAN = register(Op("scan", infer=_infer, eval=_eval))
+SCAN = register(Op("scan", attrs=("body", "reverse", "length", "unroll"), infer=_infer, eval=_eval))
 """scan(consts, init, xs; body, reverse, length, unroll) -> (final carry, ys); no steps: the final carry is init."""
 
 

@@ -93,6 +93,7 @@ def _lift_reshape(
 RESHAPE = register(
     Op(
         "reshape",
+        attrs=("shape",),
         infer=_infer_reshape,
         eval=lambda arrays, attrs, extents: (np.reshape(arrays[0], bind_shape(attrs["shape"], extents)),),
         lower=_lower_reshape,
@@ -128,6 +129,7 @@ def _lift_transpose(
 TRANSPOSE = register(
     Op(
         "transpose",
+        attrs=("axes",),
         infer=_infer_transpose,
         eval=lambda arrays, attrs, extents: (np.transpose(arrays[0], attrs["axes"]),),
         lower=_lower_transpose,
@@ -164,6 +166,7 @@ def _lift_flip(emit: Emit, inputs: Sequence[Value], lifted: Sequence[bool], attr
 FLIP = register(
     Op(
         "flip",
+        attrs=("axis",),
         infer=_infer_flip,
         eval=lambda arrays, attrs, extents: (np.flip(arrays[0], attrs["axis"]),),
         lower=_lower_flip,
@@ -204,6 +207,7 @@ def _lift_slice(emit: Emit, inputs: Sequence[Value], lifted: Sequence[bool], att
 SLICE = register(
     Op(
         "slice",
+        attrs=("starts", "sizes"),
         infer=_infer_slice,
         eval=_eval_slice,
         lower=lambda point: point.operands[0].at(
@@ -265,6 +269,7 @@ def _lift_concatenate(
 CONCATENATE = register(
     Op(
         "concatenate",
+        attrs=("axis",),
         infer=_infer_concatenate,
         eval=lambda arrays, attrs, extents: (np.concatenate(arrays, attrs["axis"]),),
         lower=lambda point: point.operands[point.region].at(point.index),
@@ -300,6 +305,7 @@ def _lift_broadcast(
 BROADCAST_TO = register(
     Op(
         "broadcast_to",
+        attrs=("shape",),
         infer=_infer_broadcast,
         eval=lambda arrays, attrs, extents: (np.broadcast_to(arrays[0], bind_shape(attrs["shape"], extents)),),
         lower=lambda point: point.operands[0].at(broadcast_index(point.index, point.operands[0].type, point.type)),
