@@ -8,19 +8,19 @@
 
 What moves: everything that is not `cheap`, what it needs, and cheap ops behind it that leave no more to keep per step
 (a bias behind a projection). A lone cheap op stays: outside it would write and read memory and save nothing. What moves
-over time must have a `lift` rule that can say it with one axis more. Numbers stay inside, as literals.
+over time must have a `lift` rule that can say it with one axis more. Numbers stay inside, as literals. From a scan that
+carries nothing all of it moves, if all of it can.
 
 Requires: `reassociate`, which brings the terms that are not carried together.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import replace
+from collections.abc import Iterable, Mapping
 
 from rnncc.graph.deps import needed_nodes
 from rnncc.graph.ir import Graph, Node, Value, is_scan
-from rnncc.graph.rewrite import Rewriter, map_bodies, rewriter_for
+from rnncc.graph.rewrite import Rewriter, map_bodies, rewriter_for, substitute, substitute_outputs
 from rnncc.ops.shape import factors
 from rnncc.passes.graph.dataflow import invariants, readers
 from rnncc.passes.graph.scans import ScanEdit, copy_outside
@@ -34,15 +34,21 @@ def hoist_scan(graph: Graph) -> Graph:
 
 def _hoist(graph: Graph) -> Graph:
     build = rewriter_for(graph)
+    replaced: dict[Value, Value] = {}
     changed = False
-    for node in graph.nodes:
+    for old in graph.nodes:
+        node = substitute(old, replaced)
         plan = _Plan(ScanEdit.of(node)) if is_scan(node) else None
-        if plan is None or not plan.leaving:
+        if plan is None or not (plan.leaving or plan.is_map):
             build.emit_node(node)
+            continue
+        outer = _move(build, plan)
+        if plan.is_map:
+            replaced.update({outside: outer[inside] for inside, outside in plan.scan.ys})
         else:
-            build.emit_node(_move(build, plan))
-            changed = True
-    return replace(graph, nodes=tuple(build.nodes)) if changed else graph
+            build.emit_node(_rest(plan, outer))
+        changed = True
+    return substitute_outputs(graph, build.nodes, replaced) if changed else graph
 
 
 class _Plan:
@@ -56,10 +62,12 @@ class _Plan:
         """Values that exist per step, and that can be had for all steps at once."""
         self.leaving: set[Value] = set()
         """Values that the body gets from outside from now on."""
+        self.is_map = not body.inputs and self.lifted.issuperset(body.outputs)
+        """Nothing is carried, and all results can be had at once: no loop needs to stay."""
         self._numbers = invariants(body, ())
         self._readers = readers(body)
         for node in body.nodes:
-            if self._leaves(node):
+            if self._leaves(node) or (self.is_map and self.lifted.issuperset(node.outputs)):
                 self.leaving.update(node.outputs)
         self.outside = needed_nodes(body.nodes, self.leaving)
         """Nodes to be computed outside: what leaves and what it needs. The latter may stay inside as well."""
@@ -107,16 +115,21 @@ def _is_at_most(type: TensorType, others: Iterable[TensorType]) -> bool:
     return number <= sum(size for size, other_names in sizes if other_names == names)
 
 
-def _move(build: Rewriter, plan: _Plan) -> Node:
-    """Append to `build` what leaves, and return the scan without it."""
-    scan = plan.scan
-    outer = dict((*scan.consts, *scan.xs))
+def _move(build: Rewriter, plan: _Plan) -> dict[Value, Value]:
+    """Append to `build` what leaves; returns what values of the body are outside."""
+    outer = dict((*plan.scan.consts, *plan.scan.xs))
     for node in plan.outside:
         if plan.fixed.issuperset(node.outputs):
             copy_outside(build, node, outer)
         else:
             inputs = [outer[value] for value in node.inputs]
-            outer[node.output] = scan.lift(build, node, inputs, plan.lifted)
+            outer[node.output] = plan.scan.lift(build, node, inputs, plan.lifted)
+    return outer
+
+
+def _rest(plan: _Plan, outer: Mapping[Value, Value]) -> Node:
+    """The scan without what has left."""
+    scan = plan.scan
     staying = [node for node in scan.body.nodes if plan.leaving.isdisjoint(node.outputs)]
     inside = needed_nodes(staying, scan.body.outputs)
     read = {value for node in inside for value in node.inputs} | set(scan.body.outputs)
