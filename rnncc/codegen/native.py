@@ -64,14 +64,41 @@ def _optimized(llvm_text: str, target: Target, level: int, machine: Any) -> Any:
         module.verify()
     except RuntimeError as error:
         raise AssertionError(f"the emitter produced LLVM IR that LLVM rejects: {error}") from None
+    if level in (1, 2):
+        _simplify(module, machine)
+    else:
+        builder = llvm.create_pass_builder(machine, _tuning(level))
+        builder.getModulePassManager().run(module, builder)
+    return module
+
+
+def _simplify(module: Any, machine: Any) -> None:
+    """What generated code needs of LLVM's optimizer: addresses, loops and registers; the rest was decided before.
+
+    Math functions are inlined at the end. They are tuned as they are, stand at a hundred places, and would take LLVM's
+    default pipeline as long as everything else.
+    """
+    builder = llvm.create_pass_builder(machine, _tuning(1))
+    simplify = builder.getFunctionPassManager()
+    for function in module.functions:
+        if not function.is_declaration:
+            simplify.run(function, builder)
+    finish = llvm.create_new_module_pass_manager()
+    finish.add_always_inliner_pass()
+    finish.add_new_gvn_pass()  # what the copies have in common
+    finish.add_simplify_cfg_pass()
+    finish.add_global_dead_code_eliminate_pass()
+    finish.run(module, builder)
+
+
+def _tuning(level: int) -> Any:
+    """Options for LLVM's own pipelines."""
     options = llvm.create_pipeline_tuning_options(speed_level=level)
     options.loop_vectorization = False
     options.slp_vectorization = False
     options.loop_interleaving = False
     options.loop_unrolling = False  # tiles are unrolled by the emitter, which knows how many registers they need
-    builder = llvm.create_pass_builder(machine, options)
-    builder.getModulePassManager().run(module, builder)
-    return module
+    return options
 
 
 def _machine(target: Target, level: int) -> Any:
