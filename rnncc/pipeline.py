@@ -47,6 +47,7 @@ from rnncc.passes.loop.inline_moves import inline_moves
 from rnncc.passes.loop.machine import Machine
 from rnncc.passes.loop.pack import pack
 from rnncc.passes.loop.plan_memory import plan_memory
+from rnncc.passes.loop.prefetch import prefetch
 from rnncc.passes.loop.share_threads import share_threads
 from rnncc.passes.loop.tile import tile
 from rnncc.passes.loop.unroll import unroll
@@ -116,6 +117,7 @@ def loop_passes(machine: Machine, threads: int = 1) -> list[Pass[Procedure]]:
         Pass("pack", "weights in the order in which the tiles read them, once", pack),
         Pass("vectorize", "lanes become vectors", vectorize),
         Pass("unroll_tiles", "register tiles are written out; what is loaded twice is loaded once", unroll),
+        Pass("prefetch", "what a tile's end reads comes while its sums are added up", prefetch),
         Pass("plan_memory", "temporaries that are never alive together share memory", plan_memory),
         Pass("share_threads", "each thread its panels, step after step", partial(share_threads, threads=threads)),
         Pass(

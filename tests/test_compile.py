@@ -283,6 +283,7 @@ def test_weights_change_while_threads_call() -> None:
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
 @pytest.mark.parametrize("used_before", [False, True])
+@pytest.mark.filterwarnings("ignore:os.fork\\(\\) was called:RuntimeWarning")  # by a library that other tests load
 def test_a_forked_child_calls(used_before: bool) -> None:
     model = made(first)
     fn = rnncc.compile(model)

@@ -32,6 +32,7 @@ from rnncc.loop.ir import (
     Index,
     Let,
     Load,
+    Prefetch,
     Procedure,
     Ramp,
     Reduce,
@@ -134,6 +135,9 @@ class _Emitter:
                 self.store(statement)
             case Check():
                 self.check(statement)
+            case Prefetch(buffer, index):
+                address, _ = self.address(self.buffers[buffer], index)
+                self.code.prefetch(address)
             case Barrier():
                 self.barrier()
             case _:

@@ -163,6 +163,11 @@ class Code:
             f"{mask.type} {mask.text})"
         )
 
+    def prefetch(self, address: str) -> None:
+        """Bring a cache line near, to be read."""
+        self.declare("void @llvm.prefetch.p0(ptr, i32, i32, i32)")
+        self.line(f"call void @llvm.prefetch.p0(ptr {address}, i32 0, i32 3, i32 1)")
+
     # -------------------------------------------------------------- functions
 
     def call(self, function: str, args: Sequence[Operand], dtype: DType) -> Operand:

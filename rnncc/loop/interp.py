@@ -31,6 +31,7 @@ from rnncc.loop.ir import (
     Index,
     Let,
     Load,
+    Prefetch,
     Procedure,
     Ramp,
     Reduce,
@@ -153,6 +154,8 @@ class _Machine:
                     self._store(statement, scope)
                 case Check():
                     self._check(statement, scope)
+                case Prefetch():
+                    pass
                 case Barrier():
                     pass  # statements run for all threads at once
                 case _:

@@ -10,6 +10,7 @@
                  |  buffer[index, ...] = expr                  store
                  |  buffer[index, ...] += expr                 combine (sum, max, min: `+=`, `max=`, `min=` in prose)
                  |  check(condition, message, expr, ...)       leave the procedure when the condition is false
+                 |  prefetch(buffer[index, ...])               bring it near: it will be loaded
                  |  barrier()                                  wait for all threads, and see what they wrote
     expr       ::=  number | name | buffer[index, ...] | function(expr, ...)
                  |  sum(expr for k in range(size))             reduction at one point (also: max, min)
@@ -173,11 +174,19 @@ class Check:
 
 
 @dataclass(frozen=True, slots=True)
+class Prefetch:
+    """Bring what a load of `buffer` at `index` reads into the nearest cache. Changes nothing else."""
+
+    buffer: str
+    index: tuple[Index, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Barrier:
     """No thread goes on before all of them are here. Outside of `threads` loops every thread runs every statement."""
 
 
-Stmt = For | Let | Store | Check | Barrier
+Stmt = For | Let | Store | Check | Prefetch | Barrier
 
 # ------------------------------------------------------------------ procedure
 

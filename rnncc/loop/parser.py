@@ -22,6 +22,7 @@ from rnncc.loop.ir import (
     Index,
     Let,
     Load,
+    Prefetch,
     Procedure,
     Ramp,
     Reduce,
@@ -160,6 +161,8 @@ class _Parser:
             case ast.Expr(ast.Call(ast.Name("check"), [condition, code, *values], [])):
                 reported = tuple(self.expr(value, scope) for value in values)
                 return Check(self.expr(condition, scope), self._integer(code), reported)
+            case ast.Expr(ast.Call(ast.Name("prefetch"), [ast.Subscript() as target], [])):
+                return Prefetch(*self._access(target, scope))
             case ast.Expr(ast.Call(ast.Name("barrier"), [], [])):
                 return Barrier()
         raise self.error("this is no statement of loop IR", node)

@@ -33,6 +33,7 @@ from rnncc.loop.ir import (
     Index,
     Let,
     Load,
+    Prefetch,
     Procedure,
     Ramp,
     Reduce,
@@ -102,6 +103,8 @@ def show_head(statement: Stmt) -> str:
             return f"combine_{combine}({show_access(buffer, index)}, {show_expr(value)})"
         case Check(condition, code, values):
             return f"check({', '.join([show_expr(condition), str(code), *map(show_expr, values)])})"
+        case Prefetch(buffer, index):
+            return f"prefetch({show_access(buffer, index)})"
         case Barrier():
             return "barrier()"
         case _:

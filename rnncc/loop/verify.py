@@ -33,6 +33,7 @@ from rnncc.loop.ir import (
     Index,
     Let,
     Load,
+    Prefetch,
     Procedure,
     Ramp,
     Reduce,
@@ -168,6 +169,8 @@ class _Verifier:
                     raise self.fail(f"there is no message {code} among {len(self.procedure.messages)}", str(code))
                 for value in values:
                     self._size(value, "a reported value", scope)
+            case Prefetch(name, index):
+                self._access(name, index, scope)
             case Barrier():
                 if self.in_setup or scope.alone:
                     raise self.fail("not every thread comes by here: a barrier would wait for ever")

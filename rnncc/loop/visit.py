@@ -8,7 +8,24 @@ from operator import is_
 from typing import assert_never, overload
 
 from rnncc.loop.functions import FUNCTIONS
-from rnncc.loop.ir import Barrier, Call, Check, Const, Expr, For, Index, Let, Load, Ramp, Reduce, Span, Stmt, Store, Var
+from rnncc.loop.ir import (
+    Barrier,
+    Call,
+    Check,
+    Const,
+    Expr,
+    For,
+    Index,
+    Let,
+    Load,
+    Prefetch,
+    Ramp,
+    Reduce,
+    Span,
+    Stmt,
+    Store,
+    Var,
+)
 from rnncc.types import DType
 
 # ------------------------------------------------------------------ expressions
@@ -124,6 +141,8 @@ def expressions_of(statement: Stmt) -> Iterator[Expr]:
         case Check(condition, _, values):
             yield condition
             yield from values
+        case Prefetch(_, index):
+            yield from index_exprs(index)
         case Barrier():
             return
         case _:
@@ -152,6 +171,9 @@ def map_statement(statement: Stmt, function: Callable[[Expr], Expr]) -> Stmt:
             if new_condition is condition and _same(values, new_values):
                 return statement
             return replace(statement, condition=new_condition, values=new_values)
+        case Prefetch(_, index):
+            new_index = map_index(index, function)
+            return statement if new_index is index else replace(statement, index=new_index)
         case Barrier():
             return statement
         case _:
@@ -177,7 +199,7 @@ def walk_exprs(root: Expr | Stmt | Iterable[Stmt]) -> Iterator[Expr]:
     match root:
         case Const() | Var() | Load() | Call() | Reduce() | Ramp():
             waiting: list[Expr] = [root]
-        case For() | Let() | Store() | Check() | Barrier():
+        case For() | Let() | Store() | Check() | Prefetch() | Barrier():
             waiting = [expr for inner in walk_statements([root]) for expr in expressions_of(inner)]
         case _:
             waiting = [expr for inner in walk_statements(root) for expr in expressions_of(inner)]
@@ -252,7 +274,7 @@ def _bound_by(statement: Stmt) -> tuple[str, ...]:
             return (variable,)
         case Let(name):
             return (name,)
-        case Store() | Check() | Barrier():
+        case Store() | Check() | Prefetch() | Barrier():
             return ()
         case _:
             assert_never(statement)
