@@ -113,17 +113,27 @@ class Layer(CheckedArguments):
 
     def add_weight(
         self,
-        name: str,
-        shape: Sequence[int],
-        initializer: Any = "glorot_uniform",
+        name: Any = None,
+        shape: Any = None,
+        initializer: Any = None,
         trainable: bool = True,
         dtype: Any = None,
+        *,
+        regularizer: Any = None,
+        constraint: Any = None,
     ) -> Weight:
-        """A new weight of this layer with its first numbers drawn from `initializer`.
+        """A new weight of this layer with its first numbers drawn from `initializer`, "glorot_uniform" by default.
+
+        Without names it is taken as in Keras 3, ``add_weight(shape, initializer)``, when a shape comes first. The
+        regularizer and the constraint are for training; they change nothing at inference.
 
         Raises MemoryLimitError when it does not fit into memory, ShapeError when the initializer returns another
         shape.
         """
+        if isinstance(name, list | tuple):
+            name, shape, initializer = None, name, shape if shape is not None else initializer
+        name = name or _numbered("variable", [weight.name for weight in self._own_weights])
+        shape, initializer = shape or (), initializer or "glorot_uniform"
         path = f"{self.path}/{name}"
         kind = self.dtype if dtype is None else dtype_of(dtype)
         check_memory(path, shape, kind)
@@ -374,6 +384,12 @@ class Layer(CheckedArguments):
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name}>"
+
+
+def _numbered(name: str, taken: Sequence[str]) -> str:
+    return next(
+        each for each in (name, *(f"{name}_{number}" for number in range(1, len(taken) + 1))) if each not in taken
+    )
 
 
 def _one_or_list(items: Sequence[Any]) -> Any:

@@ -109,7 +109,10 @@ def _graph_of(model: object) -> Graph:
 def call_on_arrays(layer: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
     """Call a layer on arrays: declare it for their ranks and evaluate. Arguments that hold no numbers pass through."""
     name: str = layer.name
-    arguments = (tuple(_array(name, item) for item in args), {key: _array(name, item) for key, item in kwargs.items()})
+    arguments = (
+        tuple(as_array(name, item) for item in args),
+        {key: as_array(name, item) for key, item in kwargs.items()},
+    )
     leaves = flatten(arguments)
     arrays = [leaf for leaf in leaves if isinstance(leaf, np.ndarray)]
     if not arrays:
@@ -137,12 +140,12 @@ def call_on_arrays(layer: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -
     return rebuild(result, values)
 
 
-def _array(layer: str, item: Any) -> Any:
+def as_array(layer: str, item: Any) -> Any:
     """`item` as an array when it holds numbers; lists of arrays stay lists."""
     if isinstance(item, dict):
-        return {key: _array(layer, part) for key, part in item.items()}
+        return {key: as_array(layer, part) for key, part in item.items()}
     if isinstance(item, list | tuple) and any(isinstance(leaf, np.ndarray) for leaf in flatten(item)):
-        return rebuild(item, [_array(layer, leaf) for leaf in flatten(item)])
+        return rebuild(item, [as_array(layer, leaf) for leaf in flatten(item)])
     if item is None or isinstance(item, bool | str):
         return item
     array = np.asarray(item)

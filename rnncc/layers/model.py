@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, SupportsIndex
 
 import numpy as np
@@ -18,21 +19,27 @@ from rnncc.layers.habits import INSTEAD, KEEP_WEIGHTS
 from rnncc.layers.history import History, LayerCall, history_of, layer_outputs, network
 from rnncc.layers.inputs import InputLayer, decide_inputs, is_undecided
 from rnncc.layers.masks import as_mask
+from rnncc.layers.nested import mapped, shapes_of
 from rnncc.layers.replay import replay
 from rnncc.layers.stateful import StateSlot, states_of
+from rnncc.layers.subclassed import Program
 from rnncc.layers.summary import Row, print_summary
 from rnncc.ops import functions as ops
-from rnncc.ops.structure import flatten
+from rnncc.ops.structure import flatten, rebuild
 
 
 class Model(Layer):
     """A network of layers with fixed inputs and outputs, to be called on arrays or used as a layer.
 
+    A class of your own that derives from it has a `call` instead, which computes with layers and `rnncc.ops`: it is
+    traced when the model is called on arrays (or by ``build((None, None, 8))``), and compiled like any other model.
+
     Args:
-        inputs: The input, or a list (or dict) of inputs, each from `layers.Input`.
+        inputs: The input, or a list (or dict) of inputs, each from `layers.Input`; None for a class with a `call`.
         outputs: The output, or a list of outputs: symbolic tensors that are computed from the inputs.
         name: The model's name; by default model, model_1, ...
         trainable: Whether the weights count as trainable.
+        dtype: Element type of weights that a class with a `call` has itself.
 
     Attributes:
         layers: all layers, those farthest from the outputs first.
@@ -54,13 +61,42 @@ class Model(Layer):
         [(2, 32), (2, 32)]
         >>> [y.shape for y in model(tokens=[[1, 2, 3]])]
         [(1, 32), (1, 32)]
+        >>> class Tagger(rnncc.Model):
+        ...     def __init__(self):
+        ...         super().__init__()
+        ...         self.encode = layers.GRU(16, return_sequences=True)
+        ...         self.decide = layers.Dense(3)
+        ...
+        ...     def call(self, x):
+        ...         return self.decide(self.encode(x))
+        >>> tagger = Tagger()
+        >>> tagger(np.zeros((2, 5, 8), "float32")).shape
+        (2, 5, 3)
+        >>> rnncc.compile(tagger)(np.zeros((1, 9, 8), "float32")).shape
+        (1, 9, 3)
     """
 
     autocast = False
     _slots: list[StateSlot]
 
-    def __init__(self, inputs: Any, outputs: Any, name: str | None = None, *, trainable: bool = True) -> None:
-        super().__init__(name=name, trainable=trainable)
+    _program: Program | None = None
+    """For a class with a `call`: what that is traced into."""
+
+    def __init__(
+        self,
+        inputs: Any = None,
+        outputs: Any = None,
+        name: str | None = None,
+        *,
+        trainable: bool = True,
+        dtype: Any = None,
+    ) -> None:
+        super().__init__(name=name, trainable=trainable, dtype=dtype)
+        self._graph: Graph | None = None
+        self._executable: tuple[object, Graph, execution.Executable] | None = None
+        if inputs is None and outputs is None and type(self).call is not Model.call:
+            self._program = Program(self, partial(_network_of, self.name))
+            return
         self._inputs = _tensors("inputs", inputs)
         self._outputs = _tensors("outputs", outputs)
         _check_inputs(self.name, self._inputs)
@@ -70,15 +106,13 @@ class Model(Layer):
         self._layers = list(dict.fromkeys(call.layer for call in calls))
         check_names(self.name, self._layers)
         self.built = True
-        self._graph: Graph | None = None
-        self._executable: tuple[object, Graph, execution.Executable] | None = None
 
     # -------------------------------------------------------------- parts
 
     @property
     def layers(self) -> list[Layer]:
-        """All layers, those farthest from the outputs first."""
-        return list(self._layers)
+        """All layers, those farthest from the outputs first; of a class with a `call`, its attributes."""
+        return list(self._layers if self._program is None else super().sublayers())
 
     def sublayers(self) -> Iterator[Layer]:
         """The same: what weights are collected from."""
@@ -87,12 +121,12 @@ class Model(Layer):
     @property
     def inputs(self) -> list[Tensor]:
         """The symbolic inputs."""
-        return list(self._inputs)
+        return list(self._inputs if self._program is None else self._program.latest.inputs)
 
     @property
     def outputs(self) -> list[Tensor]:
         """The symbolic outputs."""
-        return list(self._outputs)
+        return list(self._outputs if self._program is None else self._program.latest.outputs)
 
     @property
     def input(self) -> Any:
@@ -145,6 +179,8 @@ class Model(Layer):
 
         The states of stateful layers are inputs and outputs behind the others; calling the model takes care of them.
         """
+        if self._program is not None:
+            return self._program.latest.graph()
         if self._graph is None:
             states = states_of(self.outputs)
             inputs = [*self.inputs, *(before for before, _ in states)]
@@ -156,8 +192,22 @@ class Model(Layer):
     @property
     def state_slots(self) -> list[StateSlot]:
         """The states that stateful layers keep between calls: the last inputs and outputs of `graph`."""
+        if self._program is not None:
+            return self._program.state_slots
         self.graph()
         return self._slots
+
+    def build(self, input_shape: Any) -> None:
+        """For a class with a `call`: trace it for inputs of this shape (a list or dict of them), batch included."""
+        if self._program is not None:
+            self._program.trace(input_shape)
+
+    def _ensure_built(self, args: Sequence[Any]) -> None:
+        """A class of a user's own may have a `build` of its own; all else is built by calling it."""
+        if not self.built:
+            self.built = True
+            if type(self).build is not Model.build:
+                self.build(shapes_of(args[0] if args else None))
 
     # -------------------------------------------------------------- calls
 
@@ -169,6 +219,12 @@ class Model(Layer):
         """
         if training:
             self._check_training()
+        if self._program is not None:
+            options = {"training": training, "mask": mask}
+            named = {**named, **{key: item for key, item in options.items() if item is not None}}
+            if any(isinstance(leaf, Tensor) for leaf in flatten((inputs, named))):
+                return super().__call__(*inputs, **named)
+            return self._program.run(inputs, named)
         given, by_name = self._arguments(inputs, named)
         if any(isinstance(item, Tensor) for item in (*given, *by_name.values())):
             tensors = self._in_order(given, by_name)
@@ -189,15 +245,15 @@ class Model(Layer):
         Returns:
             An array, or a list of them for a model with several outputs.
         """
-        given, by_name = self._arguments((x,), {})
+        given, by_name = self._arguments((x,), {}) if self._program is None else ([x], {})
         if batch_size is None:
             return self._run(given, by_name)
         if isinstance(batch_size, bool) or not isinstance(batch_size, int | np.integer) or batch_size < 1:
             what = "batch_size of predict must be a whole number above 0, or None"
             raise ArgumentError(what, f"batch_size: {batch_size!r}", place=caller())
-        arrays = [np.asarray(item) for item in given]
-        named = {name: np.asarray(item) for name, item in by_name.items()}
-        rows = {len(array) if array.ndim else -1 for array in (*arrays, *named.values())}
+        as_leaf = np.asarray if self._program is None else partial(execution.as_array, self.name)
+        arrays, named = [as_leaf(item) for item in given], {name: as_leaf(item) for name, item in by_name.items()}
+        rows = {len(array) if np.ndim(array) else -1 for array in flatten((arrays, named))}
         if len(rows) != 1 or max(rows) <= batch_size:
             return self._run(arrays, named)
         if self.state_slots and max(rows) % batch_size:
@@ -210,10 +266,8 @@ class Model(Layer):
         parts = []
         for start in range(0, max(rows), int(batch_size)):
             part = slice(start, start + int(batch_size))
-            parts.append(self._run([a[part] for a in arrays], {name: a[part] for name, a in named.items()}))
-        if isinstance(parts[0], list):
-            return [np.concatenate(column) for column in zip(*parts, strict=True)]
-        return np.concatenate(parts)
+            parts.append(self._run(*mapped((arrays, named), lambda array: array[part])))  # noqa: B023
+        return rebuild(parts[0], [np.concatenate(column) for column in zip(*map(flatten, parts), strict=True)])
 
     def call(self, *inputs: Tensor, mask: Any = None, training: bool | None = None) -> Any:
         """The model's network on other symbolic tensors; layers follow the masks that these carry, or that are given:
@@ -235,9 +289,11 @@ class Model(Layer):
 
     def _masks(self, args: Sequence[Any], kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
         """Nothing to do: the layers inside take the masks from the tensors, and their outputs carry theirs."""
-        return None, {}
+        return (None, {}) if self._program is None else super()._masks(args, kwargs)
 
     def _run(self, given: Sequence[Any], named: dict[str, Any]) -> Any:
+        if self._program is not None:
+            return self._program.run(given, named)
         compiler, graph = execution.current_compiler(), self.graph()
         if self._executable is None or self._executable[0] is not compiler or self._executable[1] is not graph:
             self._executable = (compiler, graph, compiler(self))
@@ -285,6 +341,8 @@ class Model(Layer):
         print_summary(self, self._rows(), is_chain=self._is_chain(), print_fn=print_fn)
 
     def _rows(self) -> list[Row]:
+        if self._program is not None:
+            return self._program.latest._rows()
         calls = {id(layer): [call for call in self._network if call.layer is layer] for layer in self._layers}
         rows = []
         for layer in self._layers:
@@ -294,6 +352,8 @@ class Model(Layer):
 
     def _is_chain(self) -> bool:
         """True when every layer is called once, on the output of the one before."""
+        if self._program is not None:
+            return self._program.latest._is_chain()
         each_once = len(self._network) == len(self._layers)
         parents = [layer_outputs(call.inputs) for call in self._network]
         follows = all(
@@ -301,6 +361,10 @@ class Model(Layer):
             for found, before in zip(parents[1:], self._network, strict=False)
         )
         return each_once and follows and len(self._inputs) == 1
+
+
+def _network_of(name: str, inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> Model:
+    return Model(list(inputs), list(outputs), name=name)
 
 
 def check_names(model: str, layers: Sequence[Layer]) -> None:

@@ -1,0 +1,147 @@
+"""Models that are classes with a `call`: traced into a network of layers, once for each kind of arguments."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from rnncc.errors import ArgumentError, ShapeError, StructureError, caller
+from rnncc.graph.symbolic import Tensor, scope
+from rnncc.layers.execution import as_array
+from rnncc.layers.history import outside_layers
+from rnncc.layers.inputs import Input
+from rnncc.layers.stateful import StateSlot
+from rnncc.ops.structure import flatten, rebuild
+
+if TYPE_CHECKING:
+    from rnncc.layers.model import Model
+
+Arguments = tuple[tuple[Any, ...], dict[str, Any]]
+
+
+class Program:
+    """The networks that the `call` of a model is traced into.
+
+    One network serves all sizes of the batch and of inner axes; where the `call` needs sizes that are fixed, there is
+    one for each. Arguments with another structure, other ranks or other widths get networks of their own.
+    """
+
+    def __init__(self, model: Model, network: Callable[[Sequence[Tensor], Sequence[Tensor]], Model]) -> None:
+        self._model = model
+        self._network = network
+        self._known: dict[object, tuple[Model, Any] | None] = {}
+        self._latest: Model | None = None
+
+    @property
+    def latest(self) -> Model:
+        """The network of the last call. Raises StructureError before the first one."""
+        if self._latest is None:
+            name = self._model.name
+            raise StructureError(
+                f"{name} has no inputs yet: its call is traced when it is called",
+                place=caller(),
+                remedy=f"call it on arrays first, or on shapes: {name}.build((None, None, 8))",
+            )
+        return self._latest
+
+    @property
+    def state_slots(self) -> list[StateSlot]:
+        """The states that stateful layers keep between calls; none are known before the first call."""
+        return [] if self._latest is None else self._latest.state_slots
+
+    def run(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+        """The results for arrays, in the structure that `call` returns."""
+        network, structure, arrays = self._traced(args, kwargs)
+        values = network(*arrays)
+        return rebuild(structure, values if isinstance(values, list) else [values])
+
+    def trace(self, shapes: Any) -> None:
+        """Trace `call` for one input of this shape, or a list or dict of shapes; the batch comes first."""
+        inputs = _inputs_of_shapes(shapes)
+        self._trace(flatten(inputs), ((inputs,), {}))
+
+    def _traced(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[Model, Any, list[np.ndarray]]:
+        name = self._model.name
+        arguments = (tuple(as_array(name, item) for item in args), {k: as_array(name, v) for k, v in kwargs.items()})
+        arrays = [leaf for leaf in flatten(arguments) if isinstance(leaf, np.ndarray)]
+        if not arrays:
+            raise ArgumentError(
+                f"{name} was called without a tensor or an array",
+                f"given: {', '.join(repr(item) for item in args) or 'nothing'}",
+                place=caller(),
+            )
+        form = repr(rebuild(arguments, [_form(leaf) for leaf in flatten(arguments)]))
+        for shapes in (_open_shapes(arrays), [array.shape[1:] for array in arrays]):
+            key = (form, tuple(shapes))
+            if key not in self._known:
+                try:
+                    self._known[key] = self._trace_arrays(arrays, shapes, arguments)
+                except (ShapeError, StructureError):
+                    self._known[key] = None  # sizes have to be fixed
+                    if shapes == [array.shape[1:] for array in arrays]:
+                        del self._known[key]
+                        raise
+            found = self._known[key]
+            if found is not None:
+                self._latest = found[0]
+                return *found, arrays
+        raise AssertionError("the last shapes are fixed: an error was raised")
+
+    def _trace_arrays(
+        self, arrays: Sequence[np.ndarray], shapes: Sequence[Any], arguments: Arguments
+    ) -> tuple[Model, Any]:
+        kinds = {"b": "bool", "f": "float32"}
+        inputs = [
+            Input(shape, dtype="float64" if array.dtype == np.float64 else kinds.get(array.dtype.kind, "int64"))
+            for array, shape in zip(arrays, shapes, strict=True)
+        ]
+        rest = iter(inputs)
+        leaves = [next(rest) if isinstance(leaf, np.ndarray) else leaf for leaf in flatten(arguments)]
+        return self._trace(inputs, rebuild(arguments, leaves))
+
+    def _trace(self, inputs: Sequence[Tensor], arguments: Arguments) -> tuple[Model, Any]:
+        args, kwargs = arguments
+        model = self._model
+        model._ensure_built(args)
+        with outside_layers(), scope(model.name):
+            structure = model.call(*args, **model._known_to_call(kwargs))
+        for leaf in flatten(structure):
+            if not isinstance(leaf, Tensor):
+                raise ArgumentError(
+                    f"call() of {type(model).__name__} must return symbolic tensors, not {type(leaf).__name__}",
+                    place=caller(),
+                )
+        network = self._network(inputs, flatten(structure))
+        self._latest = network
+        return network, structure
+
+
+def _form(leaf: Any) -> Any:
+    return (leaf.dtype.kind, leaf.dtype.itemsize == 8, leaf.ndim) if isinstance(leaf, np.ndarray) else leaf
+
+
+def _open_shapes(arrays: Sequence[np.ndarray]) -> list[tuple[Any, ...]]:
+    """Shapes without the batch, inner axes open (those of one size have one name), widths of floats fixed."""
+    shapes = []
+    sizes: dict[int, list[int]] = {}
+    for array in arrays:
+        shape: list[Any] = []
+        for axis, size in enumerate(array.shape[1:], start=1):
+            is_width = axis == array.ndim - 1 and array.dtype.kind == "f"
+            known = sizes.setdefault(axis, [])
+            if not is_width and size not in known:
+                known.append(size)
+            letter = "T" if axis == 1 else f"D{axis}_"
+            shape.append(size if is_width else f"{letter}{known.index(size) or ''}")
+        shapes.append(tuple(shape))
+    return shapes
+
+
+def _inputs_of_shapes(shapes: Any) -> Any:
+    if isinstance(shapes, dict):
+        return {key: _inputs_of_shapes(item) for key, item in shapes.items()}
+    if isinstance(shapes, list) and any(isinstance(item, list | tuple | dict) for item in shapes):
+        return [_inputs_of_shapes(item) for item in shapes]
+    return Input(batch_shape=tuple(shapes))
