@@ -43,13 +43,23 @@ class NativeCode:
             return str(machine.emit_assembly(_optimized(self.source, self.target, self.level, machine)))
 
 
+_compiled = 0
+
+
+def modules_compiled() -> int:
+    """How many modules this process has compiled so far."""
+    return _compiled
+
+
 def compile_module(llvm_text: str, target: Target, level: int = 2) -> NativeCode:
     """Optimize LLVM IR text at `level` (0 to 3) and compile it for `target`, to one relocatable object file.
 
     The text comes from our emitter, so that text which LLVM rejects is an AssertionError with LLVM's message.
     """
     assert 0 <= level <= 3, f"LLVM has the optimization levels 0 to 3, and not {level}"
+    global _compiled
     with llvm.lock():
+        _compiled += 1
         machine = _machine(target, level)
         module = _optimized(llvm_text, target, level, machine)
         return NativeCode(llvm_text, target, level, bytes(machine.emit_object(module)))

@@ -21,15 +21,17 @@ from rnncc.layers.execution import evaluate
 from rnncc.layers.model import Model
 from rnncc.layers.sequential import Sequential
 from rnncc.tools.bench import command, machine, worker
-from rnncc.tools.bench.cells import LayerNormLSTMCell, ScanLSTM
+from rnncc.tools.bench.cases import STEPS, Case, prepare
+from rnncc.tools.bench.cells import LayerNormLSTMCell, OwnLSTMCell, ScanLSTM
 from rnncc.tools.bench.floor import Floor, floor_of, read_time, work_of
 from rnncc.tools.bench.measure import difference, interleave, measure
-from rnncc.tools.bench.network import describe
-from rnncc.tools.bench.peers import PEERS, Peer, numpy_loop
+from rnncc.tools.bench.network import describe, stepwise
+from rnncc.tools.bench.peers import PEERS, Function, Peer, numpy_loop
 from rnncc.tools.bench.report import microseconds, plain_text, write_report
-from rnncc.tools.bench.results import Report, Row, Timing, as_json
+from rnncc.tools.bench.results import Report, Row, Target, Timing, as_json
 from rnncc.tools.bench.roof import Roof, measure_roof
-from rnncc.tools.bench.workloads import WORKLOADS, Case, Workload, find_workload, load_model, prepare
+from rnncc.tools.bench.ways import meaning, ready_model, ready_peer, reference
+from rnncc.tools.bench.workloads import WORKLOADS, Beside, Workload, find_workload, load_model
 
 CACHES = machine.Caches(l1=32 << 10, l2=1 << 20, l3=16 << 20)
 ROOF = Roof(1, 100.0, 200.0, 100.0, 50.0, 10.0, CACHES, register_bytes=2048)
@@ -67,11 +69,16 @@ TINY = {
     "reset before": lambda: _chain(layers.GRU(5, reset_after=False), layers.Dense(2, use_bias=False)),
     "own cell": lambda: _chain(ScanLSTM(6), layers.Dense(2, activation="relu")),
     "layer norm": lambda: _chain(layers.RNN(LayerNormLSTMCell(6), return_sequences=True)),
+    "both ways": lambda: _chain(
+        layers.Bidirectional(layers.GRU(5, return_sequences=True)),
+        layers.Bidirectional(layers.LSTM(4, return_sequences=True)),
+        layers.Bidirectional(layers.LSTM(6, use_bias=False)),
+    ),
 }
 
 
-def tiny(name: str, batch: int = 2, length: int = 4) -> Case:
-    return prepare(Workload(name, "tiny", TINY[name], ((batch, length),)), batch, length)
+def tiny(name: str, batch: int = 2, length: int = 4, **options: Any) -> Case:
+    return prepare(Workload(name, "tiny", TINY[name], ((batch, length),), **options), batch, length)
 
 
 @pytest.fixture(autouse=True)
@@ -110,8 +117,11 @@ def test_named_workloads_can_be_built_and_described(workload: Workload) -> None:
     if any(size > 200 for size in (int(word) for word in workload.name.split("-") if word.isdecimal())):
         pytest.skip("large weights: the description is that of the others")
     case = prepare(workload, 2, 3)
+    if workload.name == "mask":
+        assert case.problem is None
+        return
     assert case.problem is not None, case.reason
-    assert difference(numpy_loop.build(case.problem, 1)(), [evaluate(case.model, *case.inputs)]) < 0.2
+    assert difference(reference(case), meaning(case.model, case)) < 0.2
     assert all(step.result for step in case.problem.network.steps)
 
 
@@ -130,6 +140,7 @@ def test_a_problem_is_the_same_every_time() -> None:
         (lambda: _chain(layers.LSTM(4, go_backwards=True)), "go_backwards=True"),
         (lambda: _chain(layers.LSTM(4), layers.Activation("tanh")), "a layer of the class Activation"),
         (lambda: _chain(layers.LSTM(4)).graph(), "only models of layers"),
+        (lambda: _chain(layers.Bidirectional(layers.LSTM(4), merge_mode="sum")), "this use of two directions"),
     ],
 )
 def test_what_cannot_be_told_to_peers(model: Any, message: str) -> None:
@@ -160,8 +171,8 @@ def test_a_file_of_ones_own(tmp_path: Path) -> None:
 
 def test_a_row_holds_everyone_who_computed_the_same() -> None:
     def build_wrong(problem: Any, threads: int) -> Any:
-        right = numpy_loop.build(problem, threads)
-        return lambda: [output + 1 for output in right()]
+        right = numpy_loop.make(problem, threads)
+        return Function(lambda *inputs: [output + 1 for output in right.call(*inputs)])
 
     def build_broken(problem: Any, threads: int) -> Any:
         raise ValueError("no such kernel\nsecond line")
@@ -179,11 +190,106 @@ def test_a_row_holds_everyone_who_computed_the_same() -> None:
 
 
 def test_two_ways_to_write_a_model_are_compared_bit_by_bit() -> None:
-    other = ("layers.LSTM", lambda: _chain(layers.LSTM(6)))
-    case = prepare(Workload("own", "", lambda: _chain(ScanLSTM(6)), ((1, 2),), (other,)), 2, 5)
+    other = Beside("layers.LSTM", lambda: _chain(layers.LSTM(6)))
+    cell = Beside("a cell", lambda: _chain(layers.RNN(OwnLSTMCell(6))))
+    case = prepare(Workload("own", "", lambda: _chain(ScanLSTM(6)), ((1, 2),), beside=(other, cell)), 2, 5)
     row = measure(case, [], 1, 0.01, ROOF, str)
-    assert row.notes == ("layers.LSTM: the same bits as rnncc",)
+    assert row.notes == ("layers.LSTM: the same bits as rnncc", "a cell: the same bits as rnncc")
+    assert row.same_bits == {"layers.LSTM": True, "a cell": True}
     assert row.ratio is None
+
+
+def test_another_model_beside_has_outputs_of_its_own() -> None:
+    plain = Beside("plain", lambda: _chain(layers.LSTM(6)), is_same=False)
+    make = lambda: _chain(layers.Masking(0.0), layers.LSTM(6))  # noqa: E731
+    case = prepare(Workload("mask", "", make, ((3, 9),), beside=(plain,), left_out=0.4), 3, 9)
+    left_out = (case.inputs[0] == 0).all(axis=-1)
+    assert 0 < left_out.mean() < 1
+    row = measure(case, PEERS, 1, 0.01, ROOF, str)
+    assert [timing.name for timing in row.timings] == ["rnncc", "plain"]
+    assert row.is_correct
+    assert row.same_bits == {}
+    masked, whole = (model(*case.inputs) for model in (case.model, case.beside[0][1]))
+    assert not np.allclose(masked, whole)
+
+
+@pytest.mark.parametrize("peer", [peer for peer in PEERS if peer.is_default], ids=lambda peer: peer.key)
+def test_steps_go_on_from_the_states_that_are_kept(peer: Peer) -> None:
+    """Every contender in steps against the interpreter on the whole sequence."""
+    if not peer.available():
+        pytest.skip(f"{peer.title} is not installed")
+    model = lambda: _chain(layers.LSTM(5, return_sequences=True), layers.GRU(4, return_sequences=True))  # noqa: E731
+    case = prepare(Workload("step", "", model, ((2, 1),), way="step"), 2, 1)
+    assert case.problem is not None, case.reason
+    assert (case.problem.carried, len(case.pieces)) == (3, STEPS)
+    right = meaning(case.model, case)
+    assert [array.shape for array in right] == [(2, 1, 4)] * STEPS
+    _, outputs = ready_peer(peer, case.problem, case, 1)
+    assert difference(outputs, right) < 0.2
+    _, own = ready_model(case.model, case, 1)
+    assert difference(own, right) < 0.2
+
+
+def test_what_looks_at_the_whole_sequence_has_no_steps() -> None:
+    case = tiny("both ways")
+    assert case.problem is not None
+    with pytest.raises(UnsupportedError, match="cannot be computed step by step"):
+        stepwise(case.problem)
+
+
+@pytest.mark.parametrize("peer", [peer for peer in PEERS if peer.is_default], ids=lambda peer: peer.key)
+def test_lengths_from_cold(peer: Peer) -> None:
+    if not peer.available():
+        pytest.skip(f"{peer.title} is not installed")
+    case = tiny("stack", batch=1, length=6, way="cold")
+    lengths = [piece[0].shape[1] for piece in case.pieces]
+    assert lengths[0] == 6
+    assert sorted(lengths) == [1, 2, 3, 4, 5, 6]
+    assert case.problem is not None
+    run, outputs = ready_peer(peer, case.problem, case, 1)
+    assert difference(outputs, meaning(case.model, case)) < 0.2
+    assert difference(run(), outputs) == 0
+
+
+def test_one_compilation_serves_all_lengths() -> None:
+    case = tiny("stack", batch=1, length=80, way="cold", targets=(Target("compilations", 1),))
+    assert len({piece[0].shape for piece in case.pieces}) == 64
+    row = measure(case, [], 1, 0.01, ROOF, str)
+    assert row.is_correct
+    assert (row.compilations, row.floor) == (1, None)
+    assert row.notes == ("rnncc: 1 compilation for 64 lengths",)
+    assert [target.is_met(row) for target in row.targets] == [True]
+
+
+def test_targets_hold_for_their_sizes_and_threads() -> None:
+    targets = (Target("best", 0.001, (1, 2)), Target("call", 0.001), Target("floor", 0.0, (2,)))
+    case = tiny("stack", targets=targets)
+    row = measure(case, [numpy_loop.PEER], 1, 0.01, ROOF, str)
+    assert [(target.text, target.is_met(row)) for target in row.targets] == [
+        ("0.001x best", True),
+        ("0.001 us a call", False),
+    ]
+    assert measure(prepare(case.workload, 2, 5), [], 1, 0.01, ROOF, str).targets == ()
+
+
+def test_whether_a_target_is_met() -> None:
+    first, second = _report().rows
+    cases = [
+        (Target("best", 2.5), first, True, "2.5x best"),
+        (Target("best", 2.6), first, False, "2.6x best"),
+        (Target("best", 2.0), second, None, "2x best"),
+        (Target("floor", 0.55), first, True, "55% of floor"),
+        (Target("floor", 0.8), second, None, "80% of floor"),
+        (Target("step", 2000), first, True, "2000 ns a step"),
+        (Target("step", 1999), first, False, "1999 ns a step"),
+        (Target("beside", 0.05, other="layers.LSTM"), second, True, "layers.LSTM + 5%"),
+        (Target("beside", 0.01, other="layers.LSTM"), second, False, "layers.LSTM + 1%"),
+        (Target("beside", 0.05, other="layers.LSTM"), first, None, "layers.LSTM + 5%"),
+        (Target("bits", other="layers.LSTM"), second, True, "bits of layers.LSTM"),
+        (Target("compilations", 1), first, None, "1 compilation"),
+    ]
+    for target, row, met, text in cases:
+        assert (target.is_met(row), target.text) == (met, text)
 
 
 def test_turns_go_round() -> None:
@@ -265,6 +371,7 @@ def _report() -> Report:
         0.1,
         True,
         (),
+        (Target("best", 2.0), Target("floor", 0.8)),
     )
     second = Row(
         "own-cell",
@@ -277,6 +384,7 @@ def _report() -> Report:
         0.0,
         True,
         ("PyTorch: no such kernel",),
+        same_bits={"layers.LSTM": True},
     )
     return Report(
         "A CPU",
@@ -301,10 +409,14 @@ times     microseconds a call: median, ± half the distance between the quartile
 compile   includes the first call
 outputs   of all contenders agree within 1 relative
 
-workload       B x T  threads      rnncc  layers.LSTM    PyTorch       NumPy  vs best     floor  of floor  compile
-------------------------------------------------------------------------------------------------------------------
-classify-1   1 x 100        1  200.0 ±2%            -  500.0 ±2%  12,346 ±2%    2.50x  110.0 L2       55%   321 ms
-own-cell    32 x 100        2   8.12 ±2%     8.00 ±2%          -           -        -         -         -   321 ms
+workload       B x T  threads      rnncc  layers.LSTM    PyTorch       NumPy  vs best     floor  of floor  com\
+pile                 target      met
+--------------------------------------------------------------------------------------------------------------\
+------------------------------------
+classify-1   1 x 100        1  200.0 ±2%            -  500.0 ±2%  12,346 ±2%    2.50x  110.0 L2       55%   32\
+1 ms  2x best, 80% of floor  yes, no
+own-cell    32 x 100        2   8.12 ±2%     8.00 ±2%          -           -        -         -         -   32\
+1 ms                      -        -
 
 not installed: JAX
 own-cell 32 x 100, threads 2: PyTorch: no such kernel
@@ -334,15 +446,19 @@ def test_the_report_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_report_for_machines() -> None:
     content = json.loads(json.dumps(as_json(_report())))
-    assert content["schema"] == 1
+    assert content["schema"] == 2
     assert set(content) == {
         *("schema", "cpu", "date", "command", "versions", "missing", "seconds", "tolerance", "roofs", "rows"),
     }
     first, second = content["rows"]
     assert set(first) == {
         *("workload", "about", "batch", "length", "threads", "timings", "floor", "largest_difference", "is_correct"),
-        *("notes", "best_peer", "ratio_to_best_peer", "share_of_floor"),
+        *("notes", "best_peer", "ratio_to_best_peer", "share_of_floor", "targets", "same_bits", "compilations"),
     }
+    assert first["targets"] == [
+        {"target": "2x best", "is_met": True},
+        {"target": "80% of floor", "is_met": False},
+    ]
     assert (first["best_peer"], first["ratio_to_best_peer"], first["share_of_floor"]) == ("PyTorch", 2.5, 0.55)
     assert (second["best_peer"], second["ratio_to_best_peer"], second["floor"]) == (None, None, None)
     assert first["timings"][0]["name"] == "rnncc"

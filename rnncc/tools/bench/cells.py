@@ -45,6 +45,29 @@ class ScanLSTM(Layer):
         return result
 
 
+class OwnLSTMCell(Layer):
+    """An LSTM cell for `layers.RNN`. Weights, gate order and result are those of `layers.LSTMCell`."""
+
+    def __init__(self, units: int, **options: Any) -> None:
+        super().__init__(**options)
+        self.units = units
+        self.state_size = [units, units]
+
+    def build(self, input_shape: Any) -> None:
+        """Kernel, recurrent kernel and bias in Keras's layout."""
+        self.kernel = self.add_weight("kernel", (input_shape[-1], 4 * self.units))
+        self.recurrent_kernel = self.add_weight("recurrent_kernel", (self.units, 4 * self.units), "orthogonal")
+        self.bias = self.add_weight("bias", (4 * self.units,), "zeros")
+
+    def call(self, inputs: Tensor, states: Sequence[Tensor]) -> tuple[Tensor, list[Tensor]]:
+        """One step."""
+        h, c = states
+        i, f, candidate, o = ops.split(inputs @ self.kernel + h @ self.recurrent_kernel + self.bias, 4, axis=-1)
+        c = ops.sigmoid(f) * c + ops.sigmoid(i) * ops.tanh(candidate)
+        h = ops.sigmoid(o) * ops.tanh(c)
+        return h, [h, c]
+
+
 class LayerNormLSTMCell(Layer):
     """LSTM with layer normalization (Ba, Kiros and Hinton 2016, equations 20 to 22), for `layers.RNN`.
 

@@ -21,7 +21,16 @@ from dataclasses import dataclass
 from math import prod
 from typing import assert_never
 
-from rnncc.tools.bench.network import GATES, Dense, Embedding, Problem, Recurrent, shapes_of
+from rnncc.tools.bench.network import (
+    DIRECTIONS,
+    GATES,
+    Bidirectional,
+    Dense,
+    Embedding,
+    Problem,
+    Recurrent,
+    shapes_of,
+)
 from rnncc.tools.bench.roof import Roof
 
 _FLOAT = 4
@@ -83,12 +92,14 @@ def work_of(problem: Problem) -> list[Work]:
                 works.append(Work(step.name, 2 * rows * width * units, 0, 0, _FLOAT * width * units))
             case Recurrent():
                 works.append(_recurrent(step, shapes[step.x], is_folded=step.x in tables))
+            case Bidirectional():
+                works += [_recurrent(step, shapes[step.x], is_folded=step.x in tables) for _ in DIRECTIONS]
             case _:
                 assert_never(step)
     return works
 
 
-def _recurrent(step: Recurrent, shape: tuple[int, ...], *, is_folded: bool) -> Work:
+def _recurrent(step: Recurrent | Bidirectional, shape: tuple[int, ...], *, is_folded: bool) -> Work:
     batch, length, width = shape
     columns = GATES[step.kind] * step.units
     rows = batch * length

@@ -14,18 +14,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from time import perf_counter, perf_counter_ns
-from typing import Any
 
 import numpy as np
 
 from rnncc.errors import RnnccError
-from rnncc.layers.execution import evaluate
-from rnncc.pipeline import compile as compile_model
+from rnncc.tools.bench.cases import Case
 from rnncc.tools.bench.floor import floor_of
 from rnncc.tools.bench.peers import Peer, Run, numpy_loop
-from rnncc.tools.bench.results import SELF, Row, Timing
+from rnncc.tools.bench.results import SELF, Row, Target, Timing
 from rnncc.tools.bench.roof import Roof
-from rnncc.tools.bench.workloads import Case
+from rnncc.tools.bench.ways import Ready, compilations, meaning, ready_model, ready_peer, reference
 
 RELATIVE, ABSOLUTE = 1e-4, 1e-5
 """How far an output may be from the reference, the NumPy loop: sums of float32 in another order, over many steps."""
@@ -35,6 +33,8 @@ TOLERANCE = f"{RELATIVE:g} relative + {ABSOLUTE:g} absolute"
 _ROUNDS = 10
 _FEWEST_ROUNDS = 3
 _PAUSE = 0.003
+_SHORT = 20_000
+"""Nanoseconds: shorter calls are timed several at a time, so that reading the clock does not count."""
 
 Progress = Callable[[str], None]
 
@@ -55,14 +55,18 @@ def measure(case: Case, peers: Sequence[Peer], threads: int, seconds: float, roo
     notes: list[str] = []
     contenders = build_all(case, peers, threads, notes, progress)
     progress("checking the outputs")
-    reference = _reference(case, contenders)
-    differences = {contender.name: difference(contender.outputs, reference) for contender in contenders}
+    differences = _differences(case, contenders)
     right = [contender for contender in contenders if differences[contender.name] <= 1]
     for contender in contenders:
         if contender not in right:
             error = differences[contender.name]
             notes.append(f"{contender.name}: wrong, {error:.3g} times the tolerance from the reference: not timed")
-    notes += _same_bits(case, right)
+    same_bits = _same_bits(case, right)
+    notes += [f"{name}: {'the same bits' if same else 'other bits'} as {SELF}" for name, same in same_bits.items()]
+    own = next((contender for contender in right if contender.name == SELF), None)
+    counted = compilations(own.run) if own and case.workload.way == "cold" else None
+    if counted is not None:
+        notes.append(f"{SELF}: {counted} compilation{'' if counted == 1 else 's'} for {len(case.pieces)} lengths")
     samples = interleave([(c.name, c.run) for c in right], seconds, progress)
     return Row(
         case.workload.name,
@@ -71,11 +75,21 @@ def measure(case: Case, peers: Sequence[Peer], threads: int, seconds: float, roo
         case.length,
         threads,
         tuple(_timing(contender, samples[contender.name]) for contender in right),
-        floor_of(case.problem, roof) if case.problem else None,
+        floor_of(case.problem, roof) if case.problem and case.workload.way != "cold" else None,
         max((float(differences[contender.name]) for contender in right), default=0.0),
         len(right) == len(contenders),
         tuple(notes),
+        _targets(case, threads),
+        same_bits,
+        counted,
     )
+
+
+def _targets(case: Case, threads: int) -> tuple[Target, ...]:
+    """What is promised for this size and number of threads."""
+    if (case.batch, case.length) not in case.workload.sizes:
+        return ()
+    return tuple(target for target in case.workload.targets if threads in target.threads)
 
 
 # ------------------------------------------------------------------ contenders
@@ -83,20 +97,20 @@ def measure(case: Case, peers: Sequence[Peer], threads: int, seconds: float, roo
 
 def build_all(case: Case, peers: Sequence[Peer], threads: int, notes: list[str], progress: Progress) -> list[Contender]:
     """Everything that can compute the case; a line in `notes` for what cannot."""
-    builders: list[tuple[str, bool, Callable[[], Run]]] = [
-        (name, False, partial(_own, model, case, threads)) for name, model in ((SELF, case.model), *case.beside)
+    models = [(SELF, case.model), *((one.name, model) for one, model in case.beside)]
+    builders: list[tuple[str, bool, Callable[[], Ready]]] = [
+        (name, False, partial(ready_model, model, case, threads)) for name, model in models
     ]
     if case.problem is None:
         notes.append(f"no peers: {case.reason}")
     else:
-        builders += [(peer.title, True, partial(peer.build, case.problem, threads)) for peer in peers]
+        builders += [(peer.title, True, partial(ready_peer, peer, case.problem, case, threads)) for peer in peers]
     found = []
     for name, is_peer, build in builders:
         progress(f"building {name}")
         start = perf_counter()
         try:
-            run = build()
-            outputs = [np.array(output) for output in run()]
+            run, outputs = build()
         except RnnccError as error:
             notes.append(f"{name}: {error.what}")
         except Exception as error:  # a peer's own trouble is not the end of the run
@@ -106,16 +120,6 @@ def build_all(case: Case, peers: Sequence[Peer], threads: int, notes: list[str],
         else:
             found.append(Contender(name, is_peer, run, outputs, (perf_counter() - start) * 1e3))
     return found
-
-
-def _own(model: Any, case: Case, threads: int) -> Run:
-    function = compile_model(model, threads=threads, cache=False)
-
-    def run() -> list[np.ndarray]:
-        result = function(*case.inputs)
-        return result if isinstance(result, list) else [result]
-
-    return run
 
 
 def _first_line(error: Exception) -> str:
@@ -136,37 +140,36 @@ def difference(outputs: Sequence[np.ndarray], reference: Sequence[np.ndarray]) -
     return worst
 
 
-def _reference(case: Case, contenders: Sequence[Contender]) -> list[np.ndarray]:
-    for contender in contenders:
-        if contender.name == numpy_loop.PEER.title:
-            return contender.outputs
-    if case.problem is not None:
-        return numpy_loop.build(case.problem, 1)()
-    result = evaluate(case.model, *case.inputs)
-    return result if isinstance(result, list) else [result]
+def _differences(case: Case, contenders: Sequence[Contender]) -> dict[str, float]:
+    """How far each contender is from what it should compute."""
+    given = next((c.outputs for c in contenders if c.name == numpy_loop.PEER.title), None)
+    usual = reference(case) if given is None else given
+    others = {one.name: meaning(model, case) for one, model in case.beside if not one.is_same}
+    return {
+        contender.name: difference(contender.outputs, others.get(contender.name, usual)) for contender in contenders
+    }
 
 
-def _same_bits(case: Case, contenders: Sequence[Contender]) -> list[str]:
-    """Whether the ways to write a model in `beside` give the same bits as the model."""
+def _same_bits(case: Case, contenders: Sequence[Contender]) -> dict[str, bool]:
+    """Whether the other ways to write the model give the same bits."""
     found = {contender.name: contender.outputs for contender in contenders}
-    lines = []
-    for label, _ in case.beside:
-        if SELF in found and label in found:
-            same = all(np.array_equal(a, b) for a, b in zip(found[SELF], found[label], strict=True))
-            lines.append(f"{label}: {'the same bits' if same else 'other bits'} as {SELF}")
-    return lines
+    return {
+        one.name: all(np.array_equal(a, b) for a, b in zip(found[SELF], found[one.name], strict=True))
+        for one, _ in case.beside
+        if one.is_same and SELF in found and one.name in found
+    }
 
 
 # ------------------------------------------------------------------ times
 
 
-def interleave(runs: Sequence[tuple[str, Run]], seconds: float, progress: Progress) -> dict[str, list[int]]:
+def interleave(runs: Sequence[tuple[str, Run]], seconds: float, progress: Progress) -> dict[str, list[float]]:
     """Nanoseconds of every call, by name.
 
     A contender whose one call takes longer than its share of the time is called once a turn, and only in the first
     turn when it takes longer than a fifth of the whole.
     """
-    samples: dict[str, list[int]] = {name: [] for name, _ in runs}
+    samples: dict[str, list[float]] = {name: [] for name, _ in runs}
     turn = int(seconds * 1e9 / max(len(runs), 1) / _ROUNDS)
     start = perf_counter()
     rounds = 0
@@ -181,23 +184,27 @@ def interleave(runs: Sequence[tuple[str, Run]], seconds: float, progress: Progre
     return samples
 
 
-def _turn(run: Run, nanoseconds: int) -> list[int]:
+def _turn(run: Run, nanoseconds: int) -> list[float]:
     """Call for so long; times of the calls. The first does not count, unless it takes all the time there is."""
     with _no_collection():
-        first = _timed(run)
+        first = _timed(run, 1)
         if first >= nanoseconds:
             return [first]
-        taken: list[int] = []
+        count = max(1, int(_SHORT / max(_timed(run, 1), 1))) if first < 10 * _SHORT else 1
+        taken: list[float] = []
         end = perf_counter_ns() + nanoseconds
         while not taken or perf_counter_ns() < end:
-            taken.append(_timed(run))
+            taken.append(_timed(run, count))
         return taken
 
 
-def _timed(run: Run) -> int:
+def _timed(run: Run, count: int) -> float:
+    """Nanoseconds of one of `count` calls, on average."""
+    turns = range(count)
     start = perf_counter_ns()
-    run()
-    return perf_counter_ns() - start
+    for _ in turns:
+        run()
+    return (perf_counter_ns() - start) / count
 
 
 @contextmanager
@@ -212,6 +219,6 @@ def _no_collection() -> Iterator[None]:
             gc.enable()
 
 
-def _timing(contender: Contender, taken: Sequence[int]) -> Timing:
+def _timing(contender: Contender, taken: Sequence[float]) -> Timing:
     first, median, third = (float(value) / 1e3 for value in np.percentile(taken, (25, 50, 75)))
     return Timing(contender.name, contender.is_peer, median, first, third, len(taken), contender.build_ms)

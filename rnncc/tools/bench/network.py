@@ -6,8 +6,8 @@ A value is known by the name ``layer[call][output]``, as in the "Connected to" c
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, assert_never
 
 import numpy as np
@@ -26,7 +26,8 @@ from rnncc.layers.lstm import LSTMCell
 from rnncc.layers.model import Model
 from rnncc.layers.recurrent import RNN
 from rnncc.layers.simple_rnn import SimpleRNNCell
-from rnncc.tools.bench.cells import LayerNormLSTMCell, ScanLSTM
+from rnncc.layers.wrappers import Bidirectional as BidirectionalLayer
+from rnncc.tools.bench.cells import LayerNormLSTMCell, OwnLSTMCell, ScanLSTM
 
 Weights = Mapping[str, np.ndarray]
 
@@ -76,7 +77,24 @@ class Recurrent:
     states: tuple[str, ...]
 
 
-Step = Embedding | Dense | Recurrent
+@dataclass(frozen=True, slots=True)
+class Bidirectional:
+    """A cell of `kind` from the first step to the last, and another one back; their outputs side by side.
+
+    `result` as in `Recurrent`. Weights: those of a `Recurrent` twice, as ``forward/kernel`` and ``backward/kernel``.
+    """
+
+    name: str
+    kind: str
+    units: int
+    x: str
+    sequence: bool
+    result: str
+
+
+DIRECTIONS = ("forward", "backward")
+
+Step = Embedding | Dense | Recurrent | Bidirectional
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,11 +108,17 @@ class Network:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Problem:
-    """All that a peer needs: what to compute, with which float32 numbers, and on which arrays (int64 and float32)."""
+    """All that a peer needs: what to compute, with which float32 numbers, and on which arrays (int64 and float32).
+
+    The last `carried` outputs of one call are the last inputs of the next one. `any_length`: it is also computed on
+    sequences of other lengths than those of `inputs`.
+    """
 
     network: Network
     weights: Weights
     inputs: tuple[np.ndarray, ...]
+    carried: int = 0
+    any_length: bool = False
 
     def weight(self, step: Step, name: str) -> np.ndarray:
         """One weight of a step."""
@@ -113,14 +137,60 @@ def describe(model: Any) -> Network:
 def weights_of(model: Model) -> dict[str, np.ndarray]:
     """Every weight of a model by name, as float32; a bias that a layer does without is zero."""
     found = {}
-    for layer in model.layers:
+    for name, layer in _weighted(model):
         for weight in layer.weights:
-            found[f"{layer.name}/{weight.name}"] = weight.numpy().astype(np.float32)
+            found[f"{name}/{weight.name}"] = weight.numpy().astype(np.float32)
         owner = layer.cell if isinstance(layer, RNN) else layer
         if getattr(owner, "use_bias", True) is False:
             shape = getattr(owner, "bias_shape", None) or (getattr(owner, "units", 0),)
-            found[f"{layer.name}/bias"] = np.zeros(shape, np.float32)
+            found[f"{name}/bias"] = np.zeros(shape, np.float32)
     return found
+
+
+def _weighted(model: Model) -> Iterator[tuple[str, Layer]]:
+    """The layers that have weights, and what the names of those start with."""
+    for layer in model.layers:
+        if isinstance(layer, BidirectionalLayer):
+            yield f"{layer.name}/forward", layer.forward_layer
+            yield f"{layer.name}/backward", layer.backward_layer
+        else:
+            yield layer.name, layer
+
+
+def own_weights(step: Step, weights: Mapping[str, Any], direction: str = "") -> dict[str, Any]:
+    """The weights of one step (of one direction of it), without its name in theirs."""
+    prefix = f"{step.name}/{direction}/" if direction else f"{step.name}/"
+    return {name.removeprefix(prefix): value for name, value in weights.items() if name.startswith(prefix)}
+
+
+def stepwise(problem: Problem) -> Problem:
+    """`problem` on its first step only, with the states as further inputs and outputs.
+
+    Raises UnsupportedError when something in it looks at the whole sequence.
+    """
+    network, steps = problem.network, []
+    shapes = shapes_of(problem)
+    before: list[str] = []
+    after: list[str] = []
+    zeros: list[np.ndarray] = []
+    for step in network.steps:
+        if isinstance(step, Bidirectional) or (isinstance(step, Recurrent) and step.initial):
+            raise UnsupportedError(f"{step.name} cannot be computed step by step")
+        if isinstance(step, Recurrent):
+            states = step.states or tuple(f"{step.result}/state {number}" for number in range(STATES[step.kind]))
+            initial = tuple(f"{name} before" for name in states)
+            before += initial
+            after += states
+            zeros += [np.zeros((shapes[step.x][0], step.units), np.float32) for _ in states]
+            step = replace(step, initial=initial, states=states)
+        steps.append(step)
+    firsts = (np.ascontiguousarray(array[:, :1]) for array in problem.inputs)
+    return Problem(
+        Network((*network.inputs, *before), tuple(steps), (*network.outputs, *after)),
+        problem.weights,
+        (*firsts, *zeros),
+        carried=len(zeros),
+    )
 
 
 def shapes_of(problem: Problem) -> dict[str, tuple[int, ...]]:
@@ -136,6 +206,8 @@ def shapes_of(problem: Problem) -> dict[str, tuple[int, ...]]:
             case Recurrent():
                 shapes[step.result] = (*shape[:2], step.units) if step.sequence else (shape[0], step.units)
                 shapes.update(dict.fromkeys(step.states, (shape[0], step.units)))
+            case Bidirectional():
+                shapes[step.result] = (*shape[: 2 if step.sequence else 1], 2 * step.units)
             case _:
                 assert_never(step)
     return shapes
@@ -158,6 +230,8 @@ def _step(call: LayerCall) -> Step:
             return Recurrent(layer.name, "lstm", layer.units, names[0], (), False, result, ())
         case RNN():
             return _recurrent(call, layer, names)
+        case BidirectionalLayer():
+            return _bidirectional(layer, names, result)
         case _:
             raise _cannot(layer, f"a layer of the class {type(layer).__name__}")
 
@@ -172,6 +246,18 @@ def _recurrent(call: LayerCall, layer: RNN, names: tuple[str, ...]) -> Recurrent
     return Recurrent(layer.name, kind, units, names[0], names[1:], layer.return_sequences, result, tuple(states))
 
 
+def _bidirectional(layer: BidirectionalLayer, names: tuple[str, ...], result: str) -> Bidirectional:
+    forward, backward = (_cell(part) for part in (layer.forward_layer, layer.backward_layer))
+    usual = (
+        layer.merge_mode == "concat"
+        and forward == backward
+        and (layer.forward_layer.go_backwards, layer.backward_layer.go_backwards) == (False, True)
+    )
+    if not usual or layer.return_state or layer.forward_layer.stateful or len(names) > 1:
+        raise _cannot(layer, "this use of two directions")
+    return Bidirectional(layer.name, *forward, names[0], layer.return_sequences, result)
+
+
 def _cell(layer: RNN) -> tuple[str, int]:
     """Kind and units of a layer's cell."""
     cell = layer.cell
@@ -180,6 +266,7 @@ def _cell(layer: RNN) -> tuple[str, int]:
         GRUCell: "gru" if getattr(cell, "reset_after", True) else "gru_reset_before",
         SimpleRNNCell: "rnn",
         LayerNormLSTMCell: "layer_norm_lstm",
+        OwnLSTMCell: "lstm",
     }
     kind = kinds.get(type(cell))  # a class derived from these may compute anything
     if kind is None:

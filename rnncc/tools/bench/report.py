@@ -99,7 +99,7 @@ def table_of(rows: Sequence[Row]) -> Table:
     own = dict.fromkeys(t.name for row in rows for t in row.timings if not t.is_peer and t.name != SELF)
     peers = dict.fromkeys(t.name for row in rows for t in row.timings if t.is_peer)
     contenders = (SELF, *own, *peers)
-    columns = ("workload", "B x T", "threads", *contenders, "vs best", "floor", "of floor", "compile")
+    columns = ("workload", "B x T", "threads", *contenders, "vs best", "floor", "of floor", "compile", "target", "met")
     cells, best = [], []
     for row in rows:
         times = [row.timing(name) for name in contenders]
@@ -110,13 +110,18 @@ def table_of(rows: Sequence[Row]) -> Table:
     return Table(columns, tuple(cells), tuple(best))
 
 
-def _conclusions(row: Row) -> tuple[str, str, str, str]:
+_MET = {True: "yes", False: "no", None: "?"}
+
+
+def _conclusions(row: Row) -> tuple[str, ...]:
     own = row.timing(SELF)
     return (
         _BLANK if row.ratio is None else f"{row.ratio:.2f}x",
         _BLANK if row.floor is None else f"{microseconds(row.floor.microseconds)} {row.floor.bound}",
         _BLANK if row.share is None else f"{row.share:.0%}",
         _BLANK if own is None else f"{own.build_ms:,.0f} ms",
+        ", ".join(target.text for target in row.targets) or _BLANK,
+        ", ".join(_MET[target.is_met(row)] for target in row.targets) or _BLANK,
     )
 
 

@@ -2,14 +2,60 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from rnncc.tools.bench.floor import Floor
 from rnncc.tools.bench.roof import Roof
 
-SCHEMA = 1
+SCHEMA = 2
 SELF = "rnncc"
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Something that a workload must reach, with each of these numbers of `threads`.
+
+    `kind` says what `value` is: how many times as fast as the `best` peer; a share of the `floor`; microseconds of a
+    `call` or nanoseconds of a `step` at most; how much slower than `other` at most (`beside`); the same bits as `other`
+    (`bits`); how many `compilations` at most.
+    """
+
+    kind: str
+    value: float = 0.0
+    threads: tuple[int, ...] = (1,)
+    other: str = ""
+
+    @property
+    def text(self) -> str:
+        """The target in words."""
+        texts = {
+            "best": f"{self.value:g}x best",
+            "floor": f"{self.value:.0%} of floor",
+            "call": f"{self.value:g} us a call",
+            "step": f"{self.value:g} ns a step",
+            "beside": f"{self.other} + {self.value:.0%}",
+            "bits": f"bits of {self.other}",
+            "compilations": f"{self.value:g} compilation{'s' if self.value != 1 else ''}",
+        }
+        return texts[self.kind]
+
+    def is_met(self, row: Row) -> bool | None:
+        """Whether a row reaches it; None when the row does not say."""
+        own, other = row.timing(SELF), row.timing(self.other)
+        if self.kind in ("best", "floor"):
+            found = row.ratio if self.kind == "best" else row.share
+            return None if found is None else found >= self.value
+        if self.kind == "bits":
+            return row.same_bits.get(self.other)
+        if self.kind == "compilations":
+            return None if row.compilations is None else row.compilations <= self.value
+        if own is None or (self.kind == "beside" and other is None):
+            return None
+        if self.kind == "beside":
+            assert other is not None
+            return own.median_us <= other.median_us * (1 + self.value)
+        return own.median_us <= (self.value if self.kind == "call" else self.value * row.length / 1e3)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +90,11 @@ class Row:
     largest_difference: float
     is_correct: bool
     notes: tuple[str, ...]
+    targets: tuple[Target, ...] = ()
+    same_bits: dict[str, bool] = field(default_factory=dict)
+    """By the name of another way to write the model: whether it gives the same bits."""
+    compilations: int | None = None
+    """How often rnncc compiled in one call, where calls start from cold."""
 
     def timing(self, name: str) -> Timing | None:
         """The times of one contender."""
@@ -93,4 +144,5 @@ def as_json(report: Report) -> dict[str, Any]:
         values["best_peer"] = row.best_peer.name if row.best_peer else None
         values["ratio_to_best_peer"] = row.ratio
         values["share_of_floor"] = row.share
+        values["targets"] = [{"target": target.text, "is_met": target.is_met(row)} for target in row.targets]
     return content

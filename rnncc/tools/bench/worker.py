@@ -14,13 +14,14 @@ from dataclasses import dataclass
 from functools import partial
 
 from rnncc.errors import RnnccError
+from rnncc.tools.bench.cases import prepare
 from rnncc.tools.bench.machine import cores, environment, stay_on
 from rnncc.tools.bench.measure import measure
 from rnncc.tools.bench.peers import PEERS
 from rnncc.tools.bench.progress import ProgressLine
 from rnncc.tools.bench.results import Row
 from rnncc.tools.bench.roof import Roof, measure_roof
-from rnncc.tools.bench.workloads import find_workload, prepare
+from rnncc.tools.bench.workloads import find_workload
 
 
 @dataclass(frozen=True, slots=True)

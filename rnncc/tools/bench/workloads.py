@@ -1,4 +1,4 @@
-"""What is timed: the named workloads, a user's own model file, and the numbers that go into either."""
+"""What is timed: the named workloads with their targets, and models in a user's own file."""
 
 from __future__ import annotations
 
@@ -6,54 +6,50 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from rnncc import layers
-from rnncc.errors import ArgumentError, UnsupportedError, nearest
+from rnncc.errors import ArgumentError, nearest
 from rnncc.graph.ir import Graph
-from rnncc.layers.initializers import set_random_seed
+from rnncc.layers.base import Layer
 from rnncc.layers.model import Model
 from rnncc.layers.sequential import Sequential
-from rnncc.tools.bench.cells import LayerNormLSTMCell, ScanLSTM
-from rnncc.tools.bench.network import Embedding, Network, Problem, describe, weights_of
+from rnncc.tools.bench.cells import LayerNormLSTMCell, OwnLSTMCell, ScanLSTM
+from rnncc.tools.bench.results import Target
 from rnncc.tools.load import candidates, run_file, split_name
 
-SEED = 20
-_TOKENS_OF_UNKNOWN_TABLES = 2
-"""Token ids for a model that cannot be described are below this: any table has two rows."""
+RTNEURAL_STEP = 288
+"""Nanoseconds of a step of LSTM(40) in RTNeural, a C++ library that the benchmark cannot run (AVX-512, Eigen)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """A model that takes the same inputs and is timed in a column of its own.
+
+    `is_same`: it is the same model, written in another way, with the same weights. Else it is another one.
+    """
+
+    name: str
+    make: Callable[[], Model]
+    is_same: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """A model and the sizes it runs at.
+    """A model and the sizes it runs at. `make` builds it with weights of its own.
 
-    `make` builds it with weights of its own. `beside` builds the same model in another way: it gets the same weights
-    and is timed in a column of its own.
+    `way` says what is timed: a `call` on whole sequences; one `step` of a sequence, the state kept in between; or, from
+    `cold`, making the compiled model and calling it on sequences of many lengths. `left_out` is the share of steps, at
+    random places, in which all inputs are zero.
     """
 
     name: str
     about: str
     make: Callable[[], Any]
     sizes: tuple[tuple[int, int], ...]
-    beside: tuple[tuple[str, Callable[[], Model]], ...] = ()
+    targets: tuple[Target, ...] = ()
+    beside: tuple[Beside, ...] = ()
+    way: str = "call"
+    left_out: float = 0.0
     has_own_weights: bool = False
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Case:
-    """A workload at one size, ready to be computed: the models share weights, `inputs` fit all of them.
-
-    `problem` is what other libraries get; None, and `reason`, when the model cannot be told to them.
-    """
-
-    workload: Workload
-    batch: int
-    length: int
-    model: Any
-    beside: tuple[tuple[str, Model], ...]
-    inputs: tuple[np.ndarray, ...]
-    problem: Problem | None
-    reason: str = ""
 
 
 # ------------------------------------------------------------------ models
@@ -75,6 +71,10 @@ def _seq2seq() -> Model:
     return Model([source, target], layers.Dense(10)(decoded))
 
 
+def _bidirectional(units: int, *, return_sequences: bool = False) -> Layer:
+    return layers.Bidirectional(layers.LSTM(units, return_sequences=return_sequences))
+
+
 def _vectors(width: int, *parts: Any) -> Callable[[], Model]:
     """A chain of layers, each from a class and its arguments, on vectors of `width` numbers."""
     return lambda: Sequential([layers.Input(shape=(None, width)), *(make() for make in parts)])
@@ -84,40 +84,123 @@ def _lstm(units: int, width: int) -> Callable[[], Model]:
     return _vectors(width, lambda: layers.LSTM(units))
 
 
+_PLAIN = Beside("layers.LSTM", _lstm(128, 64))
+_PLAIN_LAYER = Beside("plain LSTM", _lstm(128, 64), is_same=False)
+_BOTH = (1, 2)
+
+
+def _best(ratio: float, threads: tuple[int, ...] = (1,)) -> Target:
+    return Target("best", ratio, threads)
+
+
 WORKLOADS = (
-    Workload("classify-1", "Embedding(1000, 64), LSTM(128), Dense(10)", _classify, ((1, 100),)),
-    Workload("classify-32", "the same, 32 rows", _classify, ((32, 100),)),
-    Workload("stack-1", "Embedding(1000, 64), GRU(256), SimpleRNN(128), Dense(10)", _stack, ((1, 100),)),
-    Workload("stack-32", "the same, 32 rows", _stack, ((32, 100),)),
-    Workload("seq2seq-1", "LSTM(64) encoder, its state starts an LSTM(64) decoder, Dense(10)", _seq2seq, ((1, 100),)),
-    Workload("wide-512", "LSTM(512), width 512", _lstm(512, 512), ((1, 100),)),
-    Workload("wide-1024", "LSTM(1024), width 1024", _lstm(1024, 1024), ((1, 50),)),
-    Workload("batch-256", "LSTM(256), width 256, 64 rows", _lstm(256, 256), ((64, 100),)),
-    Workload("batch-1024", "LSTM(1024), width 1024, 32 rows", _lstm(1024, 1024), ((32, 50),)),
+    Workload(
+        "classify-1",
+        "Embedding(1000, 64), LSTM(128), Dense(10)",
+        _classify,
+        ((1, 100),),
+        (_best(2.0), Target("floor", 0.8)),
+    ),
+    Workload("classify-32", "the same, 32 rows", _classify, ((32, 100),), (_best(2.0, _BOTH),)),
+    Workload(
+        "stack-1",
+        "Embedding(1000, 64), GRU(256), SimpleRNN(128), Dense(10)",
+        _stack,
+        ((1, 100),),
+        (_best(2.0, _BOTH),),
+    ),
+    Workload("stack-32", "the same, 32 rows", _stack, ((32, 100),), (_best(1.7, _BOTH),)),
+    Workload(
+        "seq2seq-1",
+        "LSTM(64) encoder, its state starts an LSTM(64) decoder, Dense(10)",
+        _seq2seq,
+        ((1, 100),),
+        (_best(2.0),),
+    ),
+    Workload(
+        "step-40",
+        "LSTM(40), width 1, one step per call from Python",
+        _vectors(1, lambda: layers.LSTM(40, return_sequences=True)),
+        ((1, 1),),
+        (_best(8.0), Target("call", 1.2)),
+        way="step",
+    ),
+    Workload("wide-512", "LSTM(512), width 512", _lstm(512, 512), ((1, 100),), (_best(2.0, _BOTH),)),
+    Workload("wide-1024", "LSTM(1024), width 1024", _lstm(1024, 1024), ((1, 50),), (_best(1.2, _BOTH),)),
+    Workload(
+        "batch-256",
+        "LSTM(256), width 256, 64 rows",
+        _lstm(256, 256),
+        ((64, 100),),
+        (_best(1.3, _BOTH), Target("floor", 0.8, _BOTH)),
+    ),
+    Workload("batch-1024", "LSTM(1024), width 1024, 32 rows", _lstm(1024, 1024), ((32, 50),), (_best(1.35, _BOTH),)),
+    Workload(
+        "bidi-128",
+        "two layers of Bidirectional(LSTM(128)), width 64",
+        _vectors(64, lambda: _bidirectional(128, return_sequences=True), lambda: _bidirectional(128)),
+        ((1, 100), (16, 100)),
+        (_best(2.0, _BOTH),),
+    ),
     Workload(
         "audio-40",
         "LSTM(40), Dense(1) for each of 48,000 samples",
         _vectors(1, lambda: layers.LSTM(40, return_sequences=True), lambda: layers.Dense(1)),
         ((1, 48000),),
+        (_best(1 / 0.6), Target("step", RTNEURAL_STEP / 1.7)),
     ),
     Workload(
         "tiny-8",
         "LSTM(8) over 48,000 samples",
         _vectors(1, lambda: layers.LSTM(8, return_sequences=True)),
         ((1, 48000),),
+        (Target("step", 60),),
     ),
     Workload(
         "own-cell",
         "LSTM(128), width 64, written by a user with rnncc.scan, beside layers.LSTM",
         _vectors(64, lambda: ScanLSTM(128)),
         ((1, 100), (32, 100)),
-        (("layers.LSTM", _lstm(128, 64)),),
+        (Target("beside", 0.05, other=_PLAIN.name), Target("bits", other=_PLAIN.name)),
+        (_PLAIN,),
+    ),
+    Workload(
+        "custom-cell",
+        "LSTM(128), width 64, as a cell class of a user in layers.RNN, beside layers.LSTM",
+        _vectors(64, lambda: layers.RNN(OwnLSTMCell(128))),
+        ((1, 100), (32, 100)),
+        beside=(_PLAIN,),
     ),
     Workload(
         "custom-ln",
         "LSTM(128) with layer normalization, width 64, a cell written by a user",
         _vectors(64, lambda: layers.RNN(LayerNormLSTMCell(128))),
         ((1, 100), (32, 100)),
+        (_best(5.0),),
+        (_PLAIN_LAYER,),
+    ),
+    Workload(
+        "mask",
+        "Masking, LSTM(128), width 64, three of ten steps left out at random, beside the plain layer",
+        _vectors(64, lambda: layers.Masking(0.0), lambda: layers.LSTM(128)),
+        ((1, 100), (32, 100)),
+        beside=(_PLAIN_LAYER,),
+        left_out=0.3,
+    ),
+    Workload(
+        "bidirectional",
+        "Bidirectional(LSTM(128)), width 64, beside the plain layer",
+        _vectors(64, lambda: _bidirectional(128)),
+        ((1, 100), (32, 100)),
+        beside=(_PLAIN_LAYER,),
+    ),
+    Workload(
+        "ragged",
+        "classify-1 from cold: compiled, then 64 sequences of 64 lengths up to T, one by one",
+        _classify,
+        ((1, 200),),
+        (Target("compilations", 1),),
+        way="cold",
     ),
 )
 
@@ -157,70 +240,3 @@ def load_model(where: str) -> Any:
     if not isinstance(item, Model | Graph):
         raise ArgumentError(f"{names[0]} in {path} is not a model or a graph", f"it is of type {type(item).__name__}")
     return item
-
-
-# ------------------------------------------------------------------ numbers
-
-
-def prepare(workload: Workload, batch: int, length: int) -> Case:
-    """Build the models of a workload with the same random weights, and random inputs of this size."""
-    set_random_seed(SEED)
-    numbers = np.random.default_rng(SEED)
-    model = workload.make()
-    if not workload.has_own_weights:
-        _shake(model, numbers)
-    beside = []
-    for label, make in workload.beside:
-        other = make()
-        other.set_weights(model.get_weights())
-        beside.append((label, other))
-    try:
-        network, reason = describe(model), ""
-    except UnsupportedError as error:
-        network, reason = None, error.what
-    inputs = _inputs(model, network, batch, length, numbers)
-    problem = Problem(network, weights_of(model), inputs) if network is not None else None
-    return Case(workload, batch, length, model, tuple(beside), inputs, problem, reason)
-
-
-def _shake(model: Model, numbers: np.random.Generator) -> None:
-    """Give vectors numbers of their own: biases that are all zero, and scales that are all one, would hide mistakes."""
-    model.set_weights([_shaken(weight.name, weight.numpy(), numbers) for weight in model.weights])
-
-
-def _shaken(name: str, array: np.ndarray, numbers: np.random.Generator) -> np.ndarray:
-    if array.ndim > 1 and name != "bias":
-        return array
-    if name.startswith("gamma"):  # scales around 1 make the cell chaotic: contenders would differ by what they round
-        return numbers.uniform(0.05, 0.2, array.shape).astype(array.dtype)
-    return (array + numbers.uniform(-0.2, 0.2, array.shape)).astype(array.dtype)
-
-
-def _inputs(
-    model: Any, network: Network | None, batch: int, length: int, numbers: np.random.Generator
-) -> tuple[np.ndarray, ...]:
-    """Token ids that every table has, and normal floats. The extent B and free first axes are the batch."""
-    graph = model if isinstance(model, Graph) else model.graph()
-    extents = {"B": batch, "T": length}
-    arrays = []
-    for position, value in enumerate(graph.inputs):
-        shape = [
-            dim if isinstance(dim, int) else extents.get(dim, length if axis else batch)
-            for axis, dim in enumerate(value.type.shape)
-        ]
-        if value.type.dtype.is_integer:
-            tokens = _table_size(model, network, position)
-            arrays.append(numbers.integers(0, tokens, shape))
-        else:
-            arrays.append(numbers.standard_normal(shape).astype(np.float32))
-    return tuple(arrays)
-
-
-def _table_size(model: Any, network: Network | None, position: int) -> int:
-    """Rows of the smallest table that input number `position` goes into."""
-    if network is None:
-        return _TOKENS_OF_UNKNOWN_TABLES
-    weights = weights_of(model)
-    name = network.inputs[position]
-    tables = [step.name for step in network.steps if isinstance(step, Embedding) and step.x == name]
-    return min((len(weights[f"{table}/embeddings"]) for table in tables), default=_TOKENS_OF_UNKNOWN_TABLES)

@@ -9,7 +9,7 @@ from rnncc.tools.bench.peers import (
     torch_compile,
     torch_eager,
 )
-from rnncc.tools.bench.peers.peer import Peer, Run
+from rnncc.tools.bench.peers.peer import Function, Peer, Run
 
 PEERS: tuple[Peer, ...] = (
     torch_eager.PEER,

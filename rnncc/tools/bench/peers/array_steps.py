@@ -10,7 +10,16 @@ from dataclasses import dataclass
 from typing import Any, assert_never
 
 from rnncc.tools.bench.cells import EPSILON
-from rnncc.tools.bench.network import STATES, Dense, Embedding, Network, Recurrent, Step
+from rnncc.tools.bench.network import (
+    DIRECTIONS,
+    STATES,
+    Bidirectional,
+    Dense,
+    Embedding,
+    Network,
+    Recurrent,
+    own_weights,
+)
 
 Own = Mapping[str, Any]
 """The weights of one step of a network, by name."""
@@ -45,15 +54,11 @@ def run_network(lib: Arrays, network: Network, weights: Mapping[str, Any], input
                 values[step.result] = _activations(lib)[step.activation](x @ own["kernel"] + own["bias"])
             case Recurrent():
                 values |= _recurrent(lib, step, own, x, tuple(values[name] for name in step.initial))
+            case Bidirectional():
+                values[step.result] = _bidirectional(lib, step, weights, x)
             case _:
                 assert_never(step)
     return [values[name] for name in network.outputs]
-
-
-def own_weights(step: Step, weights: Mapping[str, Any]) -> dict[str, Any]:
-    """The weights of one step, without its name in theirs."""
-    prefix = f"{step.name}/"
-    return {name.removeprefix(prefix): value for name, value in weights.items() if name.startswith(prefix)}
 
 
 def _recurrent(lib: Arrays, step: Recurrent, own: Own, x: Any, initial: tuple[Any, ...]) -> dict[str, Any]:
@@ -68,6 +73,16 @@ def _recurrent(lib: Arrays, step: Recurrent, own: Own, x: Any, initial: tuple[An
     final, outputs = lib.scan(whole_step, states, project(lib, own, xs) if lib.projects_first else xs, own)
     result = lib.np.swapaxes(outputs, 0, 1) if step.sequence else final[0]
     return {step.result: result, **dict(zip(step.states, final, strict=False))}
+
+
+def _bidirectional(lib: Arrays, step: Bidirectional, weights: Mapping[str, Any], x: Any) -> Any:
+    parts = []
+    for direction in DIRECTIONS:
+        turn = slice(None, None, -1 if direction == "backward" else 1)
+        one = Recurrent(step.name, step.kind, step.units, step.x, (), step.sequence, step.result, ())
+        result = _recurrent(lib, one, own_weights(step, weights, direction), x[:, turn], ())[step.result]
+        parts.append(result[:, turn] if step.sequence else result)
+    return lib.np.concatenate(parts, -1)
 
 
 def _activations(lib: Arrays) -> dict[str, Callable[[Any], Any]]:

@@ -1,4 +1,4 @@
-"""JAX: the whole network in one `jit`, loops as `lax.scan`, weights as arguments, shapes fixed.
+"""JAX: the whole network in one `jit`, loops as `lax.scan`, weights as arguments.
 
 Whether it pays to multiply by the kernel for all steps at once differs from problem to problem: both are compiled, and
 the faster one is kept.
@@ -13,12 +13,12 @@ import numpy as np
 
 from rnncc.tools.bench.network import Problem
 from rnncc.tools.bench.peers.array_steps import Arrays, run_network
-from rnncc.tools.bench.peers.peer import Peer, Run, optional
+from rnncc.tools.bench.peers.peer import Function, Peer, optional
 
 _TRIES = 5
 
 
-def build(problem: Problem, threads: int) -> Run:
+def make(problem: Problem, threads: int) -> Function:
     """The number of threads is set before JAX is loaded: it has no call for it."""
     jax, jnp = optional("jax"), optional("jax.numpy")
 
@@ -30,26 +30,28 @@ def build(problem: Problem, threads: int) -> Run:
         return jax.lax.scan(body, states, xs)
 
     weights = {name: jnp.asarray(array) for name, array in problem.weights.items()}
-    inputs = tuple(
-        jnp.asarray(array.astype(np.int32) if array.dtype == np.int64 else array) for array in problem.inputs
-    )
 
-    def compiled(projects_first: bool) -> Run:
+    def given(array: np.ndarray) -> Any:
+        return jnp.asarray(array.astype(np.int32) if array.dtype == np.int64 else array)
+
+    def compiled(projects_first: bool) -> Function:
         library = Arrays(jnp, jax.nn.sigmoid, jax.nn.softmax, scan, projects_first)
         function = jax.jit(lambda weights, inputs: run_network(library, problem.network, weights, inputs))
-        return lambda: [np.asarray(output) for output in function(weights, inputs)]
+        return Function(lambda *inputs: function(weights, inputs), given, np.asarray)
 
-    return min((compiled(True), compiled(False)), key=_best_time)
+    if problem.any_length:  # compiled for every length, so that trying both would take twice the time
+        return compiled(True)
+    return min((compiled(True), compiled(False)), key=lambda function: _best_time(function, problem))
 
 
-def _best_time(run: Run) -> float:
-    run()
+def _best_time(function: Function, problem: Problem) -> float:
+    function.on(problem.inputs)
     times = []
     for _ in range(_TRIES):
         start = perf_counter()
-        run()
+        function.on(problem.inputs)
         times.append(perf_counter() - start)
     return min(times)
 
 
-PEER = Peer("jax", "JAX", ("jax",), build)
+PEER = Peer("jax", "JAX", ("jax",), make)

@@ -12,28 +12,37 @@ from typing import Any, assert_never
 import numpy as np
 
 from rnncc.tools.bench.cells import EPSILON
-from rnncc.tools.bench.network import Dense, Embedding, Problem, Recurrent, Step
-from rnncc.tools.bench.peers.array_steps import own_weights
-from rnncc.tools.bench.peers.peer import Peer, Run, optional
+from rnncc.tools.bench.network import (
+    DIRECTIONS,
+    Bidirectional,
+    Dense,
+    Embedding,
+    Problem,
+    Recurrent,
+    Step,
+    own_weights,
+)
+from rnncc.tools.bench.peers.peer import Function, Peer, optional
 
 _BACKENDS = ("tensorflow", "jax", "torch", "numpy")
 
 
-def build(problem: Problem, threads: int) -> Run:
+def make(problem: Problem, threads: int) -> Function:
     """The number of threads is what the backend was started with."""
     os.environ["KERAS_BACKEND"] = _backend()
     keras = optional("keras")
     if keras.backend.backend() == "torch":
         optional("torch").set_num_threads(threads)
     model = _model(keras, problem)
-    arrays = [array.astype(np.int32) if array.dtype == np.int64 else array for array in problem.inputs]
-    inputs = arrays if len(arrays) > 1 else arrays[0]
 
-    def run() -> list[np.ndarray]:
-        outputs = model.predict_on_batch(inputs)
-        return [np.asarray(output) for output in (outputs if isinstance(outputs, list) else [outputs])]
+    def given(array: np.ndarray) -> np.ndarray:
+        return array.astype(np.int32) if array.dtype == np.int64 else array
 
-    return run
+    def call(*inputs: np.ndarray) -> list[Any]:
+        outputs = model.predict_on_batch(list(inputs) if len(inputs) > 1 else inputs[0])
+        return outputs if isinstance(outputs, list) else [outputs]
+
+    return Function(call, given, np.asarray)
 
 
 def _backend() -> str:
@@ -45,7 +54,9 @@ def _model(keras: Any, problem: Problem) -> Any:
     network, values = problem.network, {}
     for name, array in zip(network.inputs, problem.inputs, strict=True):
         dtype = "int32" if array.dtype == np.int64 else "float32"
-        values[name] = keras.Input(batch_shape=array.shape, dtype=dtype)
+        is_sequence = array.ndim > 2 or array.dtype == np.int64
+        length = (None,) if problem.any_length and is_sequence else array.shape[1:2]
+        values[name] = keras.Input(batch_shape=(*array.shape[:1], *length, *array.shape[2:]), dtype=dtype)
     inputs = list(values.values())
     for step in network.steps:
         x, own = values[step.x], own_weights(step, problem.weights)
@@ -55,12 +66,20 @@ def _model(keras: Any, problem: Problem) -> Any:
                 initial = [values[name] for name in step.initial]
                 result, *states = layer(x, initial_state=initial or None)
                 values |= {step.result: result, **dict(zip(step.states, states, strict=False))}
-            case Embedding() | Dense():
+            case Embedding() | Dense() | Bidirectional():
                 values[step.result] = layer(x)
             case _:
                 assert_never(step)
-        layer.set_weights([own[weight.name] for weight in layer.weights])
+        layer.set_weights([own[name] for name in _weight_names(layer)])
     return keras.Model(inputs, [values[name] for name in network.outputs])
+
+
+def _weight_names(layer: Any) -> list[str]:
+    """What our weights are called, in the order of the layer's."""
+    if not hasattr(layer, "forward_layer"):
+        return [weight.name for weight in layer.weights]
+    parts = zip(DIRECTIONS, (layer.forward_layer, layer.backward_layer), strict=True)
+    return [f"{direction}/{weight.name}" for direction, part in parts for weight in part.weights]
 
 
 def _layer(keras: Any, step: Step, own: dict[str, np.ndarray]) -> Any:
@@ -70,15 +89,21 @@ def _layer(keras: Any, step: Step, own: dict[str, np.ndarray]) -> Any:
         case Dense():
             return keras.layers.Dense(own["kernel"].shape[1], activation=step.activation)
         case Recurrent():
-            options = {"return_sequences": step.sequence, "return_state": True}
-            if step.kind == "layer_norm_lstm":
-                return keras.layers.RNN(_layer_norm_cell(keras, step.units), **options)
-            kinds = {"lstm": "LSTM", "gru": "GRU", "gru_reset_before": "GRU", "rnn": "SimpleRNN"}
-            if kinds[step.kind] == "GRU":
-                options["reset_after"] = step.kind == "gru"
-            return getattr(keras.layers, kinds[step.kind])(step.units, **options)
+            return _recurrent_layer(keras, step.kind, step.units, return_sequences=step.sequence, return_state=True)
+        case Bidirectional():
+            one = _recurrent_layer(keras, step.kind, step.units, return_sequences=step.sequence)
+            return keras.layers.Bidirectional(one)
         case _:
             assert_never(step)
+
+
+def _recurrent_layer(keras: Any, kind: str, units: int, **options: bool) -> Any:
+    if kind == "layer_norm_lstm":
+        return keras.layers.RNN(_layer_norm_cell(keras, units), **options)
+    kinds = {"lstm": "LSTM", "gru": "GRU", "gru_reset_before": "GRU", "rnn": "SimpleRNN"}
+    if kinds[kind] == "GRU":
+        options["reset_after"] = kind == "gru"
+    return getattr(keras.layers, kinds[kind])(units, **options)
 
 
 def _layer_norm_cell(keras: Any, units: int) -> Any:
@@ -118,4 +143,4 @@ def _layer_norm_cell(keras: Any, units: int) -> Any:
     return Cell()
 
 
-PEER = Peer("keras", "Keras", ("keras",), build, engine=_backend)
+PEER = Peer("keras", "Keras", ("keras",), make, engine=_backend)

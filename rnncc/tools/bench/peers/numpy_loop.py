@@ -9,17 +9,17 @@ import numpy as np
 
 from rnncc.tools.bench.network import Problem
 from rnncc.tools.bench.peers.array_steps import Arrays, run_network
-from rnncc.tools.bench.peers.peer import Peer, Run
+from rnncc.tools.bench.peers.peer import Function, Peer
 
 
-def build(problem: Problem, threads: int) -> Run:
+def make(problem: Problem, threads: int) -> Function:
     """The number of threads is that of NumPy's BLAS, which is set before NumPy is loaded."""
 
-    def run() -> list[np.ndarray]:
+    def call(*inputs: np.ndarray) -> list[np.ndarray]:
         with np.errstate(over="ignore"):  # the sigmoid of a large negative number is 1 / inf
-            return run_network(_LIBRARY, problem.network, problem.weights, problem.inputs)
+            return run_network(_LIBRARY, problem.network, problem.weights, inputs)
 
-    return run
+    return Function(call)
 
 
 def _scan(step: Callable[..., Any], states: tuple[Any, ...], xs: Any, weights: Any) -> tuple[tuple[Any, ...], Any]:
@@ -40,4 +40,4 @@ def _softmax(x: Any) -> Any:
 
 
 _LIBRARY = Arrays(np, _sigmoid, _softmax, _scan)
-PEER = Peer("numpy", "NumPy", ("numpy",), build)
+PEER = Peer("numpy", "NumPy", ("numpy",), make)

@@ -1,4 +1,5 @@
-"""A problem as an ONNX model, for the peers that read those: time-major inside, shapes fixed.
+"""A problem as an ONNX model, for the peers that read those: time-major inside, shapes fixed, but for a length that
+differs from call to call.
 
 Recurrent layers are the operators LSTM, GRU and RNN (other gate orders than Keras's, and a weight row per column of a
 kernel); a cell that ONNX does not know is a Scan over primitive operators.
@@ -6,22 +7,24 @@ kernel); a cell that ONNX does not know is a Scan over primitive operators.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, assert_never
 
 import numpy as np
 
 from rnncc.tools.bench.cells import EPSILON
 from rnncc.tools.bench.network import (
+    DIRECTIONS,
     GATES,
     STATES,
+    Bidirectional,
     Dense,
     Embedding,
     Problem,
     Recurrent,
+    own_weights,
     shapes_of,
 )
-from rnncc.tools.bench.peers.array_steps import own_weights
 from rnncc.tools.bench.peers.peer import optional
 
 OPSET = 17
@@ -56,9 +59,10 @@ class _Writer:
         inputs, outputs = [], []
         for number, (name, array) in enumerate(zip(network.inputs, self.problem.inputs, strict=True)):
             kind = types.INT64 if array.dtype == np.int64 else types.FLOAT
-            inputs.append(helper.make_tensor_value_info(f"input_{number}", kind, array.shape))
-            are_tokens = kind == types.INT64 and array.ndim == 2
-            self.names[name] = self.swapped(f"input_{number}", array.ndim, is_sequence=array.ndim > 2 or are_tokens)
+            is_sequence = array.ndim > 2 or (kind == types.INT64 and array.ndim == 2)
+            shape = self.free_length(array.shape) if is_sequence else array.shape
+            inputs.append(helper.make_tensor_value_info(f"input_{number}", kind, shape))
+            self.names[name] = self.swapped(f"input_{number}", array.ndim, is_sequence=is_sequence)
         for step in network.steps:
             match step:
                 case Embedding():
@@ -70,13 +74,16 @@ class _Writer:
                     self.scan(step)
                 case Recurrent():
                     self.recurrent(step)
+                case Bidirectional():
+                    self.bidirectional(step)
                 case _:
                     assert_never(step)
         for number, name in enumerate(network.outputs):
             rank = len(self.shapes[name])
             result = self.swapped(self.names[name], rank, is_sequence=rank > 2)
             self.nodes.append(helper.make_node("Identity", [result], [f"output_{number}"]))
-            outputs.append(helper.make_tensor_value_info(f"output_{number}", types.FLOAT, self.shapes[name]))
+            shape = self.free_length(self.shapes[name]) if rank > 2 else self.shapes[name]
+            outputs.append(helper.make_tensor_value_info(f"output_{number}", types.FLOAT, shape))
         graph = helper.make_graph(self.nodes, "network", inputs, outputs, self.weights)
         model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION)
         self.onnx.checker.check_model(model)
@@ -99,6 +106,10 @@ class _Writer:
         self.count += 1
         return f"{stem}_{self.count}"
 
+    def free_length(self, shape: Sequence[int]) -> list[int | str]:
+        """The shape of a sequence, with its length left open when there are several."""
+        return [*shape[:1], "T", *shape[2:]] if self.problem.any_length else list(shape)
+
     def swapped(self, name: str, rank: int, *, is_sequence: bool) -> str:
         """Batch and time exchanged, for values that have both."""
         if not is_sequence:
@@ -116,18 +127,40 @@ class _Writer:
         self.names[step.result] = result
 
     def recurrent(self, step: Recurrent) -> None:
-        own = own_weights(step, self.problem.weights)
         axis = self.weight(np.array([0], np.int64))
-        attributes: dict[str, Any] = {"hidden_size": step.units}
-        if step.kind == "gru":
-            attributes["linear_before_reset"] = 1
         initial = [self.node("Unsqueeze", self.names[name], axis) for name in step.initial]
-        inputs = [self.names[step.x], *map(self.weight, _packed(step, own)), *([""] if initial else []), *initial]
-        y, *states = self.node(_OPERATORS[step.kind], *inputs, outputs=1 + STATES[step.kind], **attributes)
+        y, *states = self.operator(step, [own_weights(step, self.problem.weights)], initial)
         states = [self.node("Squeeze", state, axis) for state in states]
         direction = self.weight(np.array([1], np.int64))
         self.names[step.result] = self.node("Squeeze", y, direction) if step.sequence else states[0]
         self.names |= zip(step.states, states, strict=False)
+
+    def bidirectional(self, step: Bidirectional) -> None:
+        directions = [own_weights(step, self.problem.weights, name) for name in DIRECTIONS]
+        y, h, *_ = self.operator(step, directions, (), direction="bidirectional")
+        if step.sequence:  # time, direction, batch, units
+            parts, shape = self.node("Transpose", y, perm=[0, 2, 1, 3]), [0, 0, 2 * step.units]
+        else:
+            parts, shape = self.node("Transpose", h, perm=[1, 0, 2]), [0, 2 * step.units]
+        self.names[step.result] = self.node("Reshape", parts, self.weight(np.array(shape, np.int64)))
+
+    def operator(
+        self,
+        step: Recurrent | Bidirectional,
+        directions: Sequence[Mapping[str, np.ndarray]],
+        initial: Sequence[str],
+        **attributes: Any,
+    ) -> list[str]:
+        """One of ONNX's recurrent operators: the outputs of all steps, and the last states."""
+        if step.kind == "gru":
+            attributes["linear_before_reset"] = 1
+        weights = [np.concatenate(parts) for parts in zip(*(_packed(step, own) for own in directions), strict=True)]
+        inputs = [self.names[step.x], *map(self.weight, weights), *([""] if initial else []), *initial]
+        count = 1 + STATES[step.kind]
+        names: list[str] = self.node(
+            _OPERATORS[step.kind], *inputs, outputs=count, hidden_size=step.units, **attributes
+        )
+        return names
 
     def scan(self, step: Recurrent) -> None:
         """A LayerNorm-LSTM: the projection of all steps, then a Scan whose body is the cell."""
@@ -175,7 +208,7 @@ class _Writer:
         return helper.make_graph(nodes, "cell", inputs, outputs, constants)
 
 
-def _packed(step: Recurrent, own: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+def _packed(step: Recurrent | Bidirectional, own: Mapping[str, np.ndarray]) -> list[np.ndarray]:
     """W, R and B of an ONNX recurrent operator: gates in ONNX's order, transposed, a direction in front."""
     order = _GATE_ORDER[step.kind]
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from rnncc.tools.bench.network import Problem
 from rnncc.tools.bench.peers.onnx_file import onnx_model
-from rnncc.tools.bench.peers.peer import Peer, Run, optional
+from rnncc.tools.bench.peers.peer import Function, Peer, optional
 
 
-def build(problem: Problem, threads: int) -> Run:
+def make(problem: Problem, threads: int) -> Function:
     """A session of its own, with `threads` threads inside of operators."""
     runtime = optional("onnxruntime")
     options = runtime.SessionOptions()
@@ -18,13 +16,8 @@ def build(problem: Problem, threads: int) -> Run:
     options.log_severity_level = 3
     content = onnx_model(problem).SerializeToString()
     session = runtime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-    feeds = {f"input_{number}": array for number, array in enumerate(problem.inputs)}
-
-    def run() -> list[np.ndarray]:
-        outputs: list[np.ndarray] = session.run(None, feeds)
-        return outputs
-
-    return run
+    names = [f"input_{number}" for number in range(len(problem.inputs))]
+    return Function(lambda *inputs: session.run(None, dict(zip(names, inputs, strict=True))))
 
 
-PEER = Peer("onnxruntime", "ONNX Runtime", ("onnxruntime", "onnx"), build)
+PEER = Peer("onnxruntime", "ONNX Runtime", ("onnxruntime", "onnx"), make)

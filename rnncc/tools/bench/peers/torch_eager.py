@@ -2,32 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, assert_never
 
 import numpy as np
 
 from rnncc.errors import UnsupportedError
 from rnncc.tools.bench.cells import EPSILON
-from rnncc.tools.bench.network import STATES, Dense, Embedding, Problem, Recurrent, Step
-from rnncc.tools.bench.peers.array_steps import own_weights
-from rnncc.tools.bench.peers.peer import Peer, Run, optional
+from rnncc.tools.bench.network import (
+    DIRECTIONS,
+    STATES,
+    Bidirectional,
+    Dense,
+    Embedding,
+    Problem,
+    Recurrent,
+    Step,
+    own_weights,
+)
+from rnncc.tools.bench.peers.peer import Function, Peer, optional
 
 Forward = Callable[..., tuple[Any, ...]]
 """Takes the values that a step reads and returns those that it makes: the result, then states."""
 
 
-def build(problem: Problem, threads: int) -> Run:
+def make(problem: Problem, threads: int) -> Function:
     """All calls run under `inference_mode`."""
-    return runner(problem, threads, lambda forward: forward)
+    return function_of(problem, threads, lambda forward: forward)
 
 
-def runner(problem: Problem, threads: int, transform: Callable[[Any], Any]) -> Run:
-    """Run `transform(forward)`, where forward computes the network on tensors."""
+def function_of(problem: Problem, threads: int, transform: Callable[[Any], Any]) -> Function:
+    """`transform(forward)`, where forward computes the network on tensors."""
     torch = optional("torch")
     torch.set_num_threads(threads)
     network = problem.network
-    modules = [(step, _module(torch, step, own_weights(step, problem.weights))) for step in network.steps]
+    modules = [(step, _module(torch, step, problem)) for step in network.steps]
 
     def forward(*tensors: Any) -> list[Any]:
         values = dict(zip(network.inputs, tensors, strict=True))
@@ -39,16 +48,16 @@ def runner(problem: Problem, threads: int, transform: Callable[[Any], Any]) -> R
         return [values[name] for name in network.outputs]
 
     transformed = transform(forward)
-    inputs = [torch.from_numpy(np.ascontiguousarray(array)) for array in problem.inputs]
 
-    def run() -> list[np.ndarray]:
+    def call(*tensors: Any) -> Any:
         with torch.inference_mode():
-            return [tensor.numpy() for tensor in transformed(*inputs)]
+            return transformed(*tensors)
 
-    return run
+    return Function(call, torch.from_numpy, lambda tensor: tensor.numpy())
 
 
-def _module(torch: Any, step: Step, own: Mapping[str, np.ndarray]) -> Forward:
+def _module(torch: Any, step: Step, problem: Problem) -> Forward:
+    own = own_weights(step, problem.weights)
     tensors = {name: torch.from_numpy(array.copy()) for name, array in own.items()}
     match step:
         case Embedding():
@@ -62,21 +71,29 @@ def _module(torch: Any, step: Step, own: Mapping[str, np.ndarray]) -> Forward:
         case Recurrent(kind="layer_norm_lstm"):
             return _layer_norm_lstm(torch, step, tensors)
         case Recurrent():
-            return _recurrent(torch, step, tensors)
+            return _recurrent(torch, step, [own_weights(step, problem.weights)])
+        case Bidirectional():
+            return _recurrent(torch, step, [own_weights(step, problem.weights, name) for name in DIRECTIONS])
         case _:
             assert_never(step)
 
 
-def _recurrent(torch: Any, step: Recurrent, own: Mapping[str, Any]) -> Forward:
+def _recurrent(torch: Any, step: Recurrent | Bidirectional, directions: Sequence[Mapping[str, np.ndarray]]) -> Forward:
+    """A module with one direction or two, each with its weights."""
     kinds = {"lstm": torch.nn.LSTM, "gru": torch.nn.GRU, "rnn": torch.nn.RNN}
     if step.kind not in kinds:
         raise UnsupportedError("PyTorch's GRU applies the reset gate after the product only")
-    kernel, recurrent, bias = own["kernel"], own["recurrent_kernel"], own["bias"]
-    biases = [bias[0], bias[1]] if step.kind == "gru" else [bias, torch.zeros_like(bias)]
-    if step.kind == "gru":
-        kernel, recurrent, *biases = (_gru_order(torch, array) for array in (kernel, recurrent, *biases))
-    module = kinds[step.kind](kernel.shape[0], step.units, batch_first=True)
-    _assign(torch, module, weight_ih_l0=kernel.T, weight_hh_l0=recurrent.T, bias_ih_l0=biases[0], bias_hh_l0=biases[1])
+    width = directions[0]["kernel"].shape[0]
+    module = kinds[step.kind](width, step.units, batch_first=True, bidirectional=len(directions) > 1)
+    for own, ending in zip(directions, ("", "_reverse"), strict=False):
+        _assign(
+            torch, module, **{f"{name}_l0{ending}": value for name, value in _cell_weights(torch, step, own).items()}
+        )
+
+    def both(x: Any) -> tuple[Any, ...]:
+        outputs, final = module(x)
+        states = final[0] if step.kind == "lstm" else final
+        return (outputs if step.sequence else torch.cat((states[0], states[1]), -1),)
 
     def forward(x: Any, *initial: Any) -> tuple[Any, ...]:
         before = tuple(state.unsqueeze(0) for state in initial)
@@ -84,7 +101,15 @@ def _recurrent(torch: Any, step: Recurrent, own: Mapping[str, Any]) -> Forward:
         states = [state[0] for state in (final if step.kind == "lstm" else (final,))]
         return (outputs if step.sequence else states[0], *states)
 
-    return forward
+    return both if isinstance(step, Bidirectional) else forward
+
+
+def _cell_weights(torch: Any, step: Recurrent | Bidirectional, own: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    kernel, recurrent, bias = (torch.from_numpy(own[name]) for name in ("kernel", "recurrent_kernel", "bias"))
+    biases = [bias[0], bias[1]] if step.kind == "gru" else [bias, torch.zeros_like(bias)]
+    if step.kind == "gru":
+        kernel, recurrent, *biases = (_gru_order(torch, array) for array in (kernel, recurrent, *biases))
+    return {"weight_ih": kernel.T, "weight_hh": recurrent.T, "bias_ih": biases[0], "bias_hh": biases[1]}
 
 
 def _gru_order(torch: Any, array: Any) -> Any:
@@ -133,4 +158,4 @@ def _assign(torch: Any, module: Any, **tensors: Any) -> None:
             getattr(module, name).copy_(tensor)
 
 
-PEER = Peer("torch", "PyTorch", ("torch",), build)
+PEER = Peer("torch", "PyTorch", ("torch",), make)
