@@ -16,7 +16,7 @@ from typing import Any
 from rnncc.codegen.emit import Emitted, emit
 from rnncc.codegen.native import NativeCode, compile_module
 from rnncc.codegen.target import Target
-from rnncc.errors import ArgumentError, DTypeError, caller
+from rnncc.errors import ArgumentError, DTypeError, UnsupportedError, caller
 from rnncc.graph.ir import Graph, is_scan
 from rnncc.graph.printer import show as show_graph
 from rnncc.graph.trace import sources_of
@@ -45,6 +45,7 @@ from rnncc.passes.loop.forward_copies import forward_copies
 from rnncc.passes.loop.fuse import fuse
 from rnncc.passes.loop.inline_moves import inline_moves
 from rnncc.passes.loop.machine import Machine
+from rnncc.passes.loop.narrow import narrow
 from rnncc.passes.loop.pack import pack
 from rnncc.passes.loop.plan_memory import plan_memory
 from rnncc.passes.loop.prefetch import prefetch
@@ -66,6 +67,10 @@ STAGES = ("graph", "fused", "loop", "scheduled", "llvm", "llvm-opt", "asm")
 """What `CompiledModel.ir` can show, in the order of the pipeline."""
 
 
+PRECISIONS = ("float32", "bfloat16")
+"""What factors of products with weights are rounded to."""
+
+
 @dataclass(frozen=True, slots=True)
 class Options:
     """Everything that can be chosen about a compilation."""
@@ -79,6 +84,8 @@ class Options:
     """Optimization level of LLVM, 0 to 3."""
     threads: int = 1
     """How many threads work on a call."""
+    precision: str = "float32"
+    """What products with weights are computed in: see `PRECISIONS`."""
 
 
 def graph_passes(options: Options) -> list[Pass[Graph]]:
@@ -107,12 +114,13 @@ def graph_passes(options: Options) -> list[Pass[Graph]]:
     ]
 
 
-def loop_passes(machine: Machine, threads: int = 1) -> list[Pass[Procedure]]:
+def loop_passes(machine: Machine, threads: int = 1, precision: str = "float32") -> list[Pass[Procedure]]:
     """The passes over the loop IR."""
     passes = [
         Pass("inline_moves", "no memory for what only moves: views are index arithmetic", inline_moves),
         Pass("forward_copies", "results are computed where they are wanted", forward_copies),
         Pass("fuse", "every value is computed where it is used: one nest a step", fuse),
+        Pass("narrow", "products with weights in bfloat16, two at a time", narrow),
         Pass("tile", "sums in registers, the loop over k around them", partial(tile, machine=machine)),
         Pass("pack", "weights in the order in which the tiles read them, once", pack),
         Pass("vectorize", "lanes become vectors", vectorize),
@@ -124,7 +132,9 @@ def loop_passes(machine: Machine, threads: int = 1) -> list[Pass[Procedure]]:
             "alternate_panels", "weights left in the cache are read first", partial(alternate_panels, machine=machine)
         ),
     ]
-    return passes if threads > 1 else [step for step in passes if step.name != "share_threads"]
+    unwanted = {"share_threads"} if threads == 1 else set()
+    unwanted |= {"narrow"} if precision == "float32" else set()
+    return [step for step in passes if step.name not in unwanted]
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +188,7 @@ def compile(
     *,
     dtype: Any = "float32",
     threads: int = 1,
+    precision: str = "float32",
     target: str = "host",
     unroll: int | None = None,
     table_bytes: int = 64 << 20,
@@ -192,6 +203,9 @@ def compile(
             float64; arrays that were captured while tracing keep the precision they had there).
         threads: how many threads work on a call that is worth it, the calling one included. Many rows are cut between
             them; of few rows, each takes its panels of every large kernel. The results have the same bits.
+        precision: "float32", or "bfloat16": products with weights are of factors rounded to bfloat16 (8 bits of
+            precision), and added up in float32. Weights take half the memory, and where the machine has AVX512-BF16 two
+            products cost as much as one. Everything else stays float32.
         target: "host", or an instruction set to compile for less ("x86-64", "x86-64-v2", "x86-64-v3", "x86-64-v4"), or
             for reading only ("aarch64").
         unroll: steps that one turn of every loop over time holds; None leaves that to the layers (`unroll=`).
@@ -208,7 +222,15 @@ def compile(
         ArgumentError, DTypeError: an option has no meaning.
         UnsupportedError: an option that this version, or this machine, cannot do.
     """
-    options = Options(_float_type(dtype), target, _unroll_factor(unroll), table_bytes, level, check_threads(threads))
+    options = Options(
+        _float_type(dtype),
+        target,
+        _unroll_factor(unroll),
+        table_bytes,
+        level,
+        check_threads(threads),
+        _precision(precision, dtype),
+    )
     _check_options(level, table_bytes, cache)
     folder = cache_folder(os.environ) if cache else None
     disk = None if folder is None else DiskCache(folder)
@@ -277,7 +299,7 @@ def compile_graph(graph: Graph, options: Options) -> Compilation:
     clock.lap("lower")
     scheduled, loop_snapshots = run_passes(
         lowered,
-        loop_passes(machine_of(target), options.threads),
+        loop_passes(machine_of(target), options.threads, options.precision),
         verify=verify_procedure,
         show=show_procedure,
         count=count_statements,
@@ -369,6 +391,21 @@ def _check_options(level: object, table_bytes: object, cache: object) -> None:
             place=caller(),
             remedy="the environment variable RNNCC_CACHE_DIR says which folder is used",
         )
+
+
+def _precision(precision: object, dtype: Any) -> str:
+    """`precision` as it is. Raises ArgumentError, or UnsupportedError for one that this machine does not have."""
+    if precision == "float32-bf16x6":
+        raise UnsupportedError(
+            "precision='float32-bf16x6' needs matrix units (AMX), and code for them, which this version lacks",
+            place=caller(),
+            remedy="precision='float32' is at least as accurate",
+        )
+    if precision not in PRECISIONS:
+        raise ArgumentError(f"unknown precision {precision!r}", f"known: {', '.join(PRECISIONS)}", place=caller())
+    if precision != "float32" and dtype_of(dtype) is not DType.F32:
+        raise ArgumentError(f"precision={precision!r} is of float32 models, not of dtype={dtype!r}", place=caller())
+    return str(precision)
 
 
 def _unroll_factor(unroll: int | None) -> int | None:

@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import assert_never
 
+from rnncc.codegen.bfloat16 import dot_add, pair
 from rnncc.codegen.instructions import Code, Operand, llvm_type
 from rnncc.codegen.target import Target
 from rnncc.codegen.team import STOPPED, barrier_text, declarations, leave_text, team_text
@@ -196,6 +197,9 @@ class _Emitter:
     def combined(self, function: str, old: Operand, value: Expr) -> Operand:
         """`old` combined with `value`: a sum of products is one fused multiply-add where there is one."""
         code = self.code
+        if function == "add" and isinstance(value, Call) and value.function == "dot":
+            first, second = (code.broadcast(self.expr(arg), old.lanes) for arg in value.args)
+            return dot_add(code, first, second, old)
         if function == "add" and isinstance(value, Call) and value.function == "mul" and value.dtype.is_float:
             left, right = (code.broadcast(self.expr(arg), old.lanes) for arg in value.args)
             return code.multiply_add(left, right, old)
@@ -238,6 +242,8 @@ class _Emitter:
                 return self.environment[name]
             case Load():
                 return self.load(expr)
+            case Call("pair" | "dot", args):
+                return self.pairs(expr.function, [self.expr(arg) for arg in args])
             case Call(function, args, dtype):
                 return self.code.call(function, [self.expr(arg) for arg in args], dtype)
             case Reduce():
@@ -246,6 +252,15 @@ class _Emitter:
                 return self.code.ramp(self.expr(start), lanes)
             case _:
                 assert_never(expr)
+
+    def pairs(self, function: str, args: Sequence[Operand]) -> Operand:
+        """Pairs of bfloat16, or the products of two pairs."""
+        code = self.code
+        lanes = max(arg.lanes for arg in args)
+        first, second = (code.broadcast(arg, lanes) for arg in args)
+        if function == "pair":
+            return pair(code, first, second)
+        return dot_add(code, first, second, code.broadcast(code.constant(0.0, DType.F32), lanes))
 
     def load(self, load: Load) -> Operand:
         buffer = self.buffers[load.buffer]

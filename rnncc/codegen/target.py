@@ -64,6 +64,11 @@ class Target:
         return self.is_x86 and self.vector_bits == 512
 
     @property
+    def has_bfloat16(self) -> bool:
+        """True where one instruction adds products of bfloat16 pairs."""
+        return self.has_avx512 and "+avx512bf16" in self.features.split(",")
+
+    @property
     def runs_on_host(self) -> bool:
         """True when the machine that this process runs on has every instruction of the target."""
         if _architecture(self.triple) != _architecture(llvm.get_process_triple()):

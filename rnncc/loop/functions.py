@@ -72,6 +72,32 @@ def _erf(x: Any) -> Any:
     return np.where(np.isnan(array), array, result).astype(np.asarray(x).dtype)
 
 
+def _pair(low: Any, high: Any) -> Any:
+    """Two float32 as bfloat16, rounded to nearest and even, in the halves of an i32."""
+    low, high = (_bfloat16(np.asarray(value, np.float32)) for value in (low, high))
+    return (low | high << np.uint32(16)).view(np.int32)
+
+
+def _bfloat16(x: np.ndarray) -> np.ndarray:
+    """The upper half of a float32, rounded."""
+    bits = np.atleast_1d(x).view(np.uint32).reshape(x.shape)
+    rounded = (bits + np.uint32(0x7FFF) + (bits >> np.uint32(16) & np.uint32(1))) >> np.uint32(16)
+    return np.where(np.isnan(x), np.uint32(0x7FC0), rounded)
+
+
+def _dot(a: Any, b: Any) -> Any:
+    """The products of both halves of two pairs, added."""
+    (low_a, high_a), (low_b, high_b) = _halves(a), _halves(b)
+    return low_a * low_b + high_a * high_b
+
+
+def _halves(pair: Any) -> tuple[np.ndarray, np.ndarray]:
+    bits = np.asarray(pair, np.int32).astype(np.uint32)
+    halves = (bits << np.uint32(16), bits & np.uint32(0xFFFF0000))
+    low, high = (np.atleast_1d(half).view(np.float32).reshape(bits.shape) for half in halves)
+    return low, high
+
+
 _TABLE = (
     Function("add", 2, np.add, "+"),
     Function("sub", 2, np.subtract, "-"),
@@ -104,13 +130,16 @@ _TABLE = (
     Function("f64", 1, lambda x: np.asarray(x).astype(np.float64), None, DType.F64),
     Function("i32", 1, lambda x: np.asarray(x).astype(np.int32), None, DType.I32),
     Function("i64", 1, lambda x: np.asarray(x).astype(np.int64), None, DType.I64),
+    Function("pair", 2, _pair, None, DType.I32),
+    Function("dot", 2, _dot, None, DType.F32),
     Function("reduce_add", 1, lambda x: np.add.reduce(x, axis=-1)),
     Function("reduce_max", 1, lambda x: np.maximum.reduce(x, axis=-1)),
     Function("reduce_min", 1, lambda x: np.minimum.reduce(x, axis=-1)),
 )
 FUNCTIONS = {function.name: function for function in _TABLE}
 """Every function by name. `f32`, `f64`, `i32`, `i64` are casts; `reduce_*` folds the lanes of one vector;
-`threefry(key, key, counter, counter)` is 32 random bits."""
+`threefry(key, key, counter, counter)` is 32 random bits; `pair` rounds two numbers to bfloat16, `dot` adds the products
+of two pairs."""
 
 INFIX = {function.infix: function.name for function in _TABLE if function.infix}
 """Function names by Python operator."""

@@ -54,6 +54,8 @@ _TAKES = {
     **dict.fromkeys(_FLOATS, (DType.F32, DType.F64)),
     **dict.fromkeys(_BOOLS, (DType.BOOL,)),
     **dict.fromkeys(_ANY, tuple(DType)),
+    "pair": (DType.F32,),
+    "dot": (DType.I32,),
     "threefry": (DType.I32,),
 }
 """What a function's operands may be; any number for all others."""

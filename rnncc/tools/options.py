@@ -6,7 +6,7 @@ from argparse import ArgumentParser, Namespace
 
 from rnncc.codegen.target import KNOWN_TARGETS
 from rnncc.errors import ArgumentError
-from rnncc.pipeline import Options
+from rnncc.pipeline import PRECISIONS, Options
 from rnncc.runtime.threads import check_threads
 from rnncc.types import dtype_of
 
@@ -29,11 +29,12 @@ def add_subject(parser: ArgumentParser) -> None:
 
 
 def add_compile_options(parser: ArgumentParser) -> None:
-    """--dtype, --target, --unroll and --threads."""
+    """--dtype, --target, --unroll, --precision and --threads."""
     group = parser.add_argument_group("how it is compiled (see rnncc.compile)")
     group.add_argument("--dtype", default="float32", help="float32 (default) or float64")
     group.add_argument("--target", default="host", help=f"{', '.join(KNOWN_TARGETS)}; default: host")
     group.add_argument("--unroll", type=int, metavar="N", help="steps in one turn of every loop over time")
+    group.add_argument("--precision", choices=PRECISIONS, default="float32", help="of products with weights")
     group.add_argument("--threads", type=int, default=1, metavar="N", help="threads that share a call; default: 1")
 
 
@@ -44,4 +45,5 @@ def compile_options(arguments: Namespace) -> Options:
         raise ArgumentError(f"--dtype {arguments.dtype}: a model cannot compute in {dtype}", "known: float32, float64")
     if arguments.unroll is not None and not 1 <= arguments.unroll <= 64:
         raise ArgumentError(f"--unroll {arguments.unroll}: a turn holds 1 to 64 steps")
-    return Options(dtype, arguments.target, arguments.unroll, threads=check_threads(arguments.threads))
+    threads = check_threads(arguments.threads)
+    return Options(dtype, arguments.target, arguments.unroll, threads=threads, precision=arguments.precision)

@@ -120,7 +120,7 @@ def _progress(trail: Trail, target: Target) -> Iterator[Trail]:
         trail = replace(trail, lowered=lowered)
     assert trail.lowered is not None
     loops = trail.lowered
-    for loop_pass in loop_passes(machine_of(target), trail.options.threads):
+    for loop_pass in loop_passes(machine_of(target), trail.options.threads, trail.options.precision):
         yield (trail := replace(trail, failed=loop_pass.name))
         loops, found = run_passes(
             loops, [loop_pass], verify=verify_procedure, show=show_procedure, count=count_statements
@@ -136,7 +136,9 @@ def _progress(trail: Trail, target: Target) -> Iterator[Trail]:
 def pass_names(trail: Trail) -> list[str]:
     """Names of all passes that `trail` has or would have had."""
     options = trail.options
-    loops = [item.name for item in loop_passes(machine_of(Target.parse(options.target)), options.threads)]
+    loops = [
+        item.name for item in loop_passes(machine_of(Target.parse(options.target)), options.threads, options.precision)
+    ]
     return loops if trail.graph is None else [*(item.name for item in graph_passes(trail.options)), *loops]
 
 

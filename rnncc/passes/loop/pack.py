@@ -9,7 +9,8 @@
                                                                acc[...] += h[k] * wp[js // 16, k, 0, 0, j - js]
                                                                acc_2[...] += h[k] * wp[js // 16, k, 1, 0, j - js]
 
-A panel holds the columns of one tile of every weight that one turn of the loop over k reads, k after k: the loop reads
+A panel holds the columns of one tile of every weight, and of all that is made of weights only, that one turn of the
+loop over k reads, k after k: the loop reads
 one stream from front to back. Its axes are [panel, k, member, vector of the tile, lane]. Tiles of several widths share
 a layout: the widest one that all of them read in whole panels. The last panel is filled up with zeros.
 
@@ -23,8 +24,17 @@ from dataclasses import dataclass, field, replace
 
 from rnncc.loop.builder import ZERO, add, floordiv, folded, integer, load, mod, multiply, subtract
 from rnncc.loop.index import difference, multiple_of
-from rnncc.loop.ir import Buffer, Call, Const, Expr, For, Load, Procedure, Stmt, Store, Var
-from rnncc.loop.visit import free_variables, map_expr, map_statement, substitute, walk_exprs, walk_statements
+from rnncc.loop.ir import Buffer, Call, Const, Expr, For, Load, Procedure, Reduce, Stmt, Store, Var
+from rnncc.loop.visit import (
+    children,
+    free_variables,
+    map_children,
+    map_expr,
+    map_statement,
+    substitute,
+    walk_exprs,
+    walk_statements,
+)
 from rnncc.passes.loop.names import Names, unused
 from rnncc.passes.loop.nest import is_packable, scalars
 
@@ -57,10 +67,10 @@ class _Variables:
 
 @dataclass(frozen=True, slots=True)
 class _Layout:
-    """A packed buffer [panel, k, member, vector, lane] and what its members are, as loads at (k, column)."""
+    """A packed buffer [panel, k, member, vector, lane] and what its members are, as expressions at (k, column)."""
 
     buffer: Buffer
-    members: tuple[Load, ...]
+    members: tuple[Expr, ...]
     columns: int
 
 
@@ -71,7 +81,7 @@ class _Tile:
     `vector` is the loop variable that counts them, None when there is one.
     """
 
-    members: tuple[Load, ...]
+    members: tuple[Expr, ...]
     depth: int
     lanes: int
     start: Expr
@@ -79,7 +89,7 @@ class _Tile:
     vector: str | None
 
     @property
-    def key(self) -> tuple[tuple[Load, ...], int, int]:
+    def key(self) -> tuple[tuple[Expr, ...], int, int]:
         """Loops over k with the same key share a layout."""
         return self.members, self.depth, self.lanes
 
@@ -88,9 +98,9 @@ class _Tile:
 class _Packer:
     procedure: Procedure
     names: Names
-    widths: dict[tuple[tuple[Load, ...], int, int], list[tuple[int, int]]] = field(default_factory=dict)
+    widths: dict[tuple[tuple[Expr, ...], int, int], list[tuple[int, int]]] = field(default_factory=dict)
     """For each key, of every tile: its vectors, and what its first column is a multiple of."""
-    layouts: dict[tuple[tuple[Load, ...], int, int], _Layout] = field(default_factory=dict)
+    layouts: dict[tuple[tuple[Expr, ...], int, int], _Layout] = field(default_factory=dict)
 
     def plan(self, statements: Sequence[Stmt], around: Mapping[str, For]) -> None:
         """Look at the tiles of every loop over k, inside of the loops `around`."""
@@ -120,7 +130,7 @@ class _Packer:
         """What `loop` reads of weights, when it is a loop over k that adds to a register tile."""
         if loop.kind != "range" or not isinstance(loop.stop, Const) or not _adds_to_registers(loop):
             return None
-        members: dict[Load, None] = {}
+        members: dict[Expr, None] = {}
         lanes = 0
         start: Expr = ZERO
         around: tuple[For, ...] = ()
@@ -156,12 +166,12 @@ class _Packer:
             def packed(expr: Expr) -> Expr:
                 member = self.member(expr, loop.variable, lane_loop.variable)
                 if member is None:
-                    return expr
+                    return map_children(expr, packed)
                 lane = subtract(Var(lane_loop.variable), lane_loop.start)
                 index = (panel, Var(loop.variable), integer(places[member]), vector, lane)
                 return load(layout.buffer.name, index, layout.buffer.dtype)
 
-            body = tuple(map_statement(store, lambda expr: map_expr(expr, packed)) for store in lane_loop.body)
+            body = tuple(map_statement(store, packed) for store in lane_loop.body)
             return replace(lane_loop, body=body)
 
         return _map_lane_loops(loop, lane_body)
@@ -169,21 +179,25 @@ class _Packer:
     def register_lanes(self, name: str) -> int:
         return _constant(self.procedure.buffer(name).shape[-1])
 
-    def members_of(self, value: Expr, k: str, j: str) -> Iterator[Load]:
-        """The weights that `value` reads at (k, j), in order."""
-        for expr in walk_exprs(value):
-            member = self.member(expr, k, j)
-            if member is not None:
-                yield member
+    def members_of(self, value: Expr, k: str, j: str) -> Iterator[Expr]:
+        """What `value` makes of weights at (k, j) and of nothing else, in order."""
+        member = self.member(value, k, j)
+        if member is not None:
+            yield member
+            return
+        for child in children(value):
+            yield from self.members_of(child, k, j)
 
-    def member(self, expr: Expr, k: str, j: str) -> Load | None:
-        """`expr` as a load at (k, column), if it is a weight that moves with both and with nothing else."""
-        if not isinstance(expr, Load) or self.procedure.buffer(expr.buffer).space != "weight":
+    def member(self, expr: Expr, k: str, j: str) -> Expr | None:
+        """`expr` at (k, column), if it is made of weights that move with both, and of nothing else."""
+        loads = [part for part in walk_exprs(expr) if isinstance(part, Load)]
+        if not loads or not all(is_packable(part, k, j) for part in loads):
             return None
-        if not is_packable(expr, k, j):
+        if any(self.procedure.buffer(part.buffer).space != "weight" for part in loads):
             return None
-        names: Mapping[str, Expr] = {k: K, j: COLUMN}
-        return replace(expr, index=tuple(substitute(item, names) for item in scalars(expr.index)))
+        if isinstance(expr, Reduce) or _are_values(expr, {k, j}):
+            return None
+        return substitute(expr, {k: K, j: COLUMN})
 
     def layout(self, tile: _Tile) -> _Layout:
         if tile.key not in self.layouts:
@@ -192,19 +206,30 @@ class _Packer:
             width = _common_width(self.widths[tile.key])
             panels = -(-columns // (width * lanes))
             shape = tuple(map(integer, (panels, depth, len(members), width, lanes)))
-            name = self.names.fresh(f"{members[0].buffer}_packed")
+            first = next(part for part in walk_exprs(members[0]) if isinstance(part, Load))
+            name = self.names.fresh(f"{first.buffer}_packed")
             self.layouts[tile.key] = _Layout(Buffer(name, members[0].dtype, shape, "packed"), members, columns)
         return self.layouts[tile.key]
 
-    def columns(self, member: Load) -> int:
-        """How far the column may go before the weight ends."""
-        shape = self.procedure.buffer(member.buffer).shape
-        for item, size in zip(scalars(member.index), shape, strict=True):
-            if COLUMN.name in free_variables(item):
-                offset = difference(item, COLUMN)
-                assert isinstance(size, Const) and offset is not None, "weights have constant shapes"
-                return int(size.value) - offset
-        raise AssertionError("a member moves with the column")
+    def columns(self, member: Expr) -> int:
+        """How far the column may go before a weight ends."""
+        ends = []
+        for part in walk_exprs(member):
+            if isinstance(part, Load):
+                shape = self.procedure.buffer(part.buffer).shape
+                for item, size in zip(scalars(part.index), shape, strict=True):
+                    if COLUMN.name in free_variables(item):
+                        offset = difference(item, COLUMN)
+                        assert offset is not None, "a column moves by one"
+                        ends.append(_constant(size) - offset)
+        return min(ends)
+
+
+def _are_values(expr: Expr, names: set[str]) -> bool:
+    """True when one of the variables `names` is used outside of an index."""
+    if isinstance(expr, Load):
+        return False
+    return (isinstance(expr, Var) and expr.name in names) or any(_are_values(part, names) for part in children(expr))
 
 
 def _adds_to_registers(loop: For) -> bool:
@@ -266,7 +291,7 @@ def _fill(layout: _Layout, variables: _Variables) -> Iterator[Stmt]:
         def store(panel: Expr, vector: int, value: Expr, number: int = number) -> Stmt:
             return Store(layout.buffer.name, (panel, k, integer(number), integer(vector), lane), value)
 
-        def copy(panel: Expr, vector: int, count: int, member: Load = member) -> Stmt:
+        def copy(panel: Expr, vector: int, count: int, member: Expr = member) -> Stmt:
             column = add(multiply(panel, integer(width * lanes)), add(lane, integer(vector * lanes)))
             value = substitute(member, {K.name: k, COLUMN.name: column})
             return _loops(((k, depth), (lane, count)), store(panel, vector, value))

@@ -1,0 +1,63 @@
+"""Pairs of bfloat16 in 32 bits, as LLVM IR: making them, and adding the products of two pairs to a float32.
+
+With AVX512-BF16, adding the products is one instruction; without, each half becomes a float32 by moving its bits, which
+is exact. The instruction takes denormal factors for 0 and rounds sums its own way, so that the last bits of a result
+depend on the machine.
+"""
+
+from __future__ import annotations
+
+from rnncc.codegen.instructions import Code, Operand, llvm_type
+from rnncc.types import DType
+
+
+def pair(code: Code, low: Operand, high: Operand) -> Operand:
+    """Two float32, rounded to nearest and even, in the halves of an i32."""
+    type_ = llvm_type(DType.I32, low.lanes)
+    upper = code.assign(f"shl {type_} {_rounded(code, high)}, {_splat(code, 16, low.lanes)}")
+    return Operand(code.assign(f"or {type_} {upper}, {_rounded(code, low)}"), DType.I32, low.lanes)
+
+
+def dot_add(code: Code, first: Operand, second: Operand, addend: Operand) -> Operand:
+    """`addend` and the products of both halves of two pairs."""
+    lanes = addend.lanes
+    if code.target.has_bfloat16 and lanes == 16:
+        name = "@llvm.x86.avx512bf16.dpbf16ps.512"
+        code.declare(f"<16 x float> {name}(<16 x float>, <32 x bfloat>, <32 x bfloat>)")
+        operands = [code.assign(f"bitcast <16 x i32> {one.text} to <32 x bfloat>") for one in (first, second)]
+        arguments = f"<16 x float> {addend.text}, <32 x bfloat> {operands[0]}, <32 x bfloat> {operands[1]}"
+        return Operand(code.assign(f"call <16 x float> {name}({arguments})"), DType.F32, lanes)
+    high = code.multiply_add(_high(code, first), _high(code, second), addend)
+    return code.multiply_add(_low(code, first), _low(code, second), high)
+
+
+def _rounded(code: Code, value: Operand) -> str:
+    """The upper half of a float32, rounded, in the low bits of an i32; not-a-number stays so."""
+    lanes = value.lanes
+    type_ = llvm_type(DType.I32, lanes)
+    bits = code.assign(f"bitcast {value.type} {value.text} to {type_}")
+    upper = code.assign(f"lshr {type_} {bits}, {_splat(code, 16, lanes)}")
+    odd = code.assign(f"and {type_} {upper}, {_splat(code, 1, lanes)}")
+    half = code.assign(f"add {type_} {odd}, {_splat(code, 0x7FFF, lanes)}")
+    sum_ = code.assign(f"add {type_} {bits}, {half}")
+    rounded = code.assign(f"lshr {type_} {sum_}, {_splat(code, 16, lanes)}")
+    is_nan = code.assign(f"fcmp uno {value.type} {value.text}, {value.text}")
+    condition = llvm_type(DType.BOOL, lanes)
+    return code.assign(f"select {condition} {is_nan}, {type_} {_splat(code, 0x7FC0, lanes)}, {type_} {rounded}")
+
+
+def _low(code: Code, value: Operand) -> Operand:
+    return _as_float(code, value, f"shl {value.type} {value.text}, {_splat(code, 16, value.lanes)}")
+
+
+def _high(code: Code, value: Operand) -> Operand:
+    return _as_float(code, value, f"and {value.type} {value.text}, {_splat(code, -65536, value.lanes)}")
+
+
+def _as_float(code: Code, value: Operand, instruction: str) -> Operand:
+    type_ = llvm_type(DType.F32, value.lanes)
+    return Operand(code.assign(f"bitcast {value.type} {code.assign(instruction)} to {type_}"), DType.F32, value.lanes)
+
+
+def _splat(code: Code, number: int, lanes: int) -> str:
+    return code.broadcast(code.constant(number, DType.I32), lanes).text

@@ -1,0 +1,121 @@
+"""precision="bfloat16": factors of products with weights are rounded, and nothing else is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import rnncc
+from rnncc import layers
+from rnncc.codegen.target import KNOWN_TARGETS, Target
+from rnncc.errors import ArgumentError, UnsupportedError
+from rnncc.loop.functions import FUNCTIONS
+
+RUNNABLE = [name for name in KNOWN_TARGETS if Target.parse(name).runs_on_host]
+SIZES = ((1, 1), (2, 7), (13, 5), (5, 0), (0, 3))
+
+
+def rounded(x: Any) -> np.ndarray:
+    """float32 rounded to bfloat16, ties to even, by arithmetic: 8 significant bits, as float64."""
+    x = np.asarray(x, np.float64)
+    mantissa, exponent = np.frexp(x)
+    return np.ldexp(np.rint(mantissa * 256) / 256, exponent)
+
+
+def sigmoid(x: np.ndarray) -> np.ndarray:
+    return 1 / (1 + np.exp(-x))
+
+
+def lstm_loop(x: np.ndarray, kernel: np.ndarray, recurrent: np.ndarray, bias: np.ndarray) -> np.ndarray:
+    """A plain LSTM in float64 whose products have rounded factors."""
+    units = recurrent.shape[0]
+    h = c = np.zeros((len(x), units))
+    for t in range(x.shape[1]):
+        z = rounded(x[:, t]) @ rounded(kernel) + bias + rounded(h.astype(np.float32)) @ rounded(recurrent)
+        i, f, g, o = (z[:, n * units : (n + 1) * units] for n in range(4))
+        c = sigmoid(f) * c + sigmoid(i) * np.tanh(g)
+        h = sigmoid(o) * np.tanh(c)
+    return h
+
+
+@pytest.mark.parametrize("target", RUNNABLE)
+@pytest.mark.parametrize(("width", "units"), [(3, 5), (37, 45), (64, 130)])
+def test_lstm_is_a_loop_with_rounded_factors(width: int, units: int, target: str) -> None:
+    rng = np.random.default_rng(units)
+    lstm = layers.LSTM(units)
+    model = rnncc.Sequential([layers.Input(shape=(None, width)), lstm])
+    fn = rnncc.compile(model, precision="bfloat16", target=target)
+    single = rnncc.compile(model, target=target)
+    for batch, length in SIZES:
+        x = rng.standard_normal((batch, length, width)).astype(np.float32)
+        expected = lstm_loop(x, *lstm.get_weights())
+        # A state that lies next to a tie may be rounded the other way: that is one bit in 256 of one factor.
+        np.testing.assert_allclose(fn(x), expected, rtol=0, atol=4e-4)
+        if batch and length > 1:
+            assert np.abs(fn(x) - expected).mean() < 0.2 * np.abs(single(x) - expected).mean()
+
+
+@pytest.mark.parametrize("target", RUNNABLE)
+@pytest.mark.parametrize("depth", [1, 2, 5, 64, 131])
+def test_dense_has_exact_products(depth: int, target: str) -> None:
+    rng = np.random.default_rng(depth)
+    dense = layers.Dense(19)
+    model = rnncc.Sequential([layers.Input(shape=(depth,)), dense])
+    x = rng.standard_normal((7, depth)).astype(np.float32)
+    kernel, bias = dense.get_weights()
+    exact = rounded(x) @ rounded(kernel) + bias if depth > 1 else x @ kernel + bias
+    actual = rnncc.compile(model, precision="bfloat16", target=target)(x)
+    np.testing.assert_allclose(actual, exact, rtol=2e-6, atol=2e-6)
+
+
+def test_rows_have_the_same_bits_at_every_batch_size_and_on_every_thread() -> None:
+    rng = np.random.default_rng(0)
+    model = rnncc.Sequential([layers.Input(shape=(None, 33)), layers.LSTM(200), layers.Dense(4)])
+    fn = rnncc.compile(model, precision="bfloat16")
+    x = rng.standard_normal((23, 9, 33)).astype(np.float32)
+    whole = fn(x)
+    assert all(np.array_equal(fn(x[row : row + 1])[0], whole[row]) for row in range(len(x)))
+    assert np.array_equal(rnncc.compile(model, precision="bfloat16", threads=2)(x), whole)
+    assert np.array_equal(rnncc.compile(model, precision="bfloat16", threads=2)(x[:1]), whole[:1])
+
+
+def test_pairs_are_rounded_to_nearest_and_even() -> None:
+    pair, dot = FUNCTIONS["pair"].numpy, FUNCTIONS["dot"].numpy
+    values = np.array(
+        [1, 1 + 2**-8, 1 + 3 * 2**-8, -1 - 2**-8 - 2**-20, 3.4e38, np.inf, -np.inf, 0.0, 2**-130], np.float32
+    )
+    ones = pair(np.ones_like(values), np.zeros_like(values))
+    with np.errstate(invalid="ignore"):
+        actual = dot(pair(values, np.zeros_like(values)), ones)
+        expected = rounded(values)
+    expected[4] = np.inf  # rounds beyond the largest number
+    assert np.array_equal(actual, expected.astype(np.float32))
+    assert np.isnan(dot(pair(np.float32("nan"), np.float32(0)), ones[:1])).all()
+
+
+def test_weights_that_change_are_rounded_again() -> None:
+    dense = layers.Dense(3)
+    model = rnncc.Sequential([layers.Input(shape=(4,)), dense])
+    fn = rnncc.compile(model, precision="bfloat16")
+    x = np.ones((1, 4), np.float32)
+    fn(x)
+    dense.set_weights([np.full((4, 3), 1 + 2**-7, np.float32), np.zeros(3, np.float32)])
+    assert fn(x).tolist() == [[4 + 2**-5] * 3]
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "words"),
+    [
+        ({"precision": "float16"}, ArgumentError, "known: float32, bfloat16"),
+        ({"precision": None}, ArgumentError, "unknown precision None"),
+        ({"precision": "bfloat16", "dtype": "float64"}, ArgumentError, "of float32 models"),
+        ({"precision": "float32-bf16x6"}, UnsupportedError, "matrix units"),
+    ],
+)
+def test_a_precision_that_is_not_there_is_an_error(options: dict[str, Any], error: type[Exception], words: str) -> None:
+    model = rnncc.Sequential([layers.Input(shape=(4,)), layers.Dense(3)])
+    with pytest.raises(error, match=words) as info:
+        rnncc.compile(model, **options)
+    assert "test_precision.py" in str(info.value)
