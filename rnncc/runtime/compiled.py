@@ -276,7 +276,7 @@ class CompiledModel:
 class PreparedCall:
     """A native call with everything in place: `run` does it. `outputs` are overwritten by every run."""
 
-    __slots__ = ("_alive", "_extents", "_frame", "_function", "_messages", "_native", "_pointers", "_status", "outputs")
+    __slots__ = ("_alive", "_frame", "_messages", "native", "outputs")
 
     def __init__(
         self,
@@ -286,20 +286,25 @@ class PreparedCall:
         alive: object,
         messages: Sequence[str],
     ) -> None:
-        assert frame.layout is not None, "a prepared frame has a layout"
-        self._native, self._frame, self._alive, self._messages = native, frame, alive, messages
-        self._function = native.function if frame.layout.plan is None else self._run_team
-        self._pointers, self._extents, self._status = frame.pointers, frame.layout.extents, frame.status
+        layout = frame.layout
+        assert layout is not None, "a prepared frame has a layout"
+        self._frame, self._alive, self._messages = frame, alive, messages
+        memory = map(ctypes.addressof, (frame.pointers, layout.extents, frame.status))
+        # Numbers: to convert an array to its address takes ctypes as long as the rest of a call.
+        plain = layout.plan is None
+        self.native: Callable[[], int] = partial(native.function, *memory) if plain else partial(native.run, frame)
+        """`run`, except that a check that failed is a number, for `failure`, and 0 says that none did."""
         self.outputs = outputs
 
     def run(self) -> None:
         """Run the machine code once. Raises TokenError for a token id outside of its table."""
-        code = self._function(self._pointers, self._extents, self._status)
+        code = self.native()
         if code:
-            raise _check_failed(self._messages[code - 1], self._status)
+            raise self.failure(code)
 
-    def _run_team(self, *memory: Any) -> int:
-        return self._native.run(self._frame)
+    def failure(self, code: int) -> TokenError:
+        """The error for what `native` returned."""
+        return _check_failed(self._messages[code - 1], self._frame.status)
 
 
 def _check_failed(message: str, status: Any) -> TokenError:

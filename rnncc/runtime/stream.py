@@ -6,8 +6,8 @@ states go back and forth between two sets of buffers), buffers for inputs and ou
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -18,8 +18,23 @@ from rnncc.graph.ir import Graph, Source, Value
 from rnncc.runtime.compiled import CompiledModel, PreparedCall
 from rnncc.types import bind_shape, dtype_of
 
-_Step = tuple[PreparedCall, list[np.ndarray], list[np.ndarray]]
-"""A prepared call, and its inputs and outputs as a step sees them: without the time axis."""
+
+class _Step(NamedTuple):
+    """A prepared call from one set of states to the other, and what makes copies of its outputs."""
+
+    call: PreparedCall
+    copies: tuple[Callable[[], np.ndarray], ...]
+
+
+class _Input(NamedTuple):
+    """Where an input of a step belongs, without its time axis."""
+
+    name: str
+    place: np.ndarray
+
+    def put(self, item: Any) -> None:
+        """Convert `item`, or say why that cannot be."""
+        self.place[...] = _fitting(f"the step of {self.name}", item, self.place)
 
 
 class Stream:
@@ -63,8 +78,7 @@ class Stream:
         self._output_axes = [_axis_of(value, time) for value in outputs]
         shapes = [(bind_shape(value.type.shape, self._sizes), value.type.dtype.numpy) for value in graph.inputs[count:]]
         self._states = tuple([np.zeros(shape, dtype) for shape, dtype in shapes] for _ in range(2))
-        self._calls: tuple[_Step, _Step] | None = None
-        self._parity = 0
+        self._turn = [0]  # which set of states is the current one; shared with the prepared step
         self.reset()
 
     def reset(self, **inputs: Any) -> None:
@@ -92,19 +106,8 @@ class Stream:
 
     def step(self, *x: Any) -> Any:
         """The output after one more step: inputs and outputs without their time axis, ``x_t[batch, ...]``."""
-        call, inputs, outputs = (self._calls or self._prepare())[self._parity]
-        if len(x) != len(inputs):
-            raise ArgumentError(f"a step takes {len(inputs)} inputs, {len(x)} given", place=caller())
-        for buffer, item, value in zip(inputs, x, self._inputs, strict=True):
-            if type(item) is np.ndarray and item.dtype == buffer.dtype and item.shape == buffer.shape:
-                buffer[...] = item
-            else:
-                buffer[...] = _fitting(f"the step of {value.name}", item, buffer)
-        call.run()
-        self._parity ^= 1
-        if len(outputs) == 1:
-            return outputs[0].copy()
-        return [output.copy() for output in outputs]
+        self.step = self._prepare()  # type: ignore[method-assign]
+        return self.step(*x)
 
     def push(self, *chunks: Any) -> Any:
         """The output for a piece of any length: inputs and outputs as in a call of the whole model."""
@@ -116,27 +119,76 @@ class Stream:
     # -------------------------------------------------------------- states
 
     def _current(self) -> list[np.ndarray]:
-        return self._states[self._parity]
+        return self._states[self._turn[0]]
 
     def _take(self, values: Sequence[np.ndarray]) -> None:
         for place, value in zip(self._current(), values, strict=True):
             place[...] = value
 
-    def _prepare(self) -> tuple[_Step, _Step]:
-        """Buffers and pointers for single steps, in both directions between the two sets of states."""
+    def _prepare(self) -> Callable[..., Any]:
+        """`step` with buffers and pointers in place, in both directions between the two sets of states."""
         shapes = [bind_shape(value.type.shape, self._sizes) for value in self._inputs]
-        inputs = [np.zeros(shape, value.type.dtype.numpy) for shape, value in zip(shapes, self._inputs, strict=True)]
-        seen = [_without_axis(array, axis) for array, axis in zip(inputs, self._axes, strict=True)]
+        arrays = [np.zeros(shape, value.type.dtype.numpy) for shape, value in zip(shapes, self._inputs, strict=True)]
         steps: list[_Step] = []
-        for parity in (0, 1):
-            arrays = [*inputs, *self._states[parity]]
-            call = self._compiled.prepare(self._bound, arrays, self._sizes, self._states[1 - parity])
+        for turn in (0, 1):
+            given = [*arrays, *self._states[turn]]
+            call = self._compiled.prepare(self._bound, given, self._sizes, self._states[1 - turn])
             outputs = call.outputs[: len(self._output_axes)]
-            steps.append(
-                (call, seen, [_without_axis(a, axis) for a, axis in zip(outputs, self._output_axes, strict=True)])
-            )
-        self._calls = (steps[0], steps[1])
-        return self._calls
+            copies = tuple(_without_axis(a, axis).copy for a, axis in zip(outputs, self._output_axes, strict=True))
+            steps.append(_Step(call, copies))
+        places = zip(self._inputs, arrays, self._axes, strict=True)
+        inputs = [_Input(value.name, _without_axis(array, axis)) for value, array, axis in places]
+        if len(inputs) == len(self._output_axes) == 1:
+            return _step_of_one(steps, inputs[0], self._turn)
+        return _step_of_many(steps, inputs, self._turn)
+
+
+def _step_of_many(steps: Sequence[_Step], inputs: Sequence[_Input], turn: list[int]) -> Callable[..., Any]:
+    """`Stream.step`; `turn` holds which of the two `steps` is next."""
+    count = len(inputs)
+
+    def step(*x: Any) -> Any:
+        if len(x) != count:
+            raise _wrong_count(count, len(x))
+        for item, input_ in zip(x, inputs, strict=True):
+            input_.put(item)
+        call, copies = steps[turn[0]]
+        call.run()
+        turn[0] = 1 - turn[0]
+        outputs = [copy() for copy in copies]
+        return outputs[0] if len(outputs) == 1 else outputs
+
+    return step
+
+
+def _step_of_one(steps: Sequence[_Step], input_: _Input, turn: list[int]) -> Callable[..., np.ndarray]:
+    """The same for one input and one output, as short as it gets: LSTM(40) computes for 0.3 us, and this adds 0.6."""
+    place, array_type = input_.place, np.ndarray
+    dtype, shape = place.dtype, place.shape
+    natives = [step.call.native for step in steps]
+    copies = [step.copies[0] for step in steps]
+
+    def step(*x: Any) -> np.ndarray:
+        if len(x) != 1:
+            raise _wrong_count(1, len(x))
+        item = x[0]
+        # "is" for the type of the elements is enough: numpy has one object for each, and others take the long way.
+        if item.__class__ is array_type and item.dtype is dtype and item.shape == shape:
+            place[...] = item
+        else:
+            input_.put(item)
+        now = turn[0]
+        code = natives[now]()
+        if code:
+            raise steps[now].call.failure(code)
+        turn[0] = 1 - now
+        return copies[now]()
+
+    return step
+
+
+def _wrong_count(needed: int, given: int) -> ArgumentError:
+    return ArgumentError(f"a step takes {needed} inputs, {given} given", place=caller())
 
 
 def _fitting(name: str, value: Any, like: np.ndarray) -> np.ndarray:
