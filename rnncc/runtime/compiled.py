@@ -28,6 +28,9 @@ from rnncc.runtime.weights import BoundWeights, WeightBinder
 _REMEMBERED = 256
 """How many different extents a compiled model remembers the layout of."""
 
+_SMALL = 4096
+"""Inputs and outputs of at most as many bytes are copied: longer ones take longer to copy than to find."""
+
 _OF_THE_MODEL = ("summary", "layers", "weights", "get_weights", "set_weights", "count_params", "reset_states")
 _OF_MODELS = {
     "predict": "call it: fn(x)",
@@ -90,7 +93,7 @@ class CompiledModel:
         self._threads = threads
         self._rows = rows
         self._weight_count = sum(math.prod(shape_of(b, {})) for b in procedure.buffers if b.space == "packed")
-        self._frame = _Frame()
+        self._frames = _Frames()
         self._native: _Native | None = None
         self._layouts: dict[tuple[int, ...], _Layout] = {}
         self.inputs = tuple(map(_port, graph.inputs[: len(graph.inputs) - len(self._kept)]))
@@ -177,13 +180,13 @@ class CompiledModel:
         native = self._native or self._load_native()
         layout = self._layout(tuple(extents[dim] for dim in self._procedure.dims))
         frame = _Frame()
-        frame.prepare(self._places, bound, layout)
+        frame.prepare(self._places, bound, layout, native)
         fresh = layout.outputs[: len(layout.outputs) - len(results)]
         outputs = [*(np.empty(shape, dtype) for shape, dtype in fresh), *results]
         for places, array in zip((*self._places.inputs, *self._places.outputs), (*inputs, *outputs), strict=True):
             for place in places:
                 frame.pointers[place] = _address(array)
-        return PreparedCall(native, frame, outputs, (bound, inputs), self._emitted.messages)
+        return PreparedCall(frame, outputs, (bound, inputs), self._emitted.messages)
 
     def ir(self, stage: str) -> str:
         """The text of one stage: graph, fused, loop, scheduled, llvm, llvm-opt or asm."""
@@ -213,28 +216,37 @@ class CompiledModel:
     # -------------------------------------------------------------- one call
 
     def _run(self, inputs: Sequence[np.ndarray], extents: Mapping[str, int], bound: BoundWeights) -> list[np.ndarray]:
-        frame, native = self._frame, self._native or self._load_native()
-        layout = self._layout(tuple(extents[dim] for dim in self._procedure.dims))
+        frame = self._frames.own
+        layout = self._layout(tuple([extents[dim] for dim in self._procedure.dims]))
         if frame.bound is not bound or frame.layout is not layout:
-            frame.prepare(self._places, bound, layout)
+            frame.prepare(self._places, bound, layout, self._native or self._load_native())
         pointers = frame.pointers
         kept = []  # arrays that were converted must live until the call is over
-        for value, places, array in zip(self._graph.inputs, self._places.inputs, inputs, strict=True):
+        for array, spare, places, value in zip(
+            inputs, frame.inputs, self._places.inputs, self._graph.inputs, strict=True
+        ):
+            if spare is not None:
+                spare[...] = array
+                continue
             ready = array if array.flags.c_contiguous and array.flags.aligned else _in_order(value.name, array)
             kept.append(ready)
             for place in places:
                 pointers[place] = _address(ready)
-        try:
-            outputs = [np.empty(shape, dtype) for shape, dtype in layout.outputs]
-        except MemoryError as error:
-            raise as_memory_limit(error, "the results of this call") from None
-        for places, output in zip(self._places.outputs, outputs, strict=True):
-            for place in places:
-                pointers[place] = _address(output)
-        code = native.function(pointers, layout.extents, frame.status) if layout.plan is None else native.run(frame)
+        outputs: list[np.ndarray] = []
+        for port, spare, places in zip(layout.outputs, frame.outputs, self._places.outputs, strict=True):
+            if spare is None:
+                output = _empty(*port)
+                for place in places:
+                    pointers[place] = _address(output)
+            else:
+                output = spare
+            outputs.append(output)
+        code = frame.native()
         if code:
             raise _check_failed(self._emitted.messages[code - 1], frame.status)
-        return outputs
+        return [
+            output if spare is None else output.copy() for output, spare in zip(outputs, frame.outputs, strict=True)
+        ]
 
     def _layout(self, sizes: tuple[int, ...]) -> _Layout:
         """What a call with these extents needs; the last few are remembered."""
@@ -278,21 +290,9 @@ class PreparedCall:
 
     __slots__ = ("_alive", "_frame", "_messages", "native", "outputs")
 
-    def __init__(
-        self,
-        native: _Native,
-        frame: _Frame,
-        outputs: list[np.ndarray],
-        alive: object,
-        messages: Sequence[str],
-    ) -> None:
-        layout = frame.layout
-        assert layout is not None, "a prepared frame has a layout"
+    def __init__(self, frame: _Frame, outputs: list[np.ndarray], alive: object, messages: Sequence[str]) -> None:
         self._frame, self._alive, self._messages = frame, alive, messages
-        memory = map(ctypes.addressof, (frame.pointers, layout.extents, frame.status))
-        # Numbers: to convert an array to its address takes ctypes as long as the rest of a call.
-        plain = layout.plan is None
-        self.native: Callable[[], int] = partial(native.function, *memory) if plain else partial(native.run, frame)
+        self.native = frame.native
         """`run`, except that a check that failed is a number, for `failure`, and 0 says that none did."""
         self.outputs = outputs
 
@@ -316,6 +316,23 @@ def _in_order(name: str, array: np.ndarray) -> np.ndarray:
     """`array` as the machine code reads it: aligned, the last axis fastest."""
     with memory_errors(f"a copy of {name} in row-major order"):
         return np.require(array, None, ["C", "A"])
+
+
+_Shaped = tuple[tuple[int, ...], np.dtype[Any]]
+
+
+def _empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray:
+    """Memory for a result."""
+    try:
+        return np.empty(shape, dtype)
+    except MemoryError as error:
+        raise as_memory_limit(error, "the results of this call") from None
+
+
+def _spare(port: _Shaped) -> np.ndarray | None:
+    """Memory for a port of few bytes; None for a larger one."""
+    shape, dtype = port
+    return np.zeros(shape, dtype) if math.prod(shape) * dtype.itemsize <= _SMALL else None
 
 
 def _address(array: np.ndarray) -> int:
@@ -386,10 +403,21 @@ class _Part:
     arena: Arena
 
 
-class _Frame(threading.local):
+class _Frames(threading.local):
+    """A frame for each thread that calls."""
+
+    def __init__(self) -> None:
+        self.own = _Frame()
+
+
+class _Frame:
     """What one thread keeps between calls: the pointers it passed last, and the memory behind them."""
 
     def __init__(self) -> None:
+        self.native: Callable[[], int] = int
+        self.inputs: list[np.ndarray | None] = []
+        """Memory for inputs of few elements: to copy them takes a tenth of the time that asking for an address does."""
+        self.outputs: list[np.ndarray | None] = []
         self.statuses: list[Any] = []
         self._parts: list[_Part] = []
         self.bound: BoundWeights | None = None
@@ -398,8 +426,8 @@ class _Frame(threading.local):
         self.status = (ctypes.c_int64 * (STATUS_VALUES + 1))()
         self._arena = Arena()
 
-    def prepare(self, places: _Places, bound: BoundWeights, layout: _Layout) -> None:
-        """Point at weights and intermediate values; inputs and outputs change with every call."""
+    def prepare(self, places: _Places, bound: BoundWeights, layout: _Layout, native: _Native) -> None:
+        """Point at weights, intermediate values and small ports; large inputs and outputs change with every call."""
         self.layout = None
         start = self._arena.reserve(layout.arena_size)
         self.pointers = (ctypes.c_void_p * places.count)()
@@ -407,7 +435,15 @@ class _Frame(threading.local):
             self.pointers[place] = _address(bound.arrays[name])
         for place, slot in places.slots:
             self.pointers[place] = start + layout.offsets[slot]
+        self.inputs, self.outputs = (list(map(_spare, ports)) for ports in (layout.inputs, layout.outputs))
+        for port, spare in zip((*places.inputs, *places.outputs), (*self.inputs, *self.outputs), strict=True):
+            if spare is not None:
+                for place in port:
+                    self.pointers[place] = _address(spare)
         plan = layout.plan
+        # Numbers: to convert an array to its address takes ctypes as long as the rest of a call.
+        memory = map(ctypes.addressof, (self.pointers, layout.extents, self.status))
+        self.native = partial(native.function, *memory) if plan is None else partial(native.run, self)
         if plan is not None:
             self.statuses = [(ctypes.c_int64 * len(self.status))() for _ in range(plan.threads)]
             self._parts = [self._part(places, layout, part) for part in layout.parts]
@@ -440,7 +476,8 @@ class _Layout:
     """Everything about a call that depends on its extents only."""
 
     extents: Any
-    outputs: tuple[tuple[tuple[int, ...], np.dtype[Any]], ...]
+    inputs: tuple[_Shaped, ...]
+    outputs: tuple[_Shaped, ...]
     offsets: Mapping[int, int]
     arena_size: int
     plan: Plan | None = None
@@ -460,7 +497,8 @@ class _Layout:
                 check_available(buffer.dtype.size * math.prod(shape), "the results of this call")
                 outputs.append((shape, buffer.dtype.numpy))
         offsets, arena_size = slot_offsets(procedure.buffers, extents)
-        whole = _Layout((ctypes.c_int64 * len(sizes))(*sizes), tuple(outputs), offsets, arena_size, plan)
+        inputs = tuple((shape_of(b, extents), b.dtype.numpy) for b in procedure.buffers if b.space == "input")
+        whole = _Layout((ctypes.c_int64 * len(sizes))(*sizes), inputs, tuple(outputs), offsets, arena_size, plan)
         if plan is None or not plan.rows:
             return whole
         parts = tuple(_PartLayout.of(procedure, sizes, plan, first, count) for first, count in plan.rows)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
 import rnncc
 from rnncc import layers, ops
-from rnncc.errors import ArgumentError, ShapeError, TokenError, UnsupportedError
+from rnncc.errors import ArgumentError, DTypeError, ShapeError, TokenError, UnsupportedError
 
 
 @pytest.fixture(scope="module")
@@ -84,3 +86,78 @@ def test_what_looks_at_the_whole_sequence_is_named() -> None:
 
     with pytest.raises(UnsupportedError, match="max in max looks at the whole sequence"):
         rnncc.compile(rnncc.trace(pooled, ("float32", ("B", "T", 3)))).stream()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int16", ">f4", ">f8"])
+def test_a_prepared_step_takes_what_the_first_one_takes(dtype: str) -> None:
+    """Other types, byte orders, layouts and classes of arrays, after the way of the plain ones is in place."""
+    rnncc.set_random_seed(4)
+    fn = rnncc.compile(rnncc.Sequential([layers.Input(shape=(None, 3)), layers.GRU(5, return_sequences=True)]))
+    x = np.random.default_rng(1).integers(-3, 4, (2, 6, 3)).astype(dtype)
+    stream = fn.stream(batch=2)
+    given = [
+        x[:, 0].astype("float32"),
+        x[:, 1],
+        x[:, 2].tolist(),
+        np.asfortranarray(x[:, 3]),
+        x[:, 4].view(Own),
+        x[:, 5],
+    ]
+    steps = [stream.step(item) for item in given]
+    assert np.array_equal(np.stack(steps, axis=1), fn(x))
+
+
+class Own(np.ndarray):
+    """A class of arrays that is not numpy's."""
+
+
+def test_a_prepared_step_turns_down_what_the_first_one_does() -> None:
+    rnncc.set_random_seed(4)
+    fn = rnncc.compile(rnncc.Sequential([layers.Input(shape=(None, 3)), layers.GRU(5, return_sequences=True)]))
+    x = np.random.default_rng(1).normal(size=(2, 4, 3)).astype("float32")
+    stream = fn.stream(batch=2)
+    steps = [stream.step(x[:, 0])]
+    for wrong in (x[:1, 0], x[0, 0], x[:, :1, 0], x, np.float32(1)):  # numpy would spread most of them
+        with pytest.raises(ShapeError, match="another shape"):
+            stream.step(wrong)
+    for wrong in (x[:, 0] + 1j, x[:, 0].astype("U8")):
+        with pytest.raises(DTypeError):
+            stream.step(wrong)
+    for count in (0, 2):
+        with pytest.raises(ArgumentError, match=f"a step takes 1 inputs, {count} given"):
+            stream.step(*[x[:, 0]] * count)
+    steps += [stream.step(x[:, t]) for t in range(1, 4)]  # and nothing of that moved the states
+    assert np.array_equal(np.stack(steps, axis=1), fn(x))
+
+
+def test_a_step_that_failed_did_not_happen(tagger: rnncc.Sequential) -> None:
+    fn, x = rnncc.compile(tagger), tokens(2, 6)
+    stream = fn.stream(batch=2)
+    steps = []
+    for t in range(6):
+        with pytest.raises(TokenError):
+            stream.step(np.array([3, 23]))
+        steps.append(stream.step(x[:, t]))
+    assert np.array_equal(np.stack(steps, axis=1), fn(x))
+
+
+def test_several_inputs_and_outputs_step_by_step() -> None:
+    rng = np.random.default_rng(2)
+    kernel, recurrent_kernel = rng.normal(size=(5, 4)), rng.normal(size=(4, 4))
+
+    def model(a: Any, b: Any) -> tuple[Any, Any]:
+        def step(h: Any, x: Any) -> tuple[Any, Any]:
+            h = ops.tanh(x @ kernel + h @ recurrent_kernel)
+            return h, h
+
+        x = ops.transpose(ops.concatenate([a, b], axis=2), (1, 0, 2))
+        return ops.transpose(rnncc.scan(step, ops.zeros(("B", 4)), x)[1], (1, 0, 2)), ops.exp(b)
+
+    fn = rnncc.compile(rnncc.trace(model, ("float32", ("B", "T", 2)), ("float32", ("B", "T", 3))))
+    xs = [rng.normal(size=(3, 5, width)).astype("float32") for width in (2, 3)]
+    stream = fn.stream(batch=3)
+    steps = [stream.step(*(x[:, t] for x in xs)) for t in range(5)]
+    for number, whole in enumerate(fn(*xs)):
+        assert np.array_equal(np.stack([step[number] for step in steps], axis=1), whole)
+    with pytest.raises(ArgumentError, match="a step takes 2 inputs, 1 given"):
+        stream.step(xs[0][:, 0])

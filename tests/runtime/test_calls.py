@@ -1,0 +1,57 @@
+"""Calls of compiled models: small arrays are copied and large ones are not, and nobody can tell."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+import rnncc
+from rnncc import layers
+
+SIZES = [(1, 1), (3, 5), (2, 700), (90, 2), (90, 700)]
+"""Batch and length: inputs, outputs, both or none of them are small."""
+
+
+@pytest.fixture(scope="module")
+def fn() -> rnncc.CompiledModel:
+    rnncc.set_random_seed(7)
+    return rnncc.compile(rnncc.Sequential([layers.Input(shape=(None, 2)), layers.SimpleRNN(13), layers.Dense(11)]))
+
+
+def samples(batch: int, length: int) -> np.ndarray:
+    return np.random.default_rng(batch * 1000 + length).normal(size=(batch, length, 2)).astype("float32")
+
+
+def test_results_stay_what_they_were(fn: rnncc.CompiledModel) -> None:
+    inputs = [samples(*size) + turn for turn in range(3) for size in SIZES]
+    results = [fn(x) for x in inputs]
+    kept = [result.copy() for result in results]
+    again = [fn(x) for x in reversed(inputs)]
+    for result, copy, other in zip(results, kept, reversed(again), strict=True):
+        assert np.array_equal(result, copy)
+        assert np.array_equal(result, other)
+        result[...] = 0  # it is the caller's own
+    assert np.array_equal(fn(inputs[0]), kept[0])
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_layouts_do_not_matter(fn: rnncc.CompiledModel, size: tuple[int, int]) -> None:
+    x = samples(*size)
+    expected = fn(x)
+    shifted = np.frombuffer(b"\0" + x.tobytes(), np.uint8)[1:].view("float32").reshape(x.shape)
+    assert not shifted.flags.aligned
+    for same in (np.asfortranarray(x), x.repeat(2, axis=1)[:, ::2], shifted, x[::-1][::-1], x.astype(">f4")):
+        assert np.array_equal(fn(same), expected)
+    frozen = x.copy()
+    frozen.flags.writeable = False
+    assert np.array_equal(fn(frozen), expected)
+
+
+def test_threads_do_not_share_memory(fn: rnncc.CompiledModel) -> None:
+    inputs = [samples(*SIZES[turn % len(SIZES)]) + turn for turn in range(40)]
+    expected = [fn(x) for x in inputs]
+    with ThreadPoolExecutor(4) as pool:
+        for result, wanted in zip(pool.map(fn, inputs * 5), expected * 5, strict=True):
+            assert np.array_equal(result, wanted)
