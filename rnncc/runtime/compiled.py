@@ -4,32 +4,29 @@ from __future__ import annotations
 
 import ctypes
 import math
-import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, SupportsIndex
 
 import numpy as np
 
-from rnncc.codegen.emit import STATUS_VALUES, Emitted
+from rnncc.codegen.emit import Emitted
 from rnncc.errors import ArgumentError, MemberError, TokenError, UnsupportedError, caller
 from rnncc.graph.arguments import bind_arguments
 from rnncc.graph.ir import Graph, Source, Value
 from rnncc.layers.stateful import StateSlot, run_with_states
-from rnncc.loop.ir import Buffer, Procedure, Var
+from rnncc.loop.ir import Procedure
 from rnncc.memory import as_memory_limit, memory_errors
 from rnncc.ops.lookup import token_error
+from rnncc.runtime.frame import Frame, Frames, Layout, Native, Places, address_of
 from rnncc.runtime.jit import Loaded
-from rnncc.runtime.memory import Arena, check_available, shape_of, slot_offsets
-from rnncc.runtime.threads import NO_TEAM, POOL, ROWS_TO_PART, WORTH_PRODUCTS, Plan, part_rows
+from rnncc.runtime.memory import shape_of, slot_offsets
+from rnncc.runtime.threads import NO_TEAM, ROWS_TO_PART, WORTH_PRODUCTS, Plan, part_rows
 from rnncc.runtime.weights import BoundWeights, WeightBinder
 
 _REMEMBERED = 256
 """How many different extents a compiled model remembers the layout of."""
-
-_SMALL = 4096
-"""Inputs and outputs of at most as many bytes are copied: longer ones take longer to copy than to find."""
 
 _OF_THE_MODEL = ("summary", "layers", "weights", "get_weights", "set_weights", "count_params", "reset_states")
 _OF_MODELS = {
@@ -89,13 +86,13 @@ class CompiledModel:
         self._load = load
         self._texts = texts
         self._weights = WeightBinder(setup, sources, procedure)
-        self._places = _Places.of(procedure, emitted.pointers)
+        self._places = Places.of(procedure, emitted.pointers)
         self._threads = threads
         self._rows = rows
         self._weight_count = sum(math.prod(shape_of(b, {})) for b in procedure.buffers if b.space == "packed")
-        self._frames = _Frames()
-        self._native: _Native | None = None
-        self._layouts: dict[tuple[int, ...], _Layout] = {}
+        self._frames = Frames()
+        self._native: Native | None = None
+        self._layouts: dict[tuple[int, ...], Layout] = {}
         self.inputs = tuple(map(_port, graph.inputs[: len(graph.inputs) - len(self._kept)]))
         self.outputs = tuple(map(_port, graph.outputs[: len(graph.outputs) - len(self._kept)]))
 
@@ -179,13 +176,13 @@ class CompiledModel:
         """A call with fixed arrays, for those who make it often; `results` are the last outputs, the others are new."""
         native = self._native or self._load_native()
         layout = self._layout(tuple(extents[dim] for dim in self._procedure.dims))
-        frame = _Frame()
+        frame = Frame()
         frame.prepare(self._places, bound, layout, native)
         fresh = layout.outputs[: len(layout.outputs) - len(results)]
         outputs = [*(np.empty(shape, dtype) for shape, dtype in fresh), *results]
         for places, array in zip((*self._places.inputs, *self._places.outputs), (*inputs, *outputs), strict=True):
             for place in places:
-                frame.pointers[place] = _address(array)
+                frame.pointers[place] = address_of(array)
         return PreparedCall(frame, outputs, (bound, inputs), self._emitted.messages)
 
     def ir(self, stage: str) -> str:
@@ -231,13 +228,13 @@ class CompiledModel:
             ready = array if array.flags.c_contiguous and array.flags.aligned else _in_order(value.name, array)
             kept.append(ready)
             for place in places:
-                pointers[place] = _address(ready)
+                pointers[place] = address_of(ready)
         outputs: list[np.ndarray] = []
         for port, spare, places in zip(layout.outputs, frame.outputs, self._places.outputs, strict=True):
             if spare is None:
                 output = _empty(*port)
                 for place in places:
-                    pointers[place] = _address(output)
+                    pointers[place] = address_of(output)
             else:
                 output = spare
             outputs.append(output)
@@ -248,11 +245,11 @@ class CompiledModel:
             output if spare is None else output.copy() for output, spare in zip(outputs, frame.outputs, strict=True)
         ]
 
-    def _layout(self, sizes: tuple[int, ...]) -> _Layout:
+    def _layout(self, sizes: tuple[int, ...]) -> Layout:
         """What a call with these extents needs; the last few are remembered."""
         layout = self._layouts.get(sizes)
         if layout is None:
-            layout = _Layout.of(self._procedure, sizes, self._plan(sizes))
+            layout = Layout.of(self._procedure, sizes, self._plan(sizes))
             if len(self._layouts) >= _REMEMBERED:
                 self._layouts.clear()
             self._layouts[sizes] = layout
@@ -269,7 +266,7 @@ class CompiledModel:
             return Plan(self._threads, tuple(part_rows(rows, self._threads)), self._procedure.dims.index(self._rows))
         return Plan(self._threads) if self._emitted.shares else None
 
-    def _load_native(self) -> _Native:
+    def _load_native(self) -> Native:
         loaded = self._load()
         address = loaded.address(self._emitted.entry)
         prototype = ctypes.CFUNCTYPE(
@@ -279,9 +276,9 @@ class CompiledModel:
         )
         function = prototype(address)
         if self._emitted.shares:
-            self._native = _Native(loaded, address, lambda *memory: function(*memory, 0, 1, NO_TEAM))
+            self._native = Native(loaded, address, lambda *memory: function(*memory, 0, 1, NO_TEAM))
         else:
-            self._native = _Native(loaded, address, function)
+            self._native = Native(loaded, address, function)
         return self._native
 
 
@@ -290,7 +287,7 @@ class PreparedCall:
 
     __slots__ = ("_alive", "_frame", "_messages", "native", "outputs")
 
-    def __init__(self, frame: _Frame, outputs: list[np.ndarray], alive: object, messages: Sequence[str]) -> None:
+    def __init__(self, frame: Frame, outputs: list[np.ndarray], alive: object, messages: Sequence[str]) -> None:
         self._frame, self._alive, self._messages = frame, alive, messages
         self.native = frame.native
         """`run`, except that a check that failed is a number, for `failure`, and 0 says that none did."""
@@ -318,214 +315,12 @@ def _in_order(name: str, array: np.ndarray) -> np.ndarray:
         return np.require(array, None, ["C", "A"])
 
 
-_Shaped = tuple[tuple[int, ...], np.dtype[Any]]
-
-
 def _empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray:
     """Memory for a result."""
     try:
         return np.empty(shape, dtype)
     except MemoryError as error:
         raise as_memory_limit(error, "the results of this call") from None
-
-
-def _spare(port: _Shaped) -> np.ndarray | None:
-    """Memory for a port of few bytes; None for a larger one."""
-    shape, dtype = port
-    return np.zeros(shape, dtype) if math.prod(shape) * dtype.itemsize <= _SMALL else None
-
-
-def _address(array: np.ndarray) -> int:
-    """Where the elements start. Three times as fast as `array.ctypes.data`."""
-    address: int = array.__array_interface__["data"][0]
-    return address
-
-
-@dataclass(frozen=True, slots=True)
-class _Native:
-    """The entry point, and what keeps its code in memory."""
-
-    loaded: Loaded
-    address: int
-    function: Callable[[Any, Any, Any], int]
-    """The entry point on the thread that calls it: pointers, dims and status."""
-
-    def run(self, frame: _Frame) -> int:
-        """Run a call on as many threads as its plan says; what is in `frame` is ready for one."""
-        layout = frame.layout
-        assert layout is not None and layout.plan is not None, "the call has a plan"
-        with POOL.team(layout.plan.threads, self.loaded) as team:
-            code, number = team.run(self.address, frame.parts(), together=not layout.plan.rows)
-        if not code:
-            return 0
-        if layout.plan.rows:  # once more, all rows on one thread: what is reported is the place in the whole input
-            return self.function(frame.pointers, layout.extents, frame.status)
-        frame.status[:] = frame.statuses[number]
-        return code
-
-
-@dataclass(frozen=True, slots=True)
-class _Places:
-    """Which pointers of the entry point belong to what: positions by name of a weight, by input, by output, by slot."""
-
-    count: int
-    weights: Mapping[str, int]
-    slots: tuple[tuple[int, int], ...]
-    inputs: tuple[tuple[int, ...], ...]
-    outputs: tuple[tuple[int, ...], ...]
-
-    @staticmethod
-    def of(procedure: Procedure, pointers: Sequence[str | int]) -> _Places:
-        """Sort the pointers of an entry point by kind. What the code does not read has no place."""
-        place_of = {pointer: place for place, pointer in enumerate(pointers)}
-        spaces: dict[str, list[Buffer]] = {}
-        for buffer in procedure.buffers:
-            spaces.setdefault(buffer.space, []).append(buffer)
-
-        def places(space: str) -> tuple[tuple[int, ...], ...]:
-            return tuple(
-                (place_of[buffer.name],) if buffer.name in place_of else () for buffer in spaces.get(space, ())
-            )
-
-        fixed = [*spaces.get("weight", ()), *spaces.get("packed", ())]
-        weights = {buffer.name: place_of[buffer.name] for buffer in fixed if buffer.name in place_of}
-        slots = tuple((place, slot) for place, slot in enumerate(pointers) if isinstance(slot, int))
-        return _Places(len(pointers), weights, slots, places("input"), places("output"))
-
-
-@dataclass(slots=True)
-class _Part:
-    """Some rows of a call: what the entry point takes for them. `shifts`: how far its ports are beyond the call's."""
-
-    pointers: Any
-    extents: Any
-    shifts: tuple[tuple[int, int], ...]
-    arena: Arena
-
-
-class _Frames(threading.local):
-    """A frame for each thread that calls."""
-
-    def __init__(self) -> None:
-        self.own = _Frame()
-
-
-class _Frame:
-    """What one thread keeps between calls: the pointers it passed last, and the memory behind them."""
-
-    def __init__(self) -> None:
-        self.native: Callable[[], int] = int
-        self.inputs: list[np.ndarray | None] = []
-        """Memory for inputs of few elements: to copy them takes a tenth of the time that asking for an address does."""
-        self.outputs: list[np.ndarray | None] = []
-        self.statuses: list[Any] = []
-        self._parts: list[_Part] = []
-        self.bound: BoundWeights | None = None
-        self.layout: _Layout | None = None
-        self.pointers: Any = None
-        self.status = (ctypes.c_int64 * (STATUS_VALUES + 1))()
-        self._arena = Arena()
-
-    def prepare(self, places: _Places, bound: BoundWeights, layout: _Layout, native: _Native) -> None:
-        """Point at weights, intermediate values and small ports; large inputs and outputs change with every call."""
-        self.layout = None
-        start = self._arena.reserve(layout.arena_size)
-        self.pointers = (ctypes.c_void_p * places.count)()
-        for name, place in places.weights.items():
-            self.pointers[place] = _address(bound.arrays[name])
-        for place, slot in places.slots:
-            self.pointers[place] = start + layout.offsets[slot]
-        self.inputs, self.outputs = (list(map(_spare, ports)) for ports in (layout.inputs, layout.outputs))
-        for port, spare in zip((*places.inputs, *places.outputs), (*self.inputs, *self.outputs), strict=True):
-            if spare is not None:
-                for place in port:
-                    self.pointers[place] = _address(spare)
-        plan = layout.plan
-        # Numbers: to convert an array to its address takes ctypes as long as the rest of a call.
-        memory = map(ctypes.addressof, (self.pointers, layout.extents, self.status))
-        self.native = partial(native.function, *memory) if plan is None else partial(native.run, self)
-        if plan is not None:
-            self.statuses = [(ctypes.c_int64 * len(self.status))() for _ in range(plan.threads)]
-            self._parts = [self._part(places, layout, part) for part in layout.parts]
-        self.bound, self.layout = bound, layout
-
-    def _part(self, places: _Places, layout: _Layout, part: _PartLayout) -> _Part:
-        """The rows of `part`, with intermediate values of their own."""
-        arena = Arena()
-        start = arena.reserve(part.arena_size)
-        pointers = type(self.pointers)(*self.pointers)
-        for place, slot in places.slots:
-            pointers[place] = start + part.offsets[slot]
-        ports = zip((*places.inputs, *places.outputs), layout.row_bytes, strict=True)
-        shifts = tuple((place, part.first * size) for port, size in ports for place in port)
-        return _Part(pointers, part.extents, shifts, arena)
-
-    def parts(self) -> list[tuple[Any, Any, Any]]:
-        """Pointers, dims and status for every thread of the plan, for the ports that `pointers` has now."""
-        assert self.layout is not None, "the frame is prepared"
-        if not self._parts:
-            return [(self.pointers, self.layout.extents, status) for status in self.statuses]
-        for part in self._parts:
-            for place, shift in part.shifts:
-                part.pointers[place] = (self.pointers[place] or 0) + shift
-        return [(part.pointers, part.extents, status) for part, status in zip(self._parts, self.statuses, strict=True)]
-
-
-@dataclass(frozen=True, slots=True)
-class _Layout:
-    """Everything about a call that depends on its extents only."""
-
-    extents: Any
-    inputs: tuple[_Shaped, ...]
-    outputs: tuple[_Shaped, ...]
-    offsets: Mapping[int, int]
-    arena_size: int
-    plan: Plan | None = None
-    parts: tuple[_PartLayout, ...] = ()
-    """Of a call that is cut in rows: each part."""
-    row_bytes: tuple[int, ...] = ()
-    """For every input and output: how far apart its rows are; 0 when it has none."""
-
-    @staticmethod
-    def of(procedure: Procedure, sizes: tuple[int, ...], plan: Plan | None) -> _Layout:
-        """Shapes and offsets for the dims of `procedure`. Raises MemoryLimitError when the results do not fit."""
-        extents = dict(zip(procedure.dims, sizes, strict=True))
-        outputs = []
-        for buffer in procedure.buffers:
-            if buffer.space == "output":
-                shape = shape_of(buffer, extents)
-                check_available(buffer.dtype.size * math.prod(shape), "the results of this call")
-                outputs.append((shape, buffer.dtype.numpy))
-        offsets, arena_size = slot_offsets(procedure.buffers, extents)
-        inputs = tuple((shape_of(b, extents), b.dtype.numpy) for b in procedure.buffers if b.space == "input")
-        whole = _Layout((ctypes.c_int64 * len(sizes))(*sizes), inputs, tuple(outputs), offsets, arena_size, plan)
-        if plan is None or not plan.rows:
-            return whole
-        parts = tuple(_PartLayout.of(procedure, sizes, plan, first, count) for first, count in plan.rows)
-        ports = [b for space in ("input", "output") for b in procedure.buffers if b.space == space]
-        rows = Var(procedure.dims[plan.axis])
-        row_bytes = [
-            math.prod(shape_of(port, extents)[1:]) * port.dtype.size if port.shape[:1] == (rows,) else 0
-            for port in ports
-        ]
-        return replace(whole, parts=parts, row_bytes=tuple(row_bytes))
-
-
-@dataclass(frozen=True, slots=True)
-class _PartLayout:
-    """The layout of some rows: the first one, dims, and where intermediate values are."""
-
-    first: int
-    extents: Any
-    offsets: Mapping[int, int]
-    arena_size: int
-
-    @staticmethod
-    def of(procedure: Procedure, sizes: tuple[int, ...], plan: Plan, first: int, count: int) -> _PartLayout:
-        """`count` rows from `first` on of a call with the extents `sizes`."""
-        own = (*sizes[: plan.axis], count, *sizes[plan.axis + 1 :])
-        offsets, arena_size = slot_offsets(procedure.buffers, dict(zip(procedure.dims, own, strict=True)))
-        return _PartLayout(first, (ctypes.c_int64 * len(own))(*own), offsets, arena_size)
 
 
 def _port(value: Value) -> Port:
