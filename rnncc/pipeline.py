@@ -194,6 +194,7 @@ def compile(
     table_bytes: int = 64 << 20,
     level: int = 2,
     cache: bool = True,
+    training: bool = False,
 ) -> CompiledModel:
     """Compile a model or a graph to machine code.
 
@@ -213,6 +214,7 @@ def compile(
         level: optimization level of LLVM, 0 to 3.
         cache: keep the machine code in the user's cache folder (RNNCC_CACHE_DIR, or off), and take it from there when
             the same graph was compiled before, with the same options, versions and CPU features.
+        training: True compiles what ``model(x, training=True)`` computes: dropout drops, other elements at every call.
 
     Returns:
         A `CompiledModel`: ``fn(x)``. It serves all batch sizes and lengths, and follows the model's weights. The states
@@ -234,7 +236,7 @@ def compile(
     _check_options(level, table_bytes, cache)
     folder = cache_folder(os.environ) if cache else None
     disk = None if folder is None else DiskCache(folder)
-    return _compile(_graph_of(model), options, disk, streams=True, kept=getattr(model, "state_slots", ()))
+    return _compile(_graph_of(model, training), options, disk, streams=True, kept=getattr(model, "state_slots", ()))
 
 
 def _compile(
@@ -256,6 +258,7 @@ def _compile(
         lambda stage: compilation().text(stage),
         (lambda batch: stream_maker()(batch)) if streams else None,
         kept,
+        graph.feeds,
         threads=options.threads,
         rows=artifact.rows,
     )
@@ -282,7 +285,8 @@ def _stream_maker(graph: Graph, options: Options, disk: DiskCache | None) -> Cal
     floats = graph if options.dtype is DType.F32 else convert_floats(graph, options.dtype)
     parts = expose_states(floats)
     step = _compile(parts.step, options, disk, streams=False)
-    return lambda batch: Stream(step, parts.initial, sources_of(graph), parts.time, parts.states, batch)
+    feeds = [graph.feeds[value.name] for value in graph.inputs[len(graph.arguments) :]]
+    return lambda batch: Stream(step, parts.initial, sources_of(graph), parts.time, parts.states, batch, feeds)
 
 
 def compile_graph(graph: Graph, options: Options) -> Compilation:
@@ -359,8 +363,17 @@ class _Clock:
         self._last = now
 
 
-def _graph_of(model: Any) -> Graph:
-    graph = model if isinstance(model, Graph) else model.graph() if hasattr(model, "graph") else None
+def _graph_of(model: Any, training: bool) -> Graph:
+    if not isinstance(training, bool):
+        raise ArgumentError(f"training must be True or False, not {training!r}", place=caller())
+    if training and isinstance(model, Graph):
+        raise ArgumentError(
+            "a graph is for training or not from the start",
+            place=caller(),
+            remedy="compile the model with training=True, or the graph of it: model.graph(training=True)",
+        )
+    options = {"training": True} if training else {}
+    graph = model if isinstance(model, Graph) else model.graph(**options) if hasattr(model, "graph") else None
     if not isinstance(graph, Graph):
         raise ArgumentError(
             f"{type(model).__name__} is not a model or a graph",

@@ -6,8 +6,9 @@
 
 Everything is immutable. The node list is in topological order; a pass returns a new graph, or the same object when
 nothing changed. A value is equal to itself only. In a model, `consts` are the named weights (their payloads live in
-`sources`, outside of the IR proper) and `inputs` the arguments; in a scan body, `consts` are the values the body
-closes over, `inputs` the carry, and `xs` the slices of one step.
+`sources`, outside of the IR proper) and `inputs` the arguments, the last of which may be hidden: `feeds` gives them
+a new payload at every call. In a scan body, `consts` are the values the body closes over, `inputs` the carry, and
+`xs` the slices of one step.
 """
 
 from __future__ import annotations
@@ -28,6 +29,13 @@ class Source(Protocol):
     @property
     def value(self) -> np.ndarray:
         """The array as it is now."""
+
+
+class Feed(Protocol):
+    """Where the payload of a hidden input comes from."""
+
+    def draw(self) -> np.ndarray:
+        """The array for the next call."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +82,12 @@ class Graph:
     nodes: tuple[Node, ...]
     outputs: tuple[Value, ...]
     sources: Mapping[str, Source] = field(default_factory=dict)
+    feeds: Mapping[str, Feed] = field(default_factory=dict)
+
+    @property
+    def arguments(self) -> tuple[Value, ...]:
+        """The inputs that a caller gives: all but those at the end that have a feed."""
+        return self.inputs[: len(self.inputs) - len(self.feeds)]
 
     @property
     def parameters(self) -> tuple[Value, ...]:

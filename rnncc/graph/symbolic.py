@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from rnncc.errors import ArgumentError, DTypeError, RnnccError, ShapeError, caller
-from rnncc.graph.ir import ArraySource, Source
+from rnncc.graph.ir import ArraySource, Feed, Source
 from rnncc.graph.numpy_calls import OPERATORS, SWAPPED, no_array_to_write_to, no_numbers, no_numpy_function
 from rnncc.graph.op import Attr, Op, find_op
 from rnncc.types import Dim, DType, TensorType, dtype_of
@@ -194,6 +194,21 @@ def shown(tensor: Tensor) -> str:
     """``ids: i64[B, T]``: a tensor in an error message, with plain names for extents that have none yet."""
     shape = tuple(dim.partition("?")[0] if isinstance(dim, str) else dim for dim in tensor.type.shape)
     return f"{tensor.name}: {TensorType(tensor.dtype, shape)}"
+
+
+class FedTensor(Tensor):
+    """A leaf that stands for a hidden input: every call draws its array from `feed`."""
+
+    __slots__ = ("feed",)
+
+    def __init__(self, type: TensorType, name: str, feed: Feed) -> None:
+        super().__init__(type, name)
+        self.feed = feed
+
+
+def fed_tensor(type: TensorType, name: str, feed: Feed) -> Tensor:
+    """A leaf whose array is `feed.draw()`, another one for each call."""
+    return FedTensor(type, name, feed)
 
 
 def input_tensor(type: TensorType, name: str) -> Tensor:

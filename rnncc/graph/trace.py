@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from rnncc.errors import ArgumentError, StructureError, caller
-from rnncc.graph.ir import Graph, Node, Source, Value, is_scan
+from rnncc.graph.ir import Feed, Graph, Node, Source, Value, is_scan
 from rnncc.graph.rewrite import rename_extents
-from rnncc.graph.symbolic import Application, StepTensor, Tensor, input_tensor
+from rnncc.graph.symbolic import Application, FedTensor, StepTensor, Tensor, input_tensor
 from rnncc.types import Dim, TensorType, as_shape, dtype_of, is_extent_name
 
 _fresh = itertools.count(1)
@@ -25,15 +25,19 @@ def fresh_extent(letter: str) -> str:
 
 
 def build_graph(name: str, inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> Graph:
-    """The graph that computes `outputs` from `inputs` and the weights that are reached.
+    """The graph that computes `outputs` from `inputs` and the weights and hidden inputs that are reached.
 
     Raises StructureError when an output needs an input that is not among `inputs`.
     """
-    graph, weights = _flatten(name, (), inputs, (), outputs)
-    sources = {}
-    for value, tensor in zip(graph.consts, weights, strict=True):
+    graph, free = _flatten(name, (), inputs, (), outputs)
+    sources: dict[str, Source] = {}
+    feeds: dict[str, Feed] = {}
+    for value, tensor in zip(graph.consts, free, strict=True):
         if isinstance(tensor, StepTensor):
             raise _from_inside_a_step(graph, value)
+        if isinstance(tensor, FedTensor):
+            feeds[value.name] = tensor.feed
+            continue
         if tensor.source is None:
             raise StructureError(
                 f"{name} needs an input that it is not given",
@@ -44,7 +48,10 @@ def build_graph(name: str, inputs: Sequence[Tensor], outputs: Sequence[Tensor]) 
             )
         sources[value.name] = tensor.source
     _check_extents(graph)
-    return _plain_extents(replace(graph, sources=sources))
+    weights = tuple(value for value in graph.consts if value.name in sources)
+    hidden = tuple(value for value in graph.consts if value.name in feeds)
+    graph = replace(graph, consts=weights, inputs=(*graph.inputs, *hidden), sources=sources, feeds=feeds)
+    return _plain_extents(graph)
 
 
 def _from_inside_a_step(graph: Graph, leaf: Value) -> StructureError:

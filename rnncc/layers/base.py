@@ -16,6 +16,7 @@ from rnncc.layers.history import History, LayerCall, inside_layer, is_inside_lay
 from rnncc.layers.masks import masks_of, no_mask, warn_of_loss, with_masks
 from rnncc.layers.naming import snake_case, unique_name
 from rnncc.layers.nested import shapes_of
+from rnncc.layers.phase import is_training, phase
 from rnncc.layers.specs import InputSpec, check_input
 from rnncc.layers.weights import FEWER_WEIGHTS, Weight, check_memory
 from rnncc.memory import memory_errors
@@ -236,8 +237,6 @@ class Layer(CheckedArguments):
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Apply the layer to symbolic tensors (symbolic tensors come back) or to arrays (arrays come back)."""
-        if kwargs.get("training") is True:
-            self._check_training()
         leaves = flatten((args, kwargs))
         inputs = [leaf for leaf in leaves if isinstance(leaf, Tensor)]
         if wrong := next((leaf for leaf in leaves if isinstance(leaf, Layer)), None):
@@ -255,8 +254,9 @@ class Layer(CheckedArguments):
         with scope(self.name):
             self._ensure_built(args)
             mask, masks = self._masks(args, kwargs)
-            with inside_layer():
-                result = self.call(*args, **self._known_to_call({**kwargs, **masks}))
+            training = is_training(kwargs.get("training"))
+            with inside_layer(), phase(training):
+                result = self.call(*args, **self._known_to_call({**kwargs, **masks}, training))
             result = result if is_inside_layer() else self._recorded(call, result)
             return result if mask is None else self._masked(args, result, mask)
 
@@ -294,24 +294,14 @@ class Layer(CheckedArguments):
             warn_of_loss(self.name, type(self).__name__)
         return result
 
-    def _known_to_call(self, kwargs: dict[str, Any]) -> dict[str, Any]:
-        """`kwargs` without `training` and `mask` when `call` does not take them."""
+    def _known_to_call(self, kwargs: dict[str, Any], training: bool | None) -> dict[str, Any]:
+        """`kwargs` with `training` when that is known, without it and `mask` when `call` does not take them."""
         parameters = inspect.signature(self.call).parameters
+        if training is not None and "training" in parameters:
+            kwargs = {**kwargs, "training": training}
         if any(item.kind is inspect.Parameter.VAR_KEYWORD for item in parameters.values()):
             return kwargs
         return {name: value for name, value in kwargs.items() if name in parameters or name not in ("training", "mask")}
-
-    def _check_training(self) -> None:
-        """Raise UnsupportedError when a call with training=True would differ from inference."""
-        rates = [name for name in ("dropout", "recurrent_dropout") if getattr(self, name, 0)]
-        if rates:
-            raise UnsupportedError(
-                f"{self.name} cannot be called with training=True yet: it has {rates[0]}={getattr(self, rates[0])}",
-                place=caller(),
-                remedy="leave training out: at inference dropout does nothing",
-            )
-        for layer in self.sublayers():
-            layer._check_training()
 
     def _to_own_type(self, leaf: Any) -> Any:
         if not isinstance(leaf, Tensor) or not leaf.dtype.is_float or leaf.dtype is self.dtype:

@@ -75,7 +75,8 @@ def evaluate(graph_or_model: Graph | HasGraph, *arrays: Any, **named: Any) -> An
     if slots:
         outputs = run_with_states(graph, slots, partial(evaluate, graph), arrays, named)
         return outputs[0] if len(outputs) == 1 else outputs
-    inputs, extents = bind_arguments(graph.name, graph.inputs, arrays, named)
+    inputs, extents = bind_arguments(graph.name, graph.arguments, arrays, named)
+    inputs += [graph.feeds[value.name].draw() for value in graph.inputs[len(inputs) :]]
     sources = sources_of(graph)
     consts = [sources[value.name].value for value in graph.consts]
     _check_tokens(graph, inputs)

@@ -31,11 +31,13 @@ class GRUCell(RecurrentCell):
         kernel_constraint: Kept for training; it changes nothing at inference.
         recurrent_constraint: Kept for training; it changes nothing at inference.
         bias_constraint: Kept for training; it changes nothing at inference.
-        dropout: Share of the inputs to drop in training, 0 to 1; it changes nothing at inference.
-        recurrent_dropout: Share of the state to drop in training, 0 to 1; it changes nothing at inference.
+        dropout: Share of the inputs to drop in training, 0 to 1: one mask for all steps of a sequence. At
+            inference nothing is dropped.
+        recurrent_dropout: Share of the state to drop in training, 0 to 1, in front of its product with the recurrent
+            kernel: one mask for all steps of a sequence, and then masks of its own for each gate.
         reset_after: Whether the reset gate is applied after the recurrent matrix product (True, the default, as in
             cuDNN) or before it (False, as in the paper).
-        seed: Seed for dropout; kept for training.
+        seed: A whole number. Layers with one seed have the same masks in the same order; by default each has others.
         trainable: Whether the weights count as trainable.
         dtype: Element type of the weights and states: "float32" (the default) or "float64".
         name: The layer's name; by default gru_cell, gru_cell_1, ...
@@ -108,19 +110,19 @@ class GRUCell(RecurrentCell):
         """One bias for the input and one for the state when the reset gate comes after the product."""
         return (2, 3 * self.units) if self.reset_after else (3 * self.units,)
 
-    def call(self, inputs: Tensor, states: Sequence[Tensor]) -> tuple[Tensor, list[Tensor]]:
+    def call(
+        self, inputs: Tensor, states: Sequence[Tensor], training: bool | None = None
+    ) -> tuple[Tensor, list[Tensor]]:
         """One step."""
         (h,) = states
-        if self.reset_after:
-            z, candidate = self._reset_after(inputs, h)
-        else:
-            z, candidate = self._reset_before(inputs, h)
+        gates = self._reset_after if self.reset_after else self._reset_before
+        z, candidate = gates(*self.dropped(inputs, h, training))
         h = z * h + (1 - z) * self.activation(candidate)
         return h, [h]
 
-    def _reset_after(self, inputs: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
-        x = inputs @ self.kernel
-        u = h @ self.recurrent_kernel
+    def _reset_after(self, inputs: Sequence[Tensor], h: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+        x = self.product(inputs, self.kernel)
+        u = self.product(h, self.recurrent_kernel)
         if self.bias is not None:
             x, u = x + self.bias[0], u + self.bias[1]
         x_z, x_r, x_h = ops.split(x, 3, axis=-1)
@@ -129,16 +131,16 @@ class GRUCell(RecurrentCell):
         r = self.recurrent_activation(x_r + u_r)
         return z, x_h + r * u_h
 
-    def _reset_before(self, inputs: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
-        x = inputs @ self.kernel
+    def _reset_before(self, inputs: Sequence[Tensor], h: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+        x = self.product(inputs, self.kernel)
         if self.bias is not None:
             x = x + self.bias
         x_z, x_r, x_h = ops.split(x, 3, axis=-1)
         gates = 2 * self.units
-        u_z, u_r = ops.split(h @ self.recurrent_kernel[:, :gates], 2, axis=-1)
+        u_z, u_r = ops.split(self.product(h[:2], self.recurrent_kernel[:, :gates]), 2, axis=-1)
         z = self.recurrent_activation(x_z + u_z)
         r = self.recurrent_activation(x_r + u_r)
-        return z, x_h + (r * h) @ self.recurrent_kernel[:, gates:]
+        return z, x_h + (r * h[-1]) @ self.recurrent_kernel[:, gates:]
 
 
 class GRU(RNN):
@@ -168,9 +170,11 @@ class GRU(RNN):
         kernel_constraint: Kept for training; it changes nothing at inference.
         recurrent_constraint: Kept for training; it changes nothing at inference.
         bias_constraint: Kept for training; it changes nothing at inference.
-        dropout: Share of the inputs to drop in training, 0 to 1; it changes nothing at inference.
-        recurrent_dropout: Share of the state to drop in training, 0 to 1; it changes nothing at inference.
-        seed: Seed for dropout; kept for training.
+        dropout: Share of the inputs to drop in training, 0 to 1: one mask for all steps of a sequence. At
+            inference nothing is dropped.
+        recurrent_dropout: Share of the state to drop in training, 0 to 1, in front of its product with the recurrent
+            kernel: one mask for all steps of a sequence, and then masks of its own for each gate.
+        seed: A whole number. Layers with one seed have the same masks in the same order; by default each has others.
         return_sequences: Whether to return the outputs of all steps, or only the last one (the default).
         return_state: Whether to return the state after the last step as well.
         go_backwards: Whether to run from the last step to the first; outputs come in that order.
@@ -195,7 +199,7 @@ class GRU(RNN):
             mask that the input carries, from `Embedding(mask_zero=True)` or `Masking`; but none (as in Keras 3) when
             `initial_state` is given: ``mask=inputs.mask`` follows it then as well.
         lengths: whole numbers of shape ``(batch,)``: only so many steps of each sequence count.
-        training: only makes a difference when there is dropout, which is not supported yet.
+        training: whether dropout drops, other elements at every call; False by default.
 
     Output shape:
         ``(batch, units)``, or ``(batch, time, units)`` with `return_sequences`. With `return_state` a list of that

@@ -19,17 +19,26 @@ from rnncc.errors import ArgumentError, ShapeError, caller, nearest
 Initializer = Callable[..., np.ndarray]
 
 _generator = np.random.default_rng()
+_seeds = np.random.default_rng()
+"""Apart from the other: whether layers draw seeds does not change the first numbers of weights."""
 
 
 def set_random_seed(seed: int) -> None:
-    """Seed the generator that initializers without a seed of their own draw from.
+    """Seed the generators that initializers and dropout without a seed of their own draw from.
 
-    Two runs that set the same seed and build the same layers in the same order get the same weights.
+    Two runs that set the same seed and build the same layers in the same order get the same weights, and then the same
+    masks at every call.
     """
-    global _generator
+    global _generator, _seeds
     if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
         raise ArgumentError("a seed must be a whole number, 0 or above", f"seed: {seed!r}", place=caller())
     _generator = np.random.default_rng(int(seed))
+    _seeds = np.random.default_rng([int(seed), 1])
+
+
+def draw_seed() -> int:
+    """A seed for a layer that draws random numbers when it runs."""
+    return int(_seeds.integers(2**63))
 
 
 def _draw(seed: int | None) -> np.random.Generator:

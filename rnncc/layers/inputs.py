@@ -164,7 +164,7 @@ def decide_inputs(graph: Graph, undecided: Sequence[bool]) -> Graph:
     after:   ids: i64[B, T];  take(table, ids)
     """
     new: dict[Value, Value] = {}
-    for value, is_open in zip(graph.inputs, undecided, strict=True):
+    for value, is_open in zip(graph.arguments, undecided, strict=True):
         users = [node for node in graph.nodes if value in node.inputs]
         only_cast = all(node.op.name == "cast" and node.attrs["dtype"] is DType.I64 for node in users)
         if is_open and users and only_cast and value not in graph.outputs:

@@ -32,9 +32,11 @@ class LSTMCell(RecurrentCell):
         kernel_constraint: Kept for training; it changes nothing at inference.
         recurrent_constraint: Kept for training; it changes nothing at inference.
         bias_constraint: Kept for training; it changes nothing at inference.
-        dropout: Share of the inputs to drop in training, 0 to 1; it changes nothing at inference.
-        recurrent_dropout: Share of the state to drop in training, 0 to 1; it changes nothing at inference.
-        seed: Seed for dropout; kept for training.
+        dropout: Share of the inputs to drop in training, 0 to 1: one mask for all steps of a sequence. At
+            inference nothing is dropped.
+        recurrent_dropout: Share of the state to drop in training, 0 to 1, in front of its product with the recurrent
+            kernel: one mask for all steps of a sequence, and then masks of its own for each gate.
+        seed: A whole number. Layers with one seed have the same masks in the same order; by default each has others.
         trainable: Whether the weights count as trainable.
         dtype: Element type of the weights and states: "float32" (the default) or "float64".
         name: The layer's name; by default lstm_cell, lstm_cell_1, ...
@@ -107,10 +109,13 @@ class LSTMCell(RecurrentCell):
         """Sizes of h and c."""
         return [self.units, self.units]
 
-    def call(self, inputs: Tensor, states: Sequence[Tensor]) -> tuple[Tensor, list[Tensor]]:
+    def call(
+        self, inputs: Tensor, states: Sequence[Tensor], training: bool | None = None
+    ) -> tuple[Tensor, list[Tensor]]:
         """One step."""
         h, c = states
-        z = inputs @ self.kernel + h @ self.recurrent_kernel
+        x, kept = self.dropped(inputs, h, training)
+        z = self.product(x, self.kernel) + self.product(kept, self.recurrent_kernel)
         if self.bias is not None:
             z = z + self.bias
         i, f, candidate, o = ops.split(z, 4, axis=-1)
@@ -151,9 +156,11 @@ class LSTM(RNN):
         kernel_constraint: Kept for training; it changes nothing at inference.
         recurrent_constraint: Kept for training; it changes nothing at inference.
         bias_constraint: Kept for training; it changes nothing at inference.
-        dropout: Share of the inputs to drop in training, 0 to 1; it changes nothing at inference.
-        recurrent_dropout: Share of the state to drop in training, 0 to 1; it changes nothing at inference.
-        seed: Seed for dropout; kept for training.
+        dropout: Share of the inputs to drop in training, 0 to 1: one mask for all steps of a sequence. At
+            inference nothing is dropped.
+        recurrent_dropout: Share of the state to drop in training, 0 to 1, in front of its product with the recurrent
+            kernel: one mask for all steps of a sequence, and then masks of its own for each gate.
+        seed: A whole number. Layers with one seed have the same masks in the same order; by default each has others.
         return_sequences: Whether to return the outputs of all steps, or only the last one (the default).
         return_state: Whether to return the states after the last step as well.
         go_backwards: Whether to run from the last step to the first; outputs come in that order.
@@ -176,7 +183,7 @@ class LSTM(RNN):
             mask that the input carries, from `Embedding(mask_zero=True)` or `Masking`; but none (as in Keras 3) when
             `initial_state` is given: ``mask=inputs.mask`` follows it then as well.
         lengths: whole numbers of shape ``(batch,)``: only so many steps of each sequence count.
-        training: only makes a difference when there is dropout, which is not supported yet.
+        training: whether dropout drops, other elements at every call; False by default.
 
     Output shape:
         ``(batch, units)``, or ``(batch, time, units)`` with `return_sequences`. With `return_state` a list of that

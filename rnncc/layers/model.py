@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, SupportsIndex
 
@@ -11,12 +12,13 @@ import numpy as np
 from rnncc.errors import ArgumentError, MemberError, StructureError, UnsupportedError, caller, nearest
 from rnncc.graph.arguments import spread_arguments
 from rnncc.graph.ir import Graph
+from rnncc.graph.printer import show as show_graph
 from rnncc.graph.symbolic import Tensor, shown
 from rnncc.graph.trace import build_graph
 from rnncc.layers import execution
 from rnncc.layers.base import Layer
 from rnncc.layers.habits import INSTEAD, KEEP_WEIGHTS
-from rnncc.layers.history import History, LayerCall, history_of, layer_outputs, network
+from rnncc.layers.history import History, LayerCall, history_of, inside_layer, layer_outputs, network
 from rnncc.layers.inputs import InputLayer, decide_inputs, is_undecided
 from rnncc.layers.masks import as_mask
 from rnncc.layers.nested import mapped, shapes_of
@@ -77,7 +79,6 @@ class Model(Layer):
     """
 
     autocast = False
-    _slots: list[StateSlot]
 
     _program: Program | None = None
     """For a class with a `call`: what that is traced into."""
@@ -92,8 +93,7 @@ class Model(Layer):
         dtype: Any = None,
     ) -> None:
         super().__init__(name=name, trainable=trainable, dtype=dtype)
-        self._graph: Graph | None = None
-        self._executable: tuple[object, Graph, execution.Executable] | None = None
+        self._variants: dict[bool, _Variant] = {}
         if inputs is None and outputs is None and type(self).call is not Model.call:
             self._program = Program(self, partial(_network_of, self.name))
             return
@@ -174,28 +174,38 @@ class Model(Layer):
             )
         return layers[names.index(name)]
 
-    def graph(self) -> Graph:
+    def graph(self, training: bool = False) -> Graph:
         """The graph IR of the model, as declared: what `rnncc.compile` starts from. Weights are its constants.
 
         The states of stateful layers are inputs and outputs behind the others; calling the model takes care of them.
+        With `training`, the layers are called for training: dropout has a hidden input for each of its keys.
         """
         if self._program is not None:
-            return self._program.latest.graph()
-        if self._graph is None:
-            states = states_of(self.outputs)
-            inputs = [*self.inputs, *(before for before, _ in states)]
-            graph = build_graph(self.name, inputs, [*self.outputs, *(after for _, after in states)])
-            self._graph = decide_inputs(graph, [is_undecided(tensor) for tensor in inputs])
-            self._slots = [before.slot for before, _ in states]
-        return self._graph
+            return self._program.network(training).graph()
+        return self._variant(training).made
 
     @property
     def state_slots(self) -> list[StateSlot]:
         """The states that stateful layers keep between calls: the last inputs and outputs of `graph`."""
         if self._program is not None:
             return self._program.state_slots
-        self.graph()
-        return self._slots
+        return self._variant(False).state_slots
+
+    def _variant(self, training: bool) -> _Variant:
+        """The graph and what runs it, made once; that for training is the other one where there is no difference."""
+        if training not in self._variants:
+            outputs = self.outputs
+            if training:
+                with inside_layer():
+                    outputs = replay(self.name, self.inputs, outputs, self.inputs, {"training": True})
+            states = states_of(outputs)
+            inputs = [*self.inputs, *(before for before, _ in states)]
+            graph = build_graph(self.name, inputs, [*outputs, *(after for _, after in states)])
+            graph = decide_inputs(graph, [is_undecided(tensor) for tensor in inputs])
+            variant = _Variant(graph, [before.slot for before, _ in states])
+            other = self._variant(False) if training else variant
+            self._variants[training] = other if show_graph(graph) == show_graph(other.made) else variant
+        return self._variants[training]
 
     def build(self, input_shape: Any) -> None:
         """For a class with a `call`: trace it for inputs of this shape (a list or dict of them), batch included."""
@@ -217,8 +227,6 @@ class Model(Layer):
         Inputs are given one by one, as a list, as a dict, or by name. Arrays in, arrays out: one, or a list for a
         model with several outputs.
         """
-        if training:
-            self._check_training()
         if self._program is not None:
             options = {"training": training, "mask": mask}
             named = {**named, **{key: item for key, item in options.items() if item is not None}}
@@ -230,8 +238,8 @@ class Model(Layer):
             tensors = self._in_order(given, by_name)
             return super().__call__(*tensors, training=training, **({} if mask is None else {"mask": mask}))
         if mask is not None:
-            return execution.call_on_arrays(self, given, {**by_name, "mask": mask})
-        return self._run(given, by_name)
+            return execution.call_on_arrays(self, given, {**by_name, "mask": mask, "training": training})
+        return self._run(given, by_name, bool(training))
 
     def predict(self, x: Any, batch_size: int | None = None, verbose: Any = "auto") -> Any:
         """Outputs for arrays of samples.
@@ -291,13 +299,13 @@ class Model(Layer):
         """Nothing to do: the layers inside take the masks from the tensors, and their outputs carry theirs."""
         return (None, {}) if self._program is None else super()._masks(args, kwargs)
 
-    def _run(self, given: Sequence[Any], named: dict[str, Any]) -> Any:
+    def _run(self, given: Sequence[Any], named: dict[str, Any], training: bool = False) -> Any:
         if self._program is not None:
             return self._program.run(given, named)
-        compiler, graph = execution.current_compiler(), self.graph()
-        if self._executable is None or self._executable[0] is not compiler or self._executable[1] is not graph:
-            self._executable = (compiler, graph, compiler(self))
-        return self._executable[2](*given, **named)
+        compiler, variant = execution.current_compiler(), self._variant(training)
+        if variant.executable is None or variant.executable[0] is not compiler:
+            variant.executable = (compiler, compiler(self if variant is self._variant(False) else variant))
+        return variant.executable[1](*given, **named)
 
     def _arguments(self, inputs: Sequence[Any], named: dict[str, Any]) -> tuple[list[Any], dict[str, Any]]:
         """One item per input from Keras's ways to give them: one by one, a list, a dict."""
@@ -365,6 +373,19 @@ class Model(Layer):
 
 def _network_of(name: str, inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> Model:
     return Model(list(inputs), list(outputs), name=name)
+
+
+@dataclass(slots=True)
+class _Variant:
+    """A model for training or for inference, as the compiler takes it, and what that made of it."""
+
+    made: Graph
+    state_slots: list[StateSlot]
+    executable: tuple[object, execution.Executable] | None = None
+
+    def graph(self) -> Graph:
+        """The graph as declared."""
+        return self.made
 
 
 def check_names(model: str, layers: Sequence[Layer]) -> None:

@@ -73,7 +73,7 @@ class RNN(Layer):
             `initial_state` is given: ``mask=inputs.mask`` follows it then as well.
         lengths: whole numbers of shape ``(batch,)``: only so many steps of each sequence count.
         constants: tensors that the cell gets at every step, as ``call(inputs, states, constants=[...])``.
-        training: only makes a difference when there is dropout, which is not supported yet.
+        training: whether dropout drops, other elements at every call; False by default.
 
     Output shape:
         ``(batch, output size)``, or ``(batch, time, output size)`` with `return_sequences`; with `return_state` a

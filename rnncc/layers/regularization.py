@@ -1,15 +1,18 @@
-"""Dropout layers: at inference they hand on what they are given."""
+"""Dropout layers: in training they drop a share of their input, at inference they hand on what they are given."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
-from rnncc.errors import UnsupportedError, caller
-from rnncc.graph.symbolic import Tensor
+from rnncc.errors import ArgumentError, ShapeError, caller
+from rnncc.graph.symbolic import Tensor, shown
 from rnncc.layers.base import Layer
 from rnncc.layers.checks import rate as checked_rate
+from rnncc.layers.seeds import SeedGenerator, dropout_mask
 from rnncc.layers.specs import InputSpec
+from rnncc.ops import functions as ops
+from rnncc.types import Dim
 
 
 class Dropout(Layer):
@@ -17,8 +20,9 @@ class Dropout(Layer):
 
     Args:
         rate: Share of the elements to drop, 0 to 1.
-        noise_shape: Shape of the mask in training, with 1 for axes that share it; kept for training.
-        seed: Seed of the mask; kept for training.
+        noise_shape: Shape of the mask in training, with 1 for axes that share it and None for those of the input;
+            by default that of the input.
+        seed: A whole number. Layers with one seed have the same masks in the same order; by default each has others.
         trainable: Accepted as everywhere; the layer has no weights.
         dtype: Element type of the computation: "float32" (the default) or "float64".
         name: The layer's name; by default dropout, dropout_1, ...
@@ -27,14 +31,14 @@ class Dropout(Layer):
 
     Call arguments:
         inputs: a tensor of any shape.
-        training: True, with a rate above 0, is not supported yet.
+        training: True drops elements, others at every call, and scales the rest by 1 / (1 - rate).
 
     Output shape:
         That of the input.
 
     Raises:
-        ArgumentError: `rate` is not a number from 0 to 1.
-        UnsupportedError: the layer is called with training=True.
+        ArgumentError: `rate` is not a number from 0 to 1, or `noise_shape` or `seed` is not what it should be.
+        ShapeError: `noise_shape` does not fit the input.
 
     Example:
         >>> layers.Dropout(0.5)(np.array([[1.0, 2.0]]))
@@ -63,20 +67,43 @@ class Dropout(Layer):
             input_shape=input_shape,
             batch_input_shape=batch_input_shape,
         )
-        self.noise_shape = noise_shape
+        self.noise_shape = _checked_shape(type(self).__name__, noise_shape)
         self.seed = seed
+        self.seed_generator = SeedGenerator(type(self).__name__, seed)
 
-    def call(self, inputs: Tensor) -> Tensor:
-        """The input itself."""
-        return inputs
+    def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
+        """The input itself, or in training what is left of it."""
+        if not training or self.rate == 0:
+            return inputs
+        mask = dropout_mask(self.seed_generator.key(self.name), self._mask_shape(inputs), self.rate, inputs.dtype)
+        return ops.where(mask > 0, inputs * mask, ops.zeros_like(mask))
 
-    def _check_training(self) -> None:
-        if self.rate > 0:
-            raise UnsupportedError(
-                f"{self.name} cannot be called with training=True yet: it has rate={self.rate}",
+    def _mask_shape(self, inputs: Tensor) -> tuple[Dim, ...]:
+        """The dims of `noise_shape`, with those of the input for None."""
+        shape = inputs.type.shape
+        given = shape if self.noise_shape is None else self.noise_shape
+        if len(given) != len(shape) or any(dim not in (None, 1, own) for dim, own in zip(given, shape, strict=True)):
+            raise ShapeError(
+                f"noise_shape of {self.name} does not fit its input",
+                f"noise_shape: {self.noise_shape}",
+                shown(inputs),
                 place=caller(),
-                remedy="leave training out: at inference dropout does nothing",
+                remedy="give it an entry for each axis: 1 shares the mask along the axis, None does not",
             )
+        return tuple(own if dim is None else dim for dim, own in zip(given, shape, strict=True))
+
+
+def _checked_shape(kind: str, shape: Any) -> tuple[int | None, ...] | None:
+    if shape is None:
+        return None
+    dims = tuple(shape) if isinstance(shape, list | tuple) else (0,)
+    if any(dim is not None and (isinstance(dim, bool) or not isinstance(dim, int) or dim < 1) for dim in dims):
+        raise ArgumentError(
+            f"noise_shape of {kind} must be a tuple of sizes above 0 and None",
+            f"noise_shape: {shape!r}",
+            place=caller(),
+        )
+    return dims
 
 
 class SpatialDropout1D(Dropout):
@@ -84,7 +111,7 @@ class SpatialDropout1D(Dropout):
 
     Args:
         rate: Share of the features to drop, 0 to 1; a dropped one is dropped at all steps.
-        seed: Seed of the mask; kept for training.
+        seed: A whole number. Layers with one seed have the same masks in the same order; by default each has others.
         trainable: Accepted as everywhere; the layer has no weights.
         dtype: Element type of the computation: "float32" (the default) or "float64".
         name: The layer's name; by default spatial_dropout1d, spatial_dropout1d_1, ...
@@ -93,15 +120,14 @@ class SpatialDropout1D(Dropout):
 
     Call arguments:
         inputs: a tensor of shape ``(batch, time, width)``.
-        training: True, with a rate above 0, is not supported yet.
+        training: True drops elements, others at every call, and scales the rest by 1 / (1 - rate).
 
     Output shape:
         That of the input.
 
     Raises:
-        ArgumentError: `rate` is not a number from 0 to 1.
+        ArgumentError: `rate` is not a number from 0 to 1, or `seed` is no whole number.
         ShapeError: the input has another rank.
-        UnsupportedError: the layer is called with training=True.
 
     Example:
         >>> layers.SpatialDropout1D(0.2)(layers.Input((None, 8))).shape
@@ -129,3 +155,7 @@ class SpatialDropout1D(Dropout):
             batch_input_shape=batch_input_shape,
         )
         self.input_spec = InputSpec("(batch, time, width)", ndim=3)
+
+    def _mask_shape(self, inputs: Tensor) -> tuple[Dim, ...]:
+        batch, _, width = inputs.type.shape
+        return batch, 1, width

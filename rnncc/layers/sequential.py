@@ -47,8 +47,7 @@ class Sequential(Model):
         self._stack: list[Layer] = []
         self._tensors: list[Tensor] = []
         """The input, then the output of each layer; empty until the shape of the input is known."""
-        self._graph = None
-        self._executable = None
+        self._variants = {}
         if not (layers is None or isinstance(layers, Iterable)) or isinstance(layers, str | Tensor):
             raise ArgumentError(
                 f"Sequential takes a list of layers, not {type(layers).__name__}",
@@ -146,7 +145,7 @@ class Sequential(Model):
         self._tensors.append(output)
 
     def _changed(self) -> None:
-        self._graph = None
+        self._variants = {}
         self.built = len(self._tensors) == len(self._stack) + 1 and bool(self._stack)
 
     def _input_name(self) -> str:

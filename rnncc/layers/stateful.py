@@ -83,9 +83,9 @@ def run_with_states(
 ) -> list[np.ndarray]:
     """Call `run` with the states as last inputs, and keep its last outputs as the new ones; when it fails, the states
     stay as they were."""
-    count = len(graph.inputs) - len(slots)
-    inputs, extents = bind_arguments(graph.name, graph.inputs[:count], arrays, named)
-    before = [slot.current(value.type, extents) for slot, value in zip(slots, graph.inputs[count:], strict=True)]
+    count = len(graph.arguments) - len(slots)
+    inputs, extents = bind_arguments(graph.name, graph.arguments[:count], arrays, named)
+    before = [slot.current(value.type, extents) for slot, value in zip(slots, graph.arguments[count:], strict=True)]
     results: list[np.ndarray] = run(*inputs, *before)
     outputs, after = results[: len(results) - len(slots)], results[len(results) - len(slots) :]
     for slot, value in zip(slots, after, strict=True):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from rnncc.graph.symbolic import Tensor, scope
 from rnncc.layers.execution import as_array
 from rnncc.layers.history import outside_layers
 from rnncc.layers.inputs import Input
+from rnncc.layers.phase import is_training, phase
 from rnncc.layers.stateful import StateSlot
 from rnncc.ops.structure import flatten, rebuild
 
@@ -31,12 +33,16 @@ class Program:
     def __init__(self, model: Model, network: Callable[[Sequence[Tensor], Sequence[Tensor]], Model]) -> None:
         self._model = model
         self._network = network
-        self._known: dict[object, tuple[Model, Any] | None] = {}
-        self._latest: Model | None = None
+        self._known: dict[object, _Trace | None] = {}
+        self._latest: _Trace | None = None
 
     @property
     def latest(self) -> Model:
-        """The network of the last call. Raises StructureError before the first one."""
+        """The network of the last call, for inference. Raises StructureError before the first one."""
+        return self.network(False)
+
+    def network(self, training: bool) -> Model:
+        """The network for arguments like those of the last call, for training or for inference."""
         if self._latest is None:
             name = self._model.name
             raise StructureError(
@@ -44,25 +50,28 @@ class Program:
                 place=caller(),
                 remedy=f"call it on arrays first, or on shapes: {name}.build((None, None, 8))",
             )
-        return self._latest
+        networks = self._latest.networks
+        if training not in networks:
+            networks[training], _ = self._call(self._latest.inputs, self._latest.arguments, training)
+        return networks[training]
 
     @property
     def state_slots(self) -> list[StateSlot]:
         """The states that stateful layers keep between calls; none are known before the first call."""
-        return [] if self._latest is None else self._latest.state_slots
+        return [] if self._latest is None else self.latest.state_slots
 
     def run(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         """The results for arrays, in the structure that `call` returns."""
-        network, structure, arrays = self._traced(args, kwargs)
-        values = network(*arrays)
-        return rebuild(structure, values if isinstance(values, list) else [values])
+        trace, arrays = self._traced(args, kwargs)
+        values = trace.networks[trace.training](*arrays)
+        return rebuild(trace.structure, values if isinstance(values, list) else [values])
 
     def trace(self, shapes: Any) -> None:
         """Trace `call` for one input of this shape, or a list or dict of shapes; the batch comes first."""
         inputs = _inputs_of_shapes(shapes)
         self._trace(flatten(inputs), ((inputs,), {}))
 
-    def _traced(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[Model, Any, list[np.ndarray]]:
+    def _traced(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[_Trace, list[np.ndarray]]:
         name = self._model.name
         arguments = (tuple(as_array(name, item) for item in args), {k: as_array(name, v) for k, v in kwargs.items()})
         arrays = [leaf for leaf in flatten(arguments) if isinstance(leaf, np.ndarray)]
@@ -85,13 +94,11 @@ class Program:
                         raise
             found = self._known[key]
             if found is not None:
-                self._latest = found[0]
-                return *found, arrays
+                self._latest = found
+                return found, arrays
         raise AssertionError("the last shapes are fixed: an error was raised")
 
-    def _trace_arrays(
-        self, arrays: Sequence[np.ndarray], shapes: Sequence[Any], arguments: Arguments
-    ) -> tuple[Model, Any]:
+    def _trace_arrays(self, arrays: Sequence[np.ndarray], shapes: Sequence[Any], arguments: Arguments) -> _Trace:
         kinds = {"b": "bool", "f": "float32"}
         inputs = [
             Input(shape, dtype="float64" if array.dtype == np.float64 else kinds.get(array.dtype.kind, "int64"))
@@ -101,21 +108,36 @@ class Program:
         leaves = [next(rest) if isinstance(leaf, np.ndarray) else leaf for leaf in flatten(arguments)]
         return self._trace(inputs, rebuild(arguments, leaves))
 
-    def _trace(self, inputs: Sequence[Tensor], arguments: Arguments) -> tuple[Model, Any]:
-        args, kwargs = arguments
-        model = self._model
-        model._ensure_built(args)
-        with outside_layers(), scope(model.name):
-            structure = model.call(*args, **model._known_to_call(kwargs))
+    def _trace(self, inputs: Sequence[Tensor], arguments: Arguments) -> _Trace:
+        self._model._ensure_built(arguments[0])
+        training = bool(is_training(arguments[1].get("training")))
+        network, structure = self._call(inputs, arguments, training)
+        self._latest = _Trace(inputs, arguments, training, structure, {training: network})
+        return self._latest
+
+    def _call(self, inputs: Sequence[Tensor], arguments: Arguments, training: bool) -> tuple[Model, Any]:
+        (args, kwargs), model = arguments, self._model
+        said = training if training or "training" in kwargs else None  # else it is what `call` says by itself
+        with outside_layers(), scope(model.name), phase(said):
+            structure = model.call(*args, **model._known_to_call(kwargs, said))
         for leaf in flatten(structure):
             if not isinstance(leaf, Tensor):
                 raise ArgumentError(
                     f"call() of {type(model).__name__} must return symbolic tensors, not {type(leaf).__name__}",
                     place=caller(),
                 )
-        network = self._network(inputs, flatten(structure))
-        self._latest = network
-        return network, structure
+        return self._network(inputs, flatten(structure)), structure
+
+
+@dataclass(frozen=True, slots=True)
+class _Trace:
+    """What `call` returned for `arguments`: the network, which is made for the other phase when somebody asks."""
+
+    inputs: Sequence[Tensor]
+    arguments: Arguments
+    training: bool
+    structure: Any
+    networks: dict[bool, Model]
 
 
 def _form(leaf: Any) -> Any:

@@ -11,11 +11,14 @@ from rnncc.graph.symbolic import Tensor, shown
 from rnncc.layers.base import Layer
 from rnncc.layers.masks import as_mask
 from rnncc.layers.nested import one_mask, time_first
+from rnncc.layers.phase import is_training
 from rnncc.layers.recurrent import RNN
+from rnncc.layers.seeds import at_step, use_other_keys
 from rnncc.layers.specs import InputSpec
 from rnncc.ops import functions as ops
 from rnncc.ops.scan import scan
 from rnncc.ops.structure import flatten, rebuild
+from rnncc.types import DType
 
 _MERGES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "sum": lambda a, b: a + b,
@@ -49,6 +52,7 @@ class Bidirectional(Layer):
         mask: booleans of shape ``(batch, time)``; the outputs of masked steps are zero with `return_sequences`. By
             default the mask that the input carries; but none (as in Keras 3) when `initial_state` is given.
         lengths: whole numbers of shape ``(batch,)``: only so many steps of each sequence count.
+        training: whether dropout drops; the directions have different masks, also when they are made with one seed.
 
     Output shape:
         That of `layer`, with twice the width for "concat"; outputs of the backward layer come in the order of the
@@ -109,6 +113,7 @@ class Bidirectional(Layer):
         if backward_layer is None:
             self.backward_layer: RNN = layer.like(_with_prefix("backward_", layer.name))
             self.backward_layer.go_backwards = True
+            use_other_keys(self.backward_layer)
         else:
             self.backward_layer = backward_layer
         _check_pair(self.forward_layer, self.backward_layer)
@@ -257,6 +262,7 @@ class TimeDistributed(Layer):
     Call arguments:
         inputs: a tensor of shape ``(batch, time, ...)``.
         mask: booleans of shape ``(batch, time, ...)``; what it has behind the time axis is the mask of a step.
+        training: whether dropout inside of `layer` drops: other elements at every step.
 
     Output shape:
         ``(batch, time, ...)``, with what `layer` makes of one step; a list when it has several outputs.
@@ -314,13 +320,16 @@ class TimeDistributed(Layer):
         slices = [time_first(inputs)] + ([] if per_step is None else [time_first(per_step)])
         takes_mask = "mask" in inspect.signature(self.layer.call).parameters
         structure: list[Any] = []
+        count = [ops.cast(ops.arange(inputs.type.shape[1]), DType.I32)] if is_training() else []
 
         def step(nothing: None, slices: list[Tensor]) -> tuple[None, list[Tensor]]:
-            slices[0].name = "x"
-            options = {"mask": slices[1]} if len(slices) > 1 and takes_mask else {}
-            result = self.layer(slices[0], **options)
+            x, *masks = slices[: len(slices) - len(count)]
+            x.name = "x"
+            options = {"mask": masks[0]} if masks and takes_mask else {}
+            with at_step(*slices[len(slices) - len(count) :]):
+                result = self.layer(x, **options)
             structure.append(result)
             return None, flatten(result)
 
-        _, steps = scan(step, None, slices, name=f"{self.name}_step")
+        _, steps = scan(step, None, [*slices, *count], name=f"{self.name}_step")
         return rebuild(structure[0], [time_first(one) for one in steps])

@@ -30,7 +30,7 @@ def split_setup(graph: Graph) -> tuple[Graph, Graph]:
     weights = tuple(dict.fromkeys(value for value in used if value in constant))
     needed = needed_nodes(setup, weights)
     setup_graph = replace(graph, name="setup", inputs=(), nodes=needed, outputs=weights)
-    return setup_graph, replace(graph, consts=weights, nodes=tuple(main), sources={})
+    return setup_graph, replace(graph, consts=weights, nodes=tuple(main), sources={}, feeds={})
 
 
 def _has_fixed_size(node: Node) -> bool:

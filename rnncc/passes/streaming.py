@@ -25,6 +25,7 @@ from rnncc.types import Dim
 class Streaming:
     """A graph in pieces: `step` takes the inputs and the states and returns the outputs and the new states.
 
+    Hidden inputs are ordinary ones of `step`: what was drawn for a sequence holds for all its pieces.
     `initial` computes the states before the first piece, from those inputs of the model that are no sequences.
     """
 
@@ -47,14 +48,17 @@ def expose_states(graph: Graph) -> Streaming:
     nodes = tuple(_with_inits(node, replaced) if is_scan(node) else node for node in graph.nodes)
     final = [value for node in scans for value in scan_view(node).final]
     outputs = (*graph.outputs, *final)
-    step = replace(graph, inputs=(*graph.inputs, *states), nodes=needed_nodes(nodes, outputs), outputs=outputs)
+    inputs = (*graph.inputs, *states)
+    step = replace(graph, inputs=inputs, feeds={}, nodes=needed_nodes(nodes, outputs), outputs=outputs)
     initial_nodes = needed_nodes(graph.nodes, inits)
     read = {value for node in initial_nodes for value in node.inputs} | set(inits)
     inputs = tuple(value for value in graph.inputs if value in read)
+    if not set(inputs) <= set(graph.arguments):
+        raise _cannot(f"the initial states of {graph.name} are random")
     for value in inputs:
         if time in value.type.shape:
             raise _cannot(f"the initial states of {graph.name} depend on the sequence {value.name}")
-    initial = replace(graph, inputs=inputs, nodes=initial_nodes, outputs=tuple(inits))
+    initial = replace(graph, inputs=inputs, feeds={}, nodes=initial_nodes, outputs=tuple(inits))
     return Streaming(step, initial, time, tuple(value.name for value in states))
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from rnncc.codegen.emit import Emitted
 from rnncc.errors import ArgumentError, MemberError, TokenError, UnsupportedError, caller
 from rnncc.graph.arguments import bind_arguments
-from rnncc.graph.ir import Graph, Source, Value
+from rnncc.graph.ir import Feed, Graph, Source, Value
 from rnncc.layers.stateful import StateSlot, run_with_states
 from rnncc.loop.ir import Procedure
 from rnncc.memory import as_memory_limit, memory_errors
@@ -74,11 +74,14 @@ class CompiledModel:
         texts: Callable[[str], str],
         make_stream: Callable[[int], Any] | None = None,
         kept: Sequence[StateSlot] = (),
+        feeds: Mapping[str, Feed] | None = None,
         *,
         threads: int = 1,
         rows: str | None = None,
     ) -> None:
-        self._graph = graph
+        self._graph = graph = replace(graph, feeds=feeds or {})
+        self._feeds = [graph.feeds[value.name] for value in graph.inputs[len(graph.arguments) :]]
+        self._arguments = graph.arguments
         self._kept = tuple(kept)
         self._make_stream = make_stream
         self._procedure = procedure
@@ -93,7 +96,7 @@ class CompiledModel:
         self._frames = Frames()
         self._native: Native | None = None
         self._layouts: dict[tuple[int, ...], Layout] = {}
-        self.inputs = tuple(map(_port, graph.inputs[: len(graph.inputs) - len(self._kept)]))
+        self.inputs = tuple(map(_port, graph.arguments[: len(graph.arguments) - len(self._kept)]))
         self.outputs = tuple(map(_port, graph.outputs[: len(graph.outputs) - len(self._kept)]))
 
     def __repr__(self) -> str:
@@ -120,8 +123,7 @@ class CompiledModel:
             return run_with_states(
                 self._graph, self._kept, partial(self.call_with, self._weights.bind()), arrays, named
             )
-        inputs, extents = bind_arguments(self._graph.name, self._graph.inputs, arrays, named)
-        return self._run(inputs, extents, self._weights.bind())
+        return self.call_with(self._weights.bind(), *arrays, **named)
 
     def reset_states(self) -> None:
         """Let the next call start from zeros, with any batch size, where layers are stateful."""
@@ -133,10 +135,12 @@ class CompiledModel:
         """Copies of the states that calls have left in stateful layers, by name; empty after `reset_states`."""
         return {f"{slot.layer}_{slot.name}": slot.value.copy() for slot in self._kept if slot.value is not None}
 
-    def call_with(self, bound: BoundWeights, *arrays: Any) -> list[np.ndarray]:
+    def call_with(self, bound: BoundWeights, *arrays: Any, **named: Any) -> list[np.ndarray]:
         """`call` with weights that were bound before, whatever was assigned to them since; states come and go with the
         arrays."""
-        inputs, extents = bind_arguments(self._graph.name, self._graph.inputs, arrays, {})
+        inputs, extents = bind_arguments(self._graph.name, self._arguments, arrays, named)
+        if self._feeds:
+            inputs = [*inputs, *(feed.draw() for feed in self._feeds)]
         return self._run(inputs, extents, bound)
 
     def bind(self) -> BoundWeights:

@@ -14,7 +14,7 @@ import numpy as np
 from rnncc.errors import ArgumentError, ShapeError, UnsupportedError, caller
 from rnncc.graph.arguments import as_input, bind_arguments
 from rnncc.graph.interp import interpret
-from rnncc.graph.ir import Graph, Source, Value
+from rnncc.graph.ir import Feed, Graph, Source, Value
 from rnncc.runtime.compiled import CompiledModel, PreparedCall
 from rnncc.types import bind_shape, dtype_of
 
@@ -55,6 +55,7 @@ class Stream:
         time: str,
         states: Sequence[str],
         batch: int,
+        feeds: Sequence[Feed] = (),
     ) -> None:
         self.batch = batch
         self._compiled = compiled
@@ -65,7 +66,11 @@ class Stream:
         self._names = tuple(states)
         graph = compiled.graph
         count = len(graph.inputs) - len(self._names)
-        self._inputs = graph.inputs[:count]
+        hidden = graph.inputs[count - len(feeds) : count]
+        self._inputs = graph.inputs[: count - len(feeds)]
+        self._feeds = feeds
+        self._drawn = [np.zeros(bind_shape(value.type.shape, {}), value.type.dtype.numpy) for value in hidden]
+        """The keys of this sequence: its masks are the same at every step."""
         self._sizes = {time: 1, "B": batch}
         if unknown := [extent for extent in graph.extents if extent not in self._sizes]:
             raise UnsupportedError(
@@ -85,6 +90,8 @@ class Stream:
         """Go back to the states before the first step. `inputs`: what initial states are computed from, if anything."""
         consts = [np.asarray(self._sources[value.name].value, value.type.dtype.numpy) for value in self._initial.consts]
         given, _ = bind_arguments("the start of this stream", self._initial.inputs, (), inputs)
+        for place, feed in zip(self._drawn, self._feeds, strict=True):
+            place[...] = feed.draw()
         self._take(interpret(self._initial, [*consts, *given], {"B": self.batch, self._time: 0}))
 
     @property
@@ -111,7 +118,7 @@ class Stream:
 
     def push(self, *chunks: Any) -> Any:
         """The output for a piece of any length: inputs and outputs as in a call of the whole model."""
-        outputs = self._compiled.call_with(self._bound, *chunks, *self._current())
+        outputs = self._compiled.call_with(self._bound, *chunks, *self._drawn, *self._current())
         count = len(self._output_axes)
         self._take(outputs[count:])
         return outputs[0] if count == 1 else outputs[:count]
@@ -131,7 +138,7 @@ class Stream:
         arrays = [np.zeros(shape, value.type.dtype.numpy) for shape, value in zip(shapes, self._inputs, strict=True)]
         steps: list[_Step] = []
         for turn in (0, 1):
-            given = [*arrays, *self._states[turn]]
+            given = [*arrays, *self._drawn, *self._states[turn]]
             call = self._compiled.prepare(self._bound, given, self._sizes, self._states[1 - turn])
             outputs = call.outputs[: len(self._output_axes)]
             copies = tuple(_without_axis(a, axis).copy for a, axis in zip(outputs, self._output_axes, strict=True))

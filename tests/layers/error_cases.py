@@ -16,6 +16,7 @@ from rnncc.layers import (
     RNN,
     Activation,
     Dense,
+    Dropout,
     Embedding,
     Input,
     InputLayer,
@@ -114,12 +115,16 @@ def stateful_with_another_batch() -> None:
     layer(np.zeros((3, 3, 5)))
 
 
-def dropout_in_training() -> None:
-    LSTM(4, dropout=0.5)(Input((None, 3)), training=True)
+def dropout_seed() -> None:
+    LSTM(4, dropout=0.5, seed=0.5)
 
 
-def dropout_of_a_model_in_training() -> None:
-    Sequential([Input((None, 3)), LSTM(4, recurrent_dropout=0.5)])(np.zeros((1, 2, 3)), training=True)
+def noise_shape_of_zero() -> None:
+    Dropout(0.5, noise_shape=(None, 0))
+
+
+def noise_shape_of_another_rank() -> None:
+    Dropout(0.5, noise_shape=(None, 1))(Input((None, 3)), training=True)
 
 
 def unroll_without_length() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 import rnncc
 from rnncc import layers, ops
-from rnncc.errors import ArgumentError, ShapeError, UnsupportedError
+from rnncc.errors import ArgumentError, ShapeError
 from rnncc.layers.execution import evaluate
 from rnncc.layers.model import Model
 
@@ -56,14 +56,6 @@ def test_wrong_ranks() -> None:
     for layer in (layers.Permute((1,)), layers.RepeatVector(2), layers.SpatialDropout1D(0.1)):
         with pytest.raises(ShapeError, match="needs an input of rank"):
             layer(layers.Input((2, 3, 4)))
-
-
-def test_dropout() -> None:
-    for layer in (layers.Dropout(0.5), layers.SpatialDropout1D(0.5)):
-        np.testing.assert_array_equal(layer(X), X)
-        with pytest.raises(UnsupportedError, match="cannot be called with training=True yet"):
-            layer(X, training=True)
-    np.testing.assert_array_equal(layers.Dropout(0)(X, training=True), X)
 
 
 def test_lambda() -> None:
