@@ -38,7 +38,7 @@ from rnncc.loop.visit import (
 from rnncc.passes.loop.machine import Machine
 from rnncc.passes.loop.names import Names
 from rnncc.passes.loop.nest import Nest, is_packable, nest_of, scalars, walks
-from rnncc.passes.loop.tile_builders import point_tile, register_tile, vector_tile
+from rnncc.passes.loop.tile_builders import is_contiguous_in, point_tile, register_tile, vector_tile
 from rnncc.types import DType
 
 
@@ -82,6 +82,8 @@ class _Tiler:
         if not nest.variables and not sums:
             return nest.body
         if not nest.variables or not _is_contiguous(nest, epilogue, sums, self.weights):
+            return point_tile(plain, sums, self.machine, self)
+        if sums and nest.sizes[-1] == ONE and all(is_contiguous_in(one.value, one.variable) for one in sums.values()):
             return point_tile(plain, sums, self.machine, self)
         if sums:
             return register_tile(plain, sums, self.machine, self)

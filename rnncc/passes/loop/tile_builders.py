@@ -14,6 +14,10 @@ from rnncc.passes.loop.machine import Machine, tile_shape
 from rnncc.passes.loop.nest import Nest, loops_of, walks
 from rnncc.types import DType
 
+SUM_CHAINS = 4
+"""Vectors that a long sum at one point is added up in, side by side: an addition takes some cycles, and two may begin
+in each."""
+
 Sums = Mapping[str, Reduce]
 """The reductions of a nest, by the name that its body uses for the result."""
 
@@ -142,7 +146,7 @@ class _RegisterTile:
                 name: Load(self.names.register(f"{name}_of", DType.I64, rows), (m,), DType.I64)
                 for name in self.row_variables
             }
-        loops = tuple((str(x.name), n) for x, n in ((m, rows), (v, vectors)) if isinstance(x, Var))
+        loops = tuple((str(x.name), 0, n) for x, n in ((m, rows), (v, vectors)) if isinstance(x, Var))
         lanes = For(self.j, "lanes", begin, call("min", stop, self.extent) if partial else stop, 1, ())
         return _Place(loops, lanes, (m, v, subtract(Var(self.j), begin)), where, None if row is None else add(row, m))
 
@@ -165,7 +169,7 @@ class _RegisterTile:
 class _Place:
     """One register tile: the unrolled loops and the lanes around a point, and how that point is said."""
 
-    loops: tuple[tuple[str, int], ...]
+    loops: tuple[tuple[str, int, int], ...]
     lanes: For
     register: tuple[Expr, Expr, Expr]
     where: Mapping[str, Expr]
@@ -176,9 +180,10 @@ class _Place:
         return _unrolled(self.loops, (replace(self.lanes, body=substitute(tuple(body), self.where)),))
 
 
-def _unrolled(loops: Sequence[tuple[str, int]], body: tuple[Stmt, ...]) -> tuple[Stmt, ...]:
-    for variable, count in reversed(loops):
-        body = (For(variable, "unroll", ZERO, integer(count), 1, body),)
+def _unrolled(loops: Sequence[tuple[str, int, int]], body: tuple[Stmt, ...]) -> tuple[Stmt, ...]:
+    """`body` in unrolled loops: variable, first and last + 1 of each."""
+    for variable, first, stop in reversed(loops):
+        body = (For(variable, "unroll", integer(first), integer(stop), 1, body),)
     return body
 
 
@@ -246,26 +251,47 @@ def _sum_over_k(register: str, one: Reduce, machine: Machine, names: Names) -> l
     fixed = int(one.size.value) if isinstance(one.size, Const) else None
     lanes = machine.lanes(one.dtype, fixed)
     start = Const(identity_of(one.function, one.dtype), one.dtype)
-    if lanes == 1 or not _is_contiguous_in(one.value, one.variable):
+    if lanes == 1 or not is_contiguous_in(one.value, one.variable):
         update = Store(register, (ZERO,), one.value, one.function)
         return [Store(register, (ZERO,), start), For(one.variable, "range", ZERO, one.size, 1, (update,))]
+    chains = SUM_CHAINS if fixed is None or fixed >= 2 * SUM_CHAINS * lanes else 1
+    partial = names.register(f"{register}_part", one.dtype, chains, lanes)
+    chain: Expr = Var(names.vector) if chains > 1 else ZERO
+    lane = Var(names.fresh("lane"))
+
+    def for_chains(first: int, *body: Stmt) -> tuple[Stmt, ...]:
+        return _unrolled(((names.vector, first, chains),) if chains > 1 else (), body)
+
+    def lanes_of(store: Store) -> For:
+        return For(lane.name, "lanes", ZERO, integer(lanes), 1, (store,))
+
+    def vectors(begin: Expr, end: Expr, number: Expr, wide: int) -> For:
+        """A loop over blocks of `wide` elements; a vector of each is added to the chain `number`."""
+        block = Var(names.fresh("ks"))
+        place = add(block, multiply(number, integer(lanes)))
+        update = Store(partial, (number, subtract(Var(one.variable), place)), one.value, one.function)
+        vector = For(one.variable, "lanes", place, add(place, integer(lanes)), 1, (update,))
+        body = for_chains(0, vector) if number != ZERO else (vector,)
+        return For(block.name, "range", begin, end, wide, body)
+
+    wide = chains * lanes
+    most = multiply(floordiv(one.size, integer(wide)), integer(wide))
     full = multiply(floordiv(one.size, integer(lanes)), integer(lanes))
-    partial = names.register(f"{register}_part", one.dtype, lanes)
-    block, lane = Var(names.fresh("ks")), Var(names.fresh("lane"))
-    in_lane = Store(partial, (subtract(Var(one.variable), block),), one.value, one.function)
-    vector = For(one.variable, "lanes", block, add(block, integer(lanes)), 1, (in_lane,))
-    clear = For(lane.name, "lanes", ZERO, integer(lanes), 1, (Store(partial, (lane,), start),))
-    fold = Reduce(one.function, lane.name, integer(lanes), Load(partial, (lane,), one.dtype))
-    statements: list[Stmt] = [
-        clear,
-        For(block.name, "range", ZERO, full, lanes, (vector,)),
-        Store(register, (ZERO,), fold),
-    ]
+    statements: list[Stmt] = [*for_chains(0, lanes_of(Store(partial, (chain, lane), start)))]
+    statements.append(vectors(ZERO, most, chain, wide))
+    if most != full:
+        statements.append(vectors(most, full, ZERO, lanes))
+    if chains > 1:
+        other = Load(partial, (chain, lane), one.dtype)
+        statements += for_chains(1, lanes_of(Store(partial, (ZERO, lane), other, one.function)))
+    fold = Reduce(one.function, lane.name, integer(lanes), Load(partial, (ZERO, lane), one.dtype))
+    statements.append(Store(register, (ZERO,), fold))
     if full != one.size:
         update = Store(register, (ZERO,), one.value, one.function)
         statements.append(For(one.variable, "range", full, one.size, 1, (update,)))
     return statements
 
 
-def _is_contiguous_in(value: Expr, variable: str) -> bool:
+def is_contiguous_in(value: Expr, variable: str) -> bool:
+    """True when all that `value` loads lies one after the other, or in one place, as `variable` grows."""
     return all(walks(part.index, variable, (0, 1)) for part in walk_exprs(value) if isinstance(part, Load))
