@@ -152,10 +152,23 @@ class Orthogonal:
             raise ShapeError("an orthogonal initializer needs at least two dims", f"shape: {tuple(shape)}")
         rows, columns = math.prod(shape[:-1]), shape[-1]
         normal = _draw(self.seed).standard_normal((max(rows, columns), min(rows, columns)), np.float32)
-        q, r = np.linalg.qr(normal)
-        q = q * np.where(np.diagonal(r) < 0, np.float32(-1), np.float32(1))  # the sign makes the choice uniform
+        q = _orthonormal(normal)
         matrix = q if rows >= columns else q.T
         return (self.gain * matrix).reshape(shape).astype(dtype, copy=False)
+
+
+def _orthonormal(normal: np.ndarray) -> np.ndarray:
+    """Q of the factors of a tall random matrix for which R has a positive diagonal: that makes the choice uniform.
+
+    R is also the Cholesky factor of A'A, which products find three times as fast as reflections do. That squares the
+    condition of the matrix, which is about 6 when a normal matrix is twice as tall as wide, and not small.
+    """
+    if len(normal) >= 2 * normal.shape[1] >= 128:
+        exact = normal.astype(np.float64)
+        factor = np.linalg.cholesky(exact.T @ exact)
+        return normal @ np.linalg.inv(factor).T.astype(np.float32)
+    q, r = np.linalg.qr(normal)
+    return q * np.where(np.diagonal(r) < 0, np.float32(-1), np.float32(1))
 
 
 @dataclass(frozen=True, slots=True)

@@ -88,7 +88,7 @@ class CompiledModel:
         self._emitted = emitted
         self._load = load
         self._texts = texts
-        self._weights = WeightBinder(setup, sources, procedure)
+        self._weights = WeightBinder(setup, sources, procedure, emitted.pointers)
         self._places = Places.of(procedure, emitted.pointers)
         self._threads = threads
         self._rows = rows

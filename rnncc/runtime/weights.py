@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 
 from rnncc.graph.interp import interpret as interpret_graph
 from rnncc.graph.ir import Graph, Source
-from rnncc.loop.interp import interpret as interpret_loops
 from rnncc.loop.ir import Procedure
 from rnncc.memory import memory_errors
 from rnncc.runtime.memory import aligned_copy
+from rnncc.runtime.packing import pack
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,10 +26,14 @@ class BoundWeights:
 class WeightBinder:
     """Keeps the arrays of a compiled model in step with its weights."""
 
-    def __init__(self, setup: Graph, sources: Mapping[str, Source], procedure: Procedure) -> None:
+    def __init__(
+        self, setup: Graph, sources: Mapping[str, Source], procedure: Procedure, pointers: Collection[str | int]
+    ) -> None:
+        """`pointers` are those of the entry point: many weights are read by setup only, and not by the code."""
         self._setup = setup
+        self._read = frozenset(pointers)
         self._sources = [sources[value.name] for value in setup.consts]
-        self._procedure = setup_procedure(procedure)
+        self._procedure = procedure
         self._bound: BoundWeights | None = None
         self._constant = not any(hasattr(source, "version") for source in self._sources)
 
@@ -56,14 +60,5 @@ class WeightBinder:
         derived = interpret_graph(self._setup, payloads)
         buffers = [buffer for buffer in self._procedure.buffers if buffer.space == "weight"]
         weights = {buffer.name: array for buffer, array in zip(buffers, derived, strict=True)}
-        packed = interpret_loops(self._procedure, weights, {})
-        return {name: aligned_copy(array) for name, array in {**weights, **packed}.items()}
-
-
-def setup_procedure(procedure: Procedure) -> Procedure:
-    """The setup loops alone, with what they fill as outputs."""
-    spaces = {"weight": "weight", "packed": "output"}
-    buffers = tuple(
-        replace(buffer, space=spaces[buffer.space]) for buffer in procedure.buffers if buffer.space in spaces
-    )
-    return Procedure(f"{procedure.name}_setup", (), buffers, (), procedure.setup, ())
+        read = {name: aligned_copy(array) for name, array in weights.items() if name in self._read}
+        return {**read, **pack(self._procedure, weights)}

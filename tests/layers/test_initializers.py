@@ -61,6 +61,16 @@ def test_orthogonal(shape: tuple[int, ...]) -> None:
     np.testing.assert_allclose(product, np.eye(len(product)), atol=1e-5)
 
 
+@pytest.mark.parametrize("shape", [(130, 65), (67, 268), (5, 40, 70)])
+def test_large_orthogonal_matrices_are_those_of_the_qr_factorization(shape: tuple[int, ...]) -> None:
+    matrix = initializers.Orthogonal(seed=3)(shape).reshape(-1, shape[-1])
+    tall = matrix if matrix.shape[0] >= matrix.shape[1] else matrix.T
+    normal = np.random.default_rng(3).standard_normal(tall.shape, np.float32)
+    q, r = np.linalg.qr(normal.astype(np.float64))
+    np.testing.assert_allclose(tall, q * np.sign(np.diagonal(r)), atol=3e-7)
+    np.testing.assert_allclose(tall.T @ tall, np.eye(tall.shape[1]), atol=2e-6)
+
+
 def test_orthogonal_has_no_preferred_sign() -> None:
     corners = [initializers.Orthogonal()((4, 4))[0, 0] for _ in range(100)]
     assert 20 < sum(corner > 0 for corner in corners) < 80

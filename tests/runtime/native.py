@@ -15,8 +15,8 @@ from rnncc.loop.ir import Const, For, Procedure
 from rnncc.loop.visit import walk_statements
 from rnncc.runtime.jit import load
 from rnncc.runtime.memory import aligned, shape_of, slot_offsets
+from rnncc.runtime.packing import setup_procedure
 from rnncc.runtime.threads import POOL
-from rnncc.runtime.weights import setup_procedure
 
 
 class NativeCheckFailed(Exception):
