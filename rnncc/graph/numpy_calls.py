@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from rnncc.errors import ArgumentError, caller
 
 OPERATORS = {
@@ -13,16 +16,18 @@ OPERATORS = {
     "matmul": "matmul",
     "less": "less",
     "less_equal": "less_equal",
+    "equal": "equal",
+    "not_equal": "not_equal",
 }
 """The op for each ufunc that stands behind an operator: ``array + tensor`` asks numpy first."""
 
 SWAPPED = {"greater": "less", "greater_equal": "less_equal"}
 """The same for those whose operands change places."""
 
-OFFERED: set[str] = set()
-"""Names of the functions of `rnncc.ops`, which fills this in: it stands above this module."""
+OFFERED: dict[str, Callable[..., Any]] = {}
+"""The functions of `rnncc.ops`, which fills this in: it stands above this module."""
 
-_OTHER_NAMES = {"absolute": "abs", "power": "square", "amax": "max", "amin": "min"}
+_OTHER_NAMES = {"remainder": "mod", "fabs": "abs", "rint": "round", "float_power": "power"}
 
 
 def no_numpy_function(function: str, tensor: str) -> ArgumentError:

@@ -17,9 +17,9 @@ import numpy as np
 
 from rnncc.errors import ArgumentError, DTypeError, RnnccError, ShapeError, caller
 from rnncc.graph.ir import ArraySource, Feed, Source
-from rnncc.graph.numpy_calls import OPERATORS, SWAPPED, no_array_to_write_to, no_numbers, no_numpy_function
+from rnncc.graph.numpy_calls import OFFERED, OPERATORS, SWAPPED, no_array_to_write_to, no_numbers, no_numpy_function
 from rnncc.graph.op import Attr, Op, find_op
-from rnncc.types import Dim, DType, TensorType, dtype_of
+from rnncc.types import DType, TensorType, dtype_of
 
 _serial = itertools.count()
 _scope: ContextVar[tuple[str, ...]] = ContextVar("rnncc_scope", default=())
@@ -168,6 +168,52 @@ class Tensor:
     def __neg__(self) -> Tensor:
         return apply("neg", self)
 
+    def __pos__(self) -> Tensor:
+        return self
+
+    def __abs__(self) -> Tensor:
+        return apply("abs", self)
+
+    def __pow__(self, other: object) -> Any:
+        return OFFERED["power"](self, other)
+
+    def __rpow__(self, other: object) -> Any:
+        return OFFERED["power"](other, self)
+
+    def __mod__(self, other: object) -> Any:
+        return OFFERED["mod"](self, other)
+
+    def __rmod__(self, other: object) -> Any:
+        return OFFERED["mod"](other, self)
+
+    def __floordiv__(self, other: object) -> Any:
+        return OFFERED["floor_divide"](self, other)
+
+    def __rfloordiv__(self, other: object) -> Any:
+        return OFFERED["floor_divide"](other, self)
+
+    def __invert__(self) -> Tensor:
+        return apply("logical_not", self)
+
+    def __and__(self, other: object) -> Tensor:
+        return apply("logical_and", self, other)
+
+    def __or__(self, other: object) -> Tensor:
+        return apply("logical_or", self, other)
+
+    def __xor__(self, other: object) -> Any:
+        return OFFERED["logical_xor"](self, other)
+
+    __rand__, __ror__, __rxor__ = __and__, __or__, __xor__
+
+    def __eq__(self, other: object) -> Any:
+        return apply("equal", self, other) if _is_operand(other) else NotImplemented
+
+    def __ne__(self, other: object) -> Any:
+        return apply("not_equal", self, other) if _is_operand(other) else NotImplemented
+
+    __hash__ = object.__hash__
+
     def __matmul__(self, other: object) -> Tensor:
         return apply("matmul", self, other)
 
@@ -186,8 +232,13 @@ class Tensor:
     def __ge__(self, other: object) -> Tensor:
         return apply("less_equal", other, self)
 
-    def __getitem__(self, key: object) -> Tensor:
-        return subscript(self, key)
+    def __getitem__(self, key: object) -> Any:
+        return OFFERED["get_item"](self, key)
+
+
+def _is_operand(other: object) -> bool:
+    """True for what a comparison by == computes with; anything else is just not equal."""
+    return isinstance(other, Tensor | np.ndarray | np.generic | bool | int | float) or hasattr(other, "tensor")
 
 
 def shown(tensor: Tensor) -> str:
@@ -306,66 +357,3 @@ def _located(error: RnnccError, op: Op, inputs: Sequence[Tensor], where: str, pl
     operands = [f"{tensor.name.ljust(width)}: {tensor.type}" for tensor in inputs]
     title = f"{op.name} in {where}" if where else op.name
     return type(error)(f"{title}: {error.what}", *operands, *error.facts, place=place, remedy=error.remedy)
-
-
-def subscript(tensor: Tensor, key: object) -> Tensor:
-    """`tensor[key]` for ints, slices with step 1, None and ..., as in NumPy."""
-    keys = list(key) if isinstance(key, tuple) else [key]
-    if any(not (item is None or item is ... or isinstance(item, int | slice)) for item in keys):
-        raise ArgumentError(
-            f"cannot index {tensor.name} with {key!r}",
-            shown(tensor),
-            place=caller(),
-            remedy="ints, slices, None and ... are known; rnncc.ops.take looks up rows by a tensor of indices",
-        )
-    given = sum(item is not None and item is not ... for item in keys)
-    if given > tensor.ndim:
-        raise ShapeError(f"{given} indices for {tensor.ndim} dims", shown(tensor), place=caller())
-    missing = [slice(None)] * (tensor.ndim - given)
-    at = keys.index(...) if ... in keys else len(keys)
-    keys = keys[:at] + missing + keys[at + 1 :]
-    starts: list[int] = []
-    sizes: list[Dim] = []
-    shape: list[Dim] = []
-    axis = 0
-    for item in keys:
-        if item is None:
-            shape.append(1)
-            continue
-        start, size = _interval(tensor, axis, item)
-        starts.append(start)
-        sizes.append(size)
-        if isinstance(item, slice):
-            shape.append(size)
-        axis += 1
-    part = tensor
-    if tuple(sizes) != tensor.type.shape:
-        part = apply("slice", tensor, starts=tuple(starts), sizes=tuple(sizes))
-    return part if tuple(shape) == part.type.shape else apply("reshape", part, shape=tuple(shape))
-
-
-def _interval(tensor: Tensor, axis: int, item: object) -> tuple[int, Dim]:
-    """Start and size of what an int or slice takes from one axis."""
-    dim = tensor.type.shape[axis]
-    if item == slice(None):
-        return 0, dim
-    if not isinstance(dim, int):
-        raise ShapeError(
-            f"axis {axis} of {tensor.name} has the extent {dim}, known only at the call: it cannot be sliced",
-            shown(tensor),
-            place=caller(),
-            remedy="rnncc.scan walks over such an axis",
-        )
-    if isinstance(item, int):
-        if not -dim <= item < dim:
-            raise ShapeError(
-                f"index {item} is outside axis {axis} of size {dim}",
-                shown(tensor),
-                place=caller(),
-            )
-        return item % dim, 1
-    assert isinstance(item, slice)
-    start, stop, step = item.indices(dim)
-    if step != 1:
-        raise ArgumentError(f"slice step {step}: only step 1 is known", shown(tensor), place=caller())
-    return start, max(0, stop - start)

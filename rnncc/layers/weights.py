@@ -114,8 +114,16 @@ class Weight:
     def __neg__(self) -> Tensor:
         return -self.tensor
 
+    def __pow__(self, other: object) -> Tensor:
+        result: Tensor = self.tensor**other
+        return result
+
+    def __abs__(self) -> Tensor:
+        return abs(self.tensor)
+
     def __getitem__(self, key: object) -> Tensor:
-        return self.tensor[key]
+        result: Tensor = self.tensor[key]
+        return result
 
 
 def _frozen(value: np.ndarray, dtype: DType) -> np.ndarray:

@@ -164,8 +164,8 @@ def test_cast() -> None:
     check(lambda x: ops.cast(x, "int64"), lambda x: x.astype(np.int64), X * 3)
     check(lambda n: ops.cast(n, np.float32), lambda n: n.astype(F32), N)
     check(lambda p: ops.cast(p, "f32"), lambda p: p.astype(F32), P)
-    with pytest.raises(DTypeError, match="nothing is cast to bool"):
-        run(lambda x: ops.cast(x, "bool"), X)
+    check(lambda x: ops.cast(x, "bool"), lambda x: x.astype(bool), np.array([0, -0.0, 0.5, np.nan, -3], F32))
+    check(lambda p: ops.cast(p, bool), lambda p: p, P)
     with pytest.raises(DTypeError, match=r"unknown element type 'float8'\n  known: .*float32"):
         run(lambda x: ops.cast(x, "float8"), X)
 
@@ -242,9 +242,8 @@ def test_wrong_subscripts() -> None:
     for key, match in [(3, "index 3 is outside axis 0"), ((0, 0, 0), "3 indices for 2 dims")]:
         with pytest.raises(ShapeError, match=match):
             run(lambda x, k=key: x[k], X)
-    for key, match in [(slice(None, None, 2), "slice step 2"), ("a", "cannot index x with 'a'")]:
-        with pytest.raises(ArgumentError, match=match):
-            run(lambda x, k=key: x[k], X)
+    with pytest.raises(ArgumentError, match="cannot index x with 'a'"):
+        run(lambda x: x["a"], X)
     with pytest.raises(ShapeError, match="the extent B, known only at the call"):
         run(lambda x: x[0], X, shapes=(("B", 5),))
 
@@ -298,9 +297,15 @@ def test_reductions(axis: int, keepdims: bool) -> None:
 
 def test_reductions_over_an_extent() -> None:
     check(lambda x: ops.sum(x, 0), lambda x: x.sum(0), X, shapes=(("T", 5),))
-    for function in (ops.mean, ops.var, ops.argmax):
-        with pytest.raises(ShapeError, match="axis 0 has the extent T, known only at the call"):
-            run(lambda x, f=function: f(x, 0), X, shapes=(("T", 5),))
+    for name in ("mean", "var", "std"):
+        check(
+            lambda x, name=name: getattr(ops, name)(x, 0),
+            lambda x, name=name: getattr(np, name)(x, axis=0),
+            X,
+            shapes=(("T", 5),),
+        )
+    with pytest.raises(ShapeError, match="axis 0 has the extent T, known only at the call"):
+        run(lambda x: ops.argmax(x, 0), X, shapes=(("T", 5),))
     with pytest.raises(ShapeError, match="axis 2 does not exist in rank 2"):
         run(lambda x: ops.sum(x, 2), X)
 

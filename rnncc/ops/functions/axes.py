@@ -1,0 +1,43 @@
+"""Axes of symbolic tensors: checks that the public ops share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rnncc.errors import ArgumentError, ShapeError, caller
+from rnncc.graph.symbolic import Tensor
+
+
+def axis_of(tensor: Tensor, axis: int, new_axes: int = 0) -> int:
+    """`axis` counted from 0, of a tensor that gets `new_axes` more. Raises ShapeError when it does not exist."""
+    rank = tensor.ndim + new_axes
+    if not -rank <= axis < rank:
+        raise ShapeError(
+            f"axis {axis} does not exist in rank {rank}",
+            f"{tensor.name}: {tensor.type}",
+            place=caller(),
+        )
+    return axis % rank
+
+
+def fixed_size(tensor: Tensor, axis: int) -> int:
+    """The size of an axis. Raises ShapeError when it is known only at the call."""
+    dim = tensor.type.shape[axis_of(tensor, axis)]
+    if not isinstance(dim, int):
+        raise ShapeError(
+            f"axis {axis} has the extent {dim}, known only at the call",
+            f"{tensor.name}: {tensor.type}",
+            place=caller(),
+            remedy="this op needs an axis of fixed size",
+        )
+    return dim
+
+
+def axes_of(tensor: Tensor, axis: int | Sequence[int] | None) -> tuple[int, ...]:
+    """The axes that `axis` stands for, in order: one, several, or all for None."""
+    if axis is None:
+        return tuple(range(tensor.ndim))
+    found = [axis_of(tensor, each) for each in (axis if isinstance(axis, list | tuple) else (axis,))]
+    if len(set(found)) < len(found):
+        raise ArgumentError(f"axis {axis} names an axis twice", f"{tensor.name}: {tensor.type}", place=caller())
+    return tuple(sorted(found))

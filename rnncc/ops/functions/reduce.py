@@ -1,0 +1,219 @@
+"""Sums and other reductions, products, lookups: ops that read many elements for one."""
+
+from __future__ import annotations
+
+import math
+from builtins import all as _all
+from collections.abc import Sequence
+from functools import reduce
+from typing import Any
+
+from rnncc.errors import ArgumentError, caller
+from rnncc.graph.symbolic import Tensor, apply, as_tensor
+from rnncc.ops.functions.arrange import expand_dims, moveaxis, reshape, squeeze, transpose, unstack
+from rnncc.ops.functions.axes import axes_of, axis_of, fixed_size
+from rnncc.ops.functions.create import arange, full
+from rnncc.ops.functions.pointwise import (
+    cast,
+    equal,
+    exp,
+    log,
+    logical_not,
+    logical_or,
+    maximum,
+    multiply,
+    negative,
+    not_equal,
+    sqrt,
+    square,
+    where,
+)
+from rnncc.types import Dim, DType
+
+
+def matmul(a: Any, b: Any) -> Tensor:
+    """Matrix product: [..., K] x [K, N], or [..., M, K] x [..., K, N] with equal leading dims."""
+    return apply("matmul", a, b)
+
+
+Axis = int | Sequence[int] | None
+
+
+def sum(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    """Sum over one axis, several, or all."""
+    return _reduce("sum", x, axis, keepdims)
+
+
+def max(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    """Largest element along one axis, several, or all."""
+    return _reduce("max", x, axis, keepdims)
+
+
+def min(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    """Smallest element along one axis, several, or all."""
+    return _reduce("min", x, axis, keepdims)
+
+
+def mean(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    """Mean over one axis, several, or all."""
+    tensor = as_tensor(x)
+    total = _reduce("sum", tensor, axis, keepdims)
+    dims = [tensor.type.shape[at] for at in axes_of(tensor, axis)]
+    share: Any = 1.0 / math.prod(dim for dim in dims if isinstance(dim, int))
+    for dim in dims:
+        if isinstance(dim, str):
+            share = share / sum(full((dim,), 1, tensor.dtype), 0)
+    result: Tensor = total * share
+    return result
+
+
+def var(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    """Mean squared distance from the mean over one axis, several, or all."""
+    tensor = as_tensor(x)
+    return mean(square(tensor - mean(tensor, axis, keepdims=True)), axis, keepdims)
+
+
+def std(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    """Square root of the variance."""
+    return sqrt(var(x, axis, keepdims))
+
+
+def prod(x: Any, axis: int, keepdims: bool = False) -> Tensor:
+    """Product over one axis of fixed size."""
+    tensor = as_tensor(x)
+    result = reduce(multiply, unstack(tensor, axis=axis) or [full(_without(tensor, axis), 1, tensor.dtype)])
+    return expand_dims(result, axis_of(tensor, axis)) if keepdims else result
+
+
+def _without(tensor: Tensor, axis: int) -> tuple[Dim, ...]:
+    at = axis_of(tensor, axis)
+    return tensor.type.shape[:at] + tensor.type.shape[at + 1 :]
+
+
+def any(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    """Whether one of the elements is not 0 (or is true), as a bool tensor."""
+    return not_equal(_reduce("max", cast(cast(x, DType.BOOL), DType.I32), axis, keepdims, start=0), 0)
+
+
+def all(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    """Whether all of the elements are not 0 (or are true), as a bool tensor."""
+    return logical_not(any(logical_not(cast(x, DType.BOOL)), axis, keepdims))
+
+
+def count_nonzero(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    """How many elements are not 0 (or are true), as i64."""
+    return sum(cast(cast(x, DType.BOOL), DType.I64), axis, keepdims)
+
+
+def logsumexp(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    """Logarithm of the sum of exponentials; the maximum is subtracted first."""
+    tensor = as_tensor(x)
+    largest = max(tensor, axis, keepdims=True)
+    result = log(sum(exp(tensor - largest), axis, keepdims=True)) + largest
+    return result if keepdims else squeeze(result, axes_of(tensor, axis))
+
+
+def argmin(x: Any, axis: int = -1) -> Tensor:
+    """Position of the (first) smallest element along one axis of fixed size, as i64; a NaN counts as smallest."""
+    return argmax(negative(x), axis)
+
+
+def argmax(x: Any, axis: int = -1) -> Tensor:
+    """Position of the (first) largest element along one axis of fixed size, as i64; a NaN counts as largest."""
+    tensor = as_tensor(x)
+    at, size = axis_of(tensor, axis), fixed_size(tensor, axis)
+    largest = max(tensor, at, keepdims=True)
+    found = logical_or(equal(tensor, largest), not_equal(tensor, tensor))
+    shape = tuple(size if number == at else 1 for number in range(tensor.ndim))
+    return min(where(found, reshape(arange(size), shape), size), at)
+
+
+def softmax(x: Any, axis: int = -1) -> Tensor:
+    """exp(x) scaled so that it sums to 1 along `axis`; the maximum is subtracted first."""
+    tensor = as_tensor(x)
+    powers = exp(tensor - max(tensor, axis, keepdims=True))
+    return powers / sum(powers, axis, keepdims=True)
+
+
+def take(x: Any, indices: Any, axis: int = 0) -> Tensor:
+    """Slices of x along an axis by integer index; an index outside is an error at the call, naming its position."""
+    tensor, rows = as_tensor(x), cast(indices, DType.I64)
+    at = axis_of(tensor, axis)
+    if at == 0:
+        return apply("take", tensor, rows)
+    found: Tensor = apply("take", moveaxis(tensor, at, 0), rows)
+    order = list(range(rows.ndim, found.ndim))
+    return transpose(found, [*order[:at], *range(rows.ndim), *order[at:]])
+
+
+def dot(a: Any, b: Any) -> Tensor:
+    """The sum of products over the last axis of a, and the last but one (or only) axis of b."""
+    left, right = as_tensor(a), as_tensor(b)
+    if right.ndim == 1:
+        return sum(multiply(left, right), -1)
+    return squeeze(matmul(expand_dims(left, 0), right), 0) if left.ndim == 1 else matmul(left, right)
+
+
+def outer(a: Any, b: Any) -> Tensor:
+    """Every product of an element of a with one of b; axes in front of the last one are shared."""
+    return expand_dims(a, -1) * expand_dims(b, -2)
+
+
+def einsum(subscripts: str, *operands: Any) -> Tensor:
+    """Sums of products by letters, as ``einsum("bij,bj->bi", w, h)``: letters that the result does not have are summed.
+
+    A matrix product where it is one; all else is a product and a sum, which are fused.
+
+    Raises ArgumentError for a text that does not fit the operands, ShapeError when sizes differ.
+    """
+    inputs, arrow, output = subscripts.replace(" ", "").partition("->")
+    terms, tensors = inputs.split(","), [as_tensor(operand) for operand in operands]
+    letters = "".join(terms)
+    if not arrow:
+        output = "".join(sorted(letter for letter in set(letters) if letters.count(letter) == 1))
+    shapes_fit = len(terms) == len(tensors) and _all(
+        len(term) == tensor.ndim and len(set(term)) == len(term) for term, tensor in zip(terms, tensors, strict=True)
+    )
+    if not shapes_fit or len(set(output)) < len(output) or not set(output) <= set(letters):
+        raise ArgumentError(
+            f"einsum {subscripts!r} does not fit its operands",
+            *[f"{tensor.name}: {tensor.type}" for tensor in tensors],
+            place=caller(),
+            remedy="one term for each operand, one letter for each axis, no letter twice in a term",
+        )
+    if _is_matmul(terms, output):
+        return matmul(*tensors)
+    summed = [letter for letter in dict.fromkeys(letters) if letter not in output]
+    order = [*output, *summed]
+    result = reduce(multiply, [_along(tensor, term, order) for tensor, term in zip(tensors, terms, strict=True)])
+    return sum(result, list(range(len(output), len(order)))) if summed else result
+
+
+def _is_matmul(terms: Sequence[str], output: str) -> bool:
+    """True for ``...k,kn->...n``."""
+    if len(terms) != 2 or len(terms[0]) < 2 or len(terms[1]) != 2:
+        return False
+    first, inner, last = terms[0], terms[1][0], terms[1][1]
+    return first[-1] == inner and last not in first and output == first[:-1] + last
+
+
+def _along(tensor: Tensor, term: str, order: Sequence[str]) -> Tensor:
+    """`tensor` with its axes at the places of their letters in `order`, and axes of size 1 elsewhere."""
+    moved = transpose(tensor, [term.index(letter) for letter in order if letter in term])
+    sizes = iter(moved.type.shape)
+    return reshape(moved, [next(sizes) if letter in term else 1 for letter in order])
+
+
+def _reduce(name: str, x: Any, axis: Axis, keepdims: bool, start: int | None = None) -> Tensor:
+    result = tensor = as_tensor(x)
+    axes = axes_of(tensor, axis)
+    for at in axes[::-1]:
+        result = apply(name, result, axis=at)
+        if start is not None:  # what the result of no elements is
+            result = maximum(result, start)
+    for at in axes if keepdims else ():
+        result = expand_dims(result, at)
+    return result
+
+
+amax, amin = max, min
