@@ -198,6 +198,7 @@ PER_STEP: dict[str, tuple[tuple[Any, ...], Callable[[], Any]]] = {
     "Dense, softmax": ((5,), lambda: layers.Dense(3, activation="softmax")),
     "Embedding": ((4,), lambda: layers.Embedding(9, 3)),
     "LayerNormalization": ((5,), lambda: layers.LayerNormalization()),
+    "Lambda": ((5,), lambda: layers.Lambda(lambda x: x * 2, name="lambda")),
     "Activation": ((5,), lambda: layers.Activation("gelu")),
     "a model": ((4, 3), lambda: rnncc.Sequential([layers.Input((4, 3)), layers.Dense(2), layers.Flatten()])),
     "a model with a softmax": (

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 
 from rnncc.graph.deps import dependents_of
 from rnncc.graph.ir import Graph, Node, Value
+from rnncc.types import is_name
 
 
 def definitions(graph: Graph) -> dict[Value, Node]:
@@ -48,4 +49,5 @@ def invariants(graph: Graph, consts: Iterable[Value] | None = None) -> set[Value
 
 def stem(name: str) -> str:
     """`name` without the numbers that made it unique: a hint for the name of something similar."""
-    return re.sub(r"(_\d+)+$", "", name) or name
+    short = re.sub(r"(_\d+)+$", "", name)
+    return short if is_name(short) else name
