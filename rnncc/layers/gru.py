@@ -34,7 +34,7 @@ class GRUCell(RecurrentCell):
         dropout: Share of the inputs to drop in training, 0 to 1: one mask for all steps of a sequence. At
             inference nothing is dropped.
         recurrent_dropout: Share of the state to drop in training, 0 to 1, in front of its product with the recurrent
-            kernel: one mask for all steps of a sequence, and then masks of its own for each gate.
+            kernel: one mask for all steps of a sequence.
         reset_after: Whether the reset gate is applied after the recurrent matrix product (True, the default, as in
             cuDNN) or before it (False, as in the paper).
         seed: A whole number. Layers with one seed have the same masks in the same order; by default each has others.
@@ -120,9 +120,9 @@ class GRUCell(RecurrentCell):
         h = z * h + (1 - z) * self.activation(candidate)
         return h, [h]
 
-    def _reset_after(self, inputs: Sequence[Tensor], h: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-        x = self.product(inputs, self.kernel)
-        u = self.product(h, self.recurrent_kernel)
+    def _reset_after(self, inputs: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
+        x = inputs @ self.kernel
+        u = h @ self.recurrent_kernel
         if self.bias is not None:
             x, u = x + self.bias[0], u + self.bias[1]
         x_z, x_r, x_h = ops.split(x, 3, axis=-1)
@@ -131,16 +131,16 @@ class GRUCell(RecurrentCell):
         r = self.recurrent_activation(x_r + u_r)
         return z, x_h + r * u_h
 
-    def _reset_before(self, inputs: Sequence[Tensor], h: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-        x = self.product(inputs, self.kernel)
+    def _reset_before(self, inputs: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
+        x = inputs @ self.kernel
         if self.bias is not None:
             x = x + self.bias
         x_z, x_r, x_h = ops.split(x, 3, axis=-1)
         gates = 2 * self.units
-        u_z, u_r = ops.split(self.product(h[:2], self.recurrent_kernel[:, :gates]), 2, axis=-1)
+        u_z, u_r = ops.split(h @ self.recurrent_kernel[:, :gates], 2, axis=-1)
         z = self.recurrent_activation(x_z + u_z)
         r = self.recurrent_activation(x_r + u_r)
-        return z, x_h + (r * h[-1]) @ self.recurrent_kernel[:, gates:]
+        return z, x_h + (r * h) @ self.recurrent_kernel[:, gates:]
 
 
 class GRU(RNN):
@@ -173,7 +173,7 @@ class GRU(RNN):
         dropout: Share of the inputs to drop in training, 0 to 1: one mask for all steps of a sequence. At
             inference nothing is dropped.
         recurrent_dropout: Share of the state to drop in training, 0 to 1, in front of its product with the recurrent
-            kernel: one mask for all steps of a sequence, and then masks of its own for each gate.
+            kernel: one mask for all steps of a sequence.
         seed: A whole number. Layers with one seed have the same masks in the same order; by default each has others.
         return_sequences: Whether to return the outputs of all steps, or only the last one (the default).
         return_state: Whether to return the state after the last step as well.

@@ -35,7 +35,7 @@ class LSTMCell(RecurrentCell):
         dropout: Share of the inputs to drop in training, 0 to 1: one mask for all steps of a sequence. At
             inference nothing is dropped.
         recurrent_dropout: Share of the state to drop in training, 0 to 1, in front of its product with the recurrent
-            kernel: one mask for all steps of a sequence, and then masks of its own for each gate.
+            kernel: one mask for all steps of a sequence.
         seed: A whole number. Layers with one seed have the same masks in the same order; by default each has others.
         trainable: Whether the weights count as trainable.
         dtype: Element type of the weights and states: "float32" (the default) or "float64".
@@ -115,7 +115,7 @@ class LSTMCell(RecurrentCell):
         """One step."""
         h, c = states
         x, kept = self.dropped(inputs, h, training)
-        z = self.product(x, self.kernel) + self.product(kept, self.recurrent_kernel)
+        z = x @ self.kernel + kept @ self.recurrent_kernel
         if self.bias is not None:
             z = z + self.bias
         i, f, candidate, o = ops.split(z, 4, axis=-1)
@@ -159,7 +159,7 @@ class LSTM(RNN):
         dropout: Share of the inputs to drop in training, 0 to 1: one mask for all steps of a sequence. At
             inference nothing is dropped.
         recurrent_dropout: Share of the state to drop in training, 0 to 1, in front of its product with the recurrent
-            kernel: one mask for all steps of a sequence, and then masks of its own for each gate.
+            kernel: one mask for all steps of a sequence.
         seed: A whole number. Layers with one seed have the same masks in the same order; by default each has others.
         return_sequences: Whether to return the outputs of all steps, or only the last one (the default).
         return_state: Whether to return the states after the last step as well.

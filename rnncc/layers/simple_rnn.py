@@ -103,7 +103,7 @@ class SimpleRNNCell(RecurrentCell):
         """One step."""
         (h,) = states
         x, kept = self.dropped(inputs, h, training)
-        z = self.product(x, self.kernel) + self.product(kept, self.recurrent_kernel)
+        z = x @ self.kernel + kept @ self.recurrent_kernel
         if self.bias is not None:
             z = z + self.bias
         h = self.activation(z)

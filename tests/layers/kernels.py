@@ -22,10 +22,10 @@ class Kernels:
     """Loop nests outside of the loops over time: first states, projections, what is made of the results."""
 
 
-def kernels_of(model: Any) -> Kernels:
+def kernels_of(model: Any, *, training: bool = False) -> Kernels:
     """The kernels of a model, by the passes of the pipeline up to `fuse` (nothing behind it adds or removes one)."""
     options = pipeline.Options()
-    graph = pipeline.prepared(model.graph(), options)
+    graph = pipeline.prepared(model.graph(training), options)
     for each in pipeline.graph_passes(options):
         graph = each.run(graph)
     _, main = split_setup(graph)

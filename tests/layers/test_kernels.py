@@ -68,6 +68,19 @@ def test_an_option_is_one_kernel(kind: str, option: str) -> None:
     assert kernels.around <= AROUND
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_dropout_in_training(kind: str) -> None:
+    """Masks are made in front of the loop; in a step, the state times its mask is a nest, since a product reads it."""
+    layer = getattr(layers, kind)
+    for options, steps in [({"dropout": 0.2}, (1,)), ({"recurrent_dropout": 0.2}, (2,)), ({}, (1,))]:
+        kernels = kernels_of(model_of(layer(7, **options)(x_in())), training=True)
+        assert kernels.steps == steps
+        assert kernels.around <= AROUND + 1
+    before = kernels_of(model_of(layers.GRU(7, reset_after=False)(x_in())))
+    after = kernels_of(model_of(layers.GRU(7, reset_after=False, recurrent_dropout=0.2)(x_in())), training=True)
+    assert after.steps[0] <= before.steps[0] + 1
+
+
 @pytest.mark.parametrize("kind", ["LSTM", "GRU"])
 @pytest.mark.parametrize("gate", ["hard_sigmoid", "tanh"])
 def test_gate_activations(kind: str, gate: str) -> None:
