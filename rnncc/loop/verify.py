@@ -241,7 +241,8 @@ class _Verifier:
     # -------------------------------------------------------------- expressions
 
     def _size(self, expr: Expr, role: str, scope: _Scope) -> None:
-        self._expect(expr, DType.I64, role, scope)
+        if not isinstance(expr, Const) or expr.dtype is not DType.I64:
+            self._expect(expr, DType.I64, role, scope)
 
     def _expect(self, expr: Expr, dtype: DType, role: str, scope: _Scope) -> None:
         lanes = self._expr(expr, scope)
@@ -345,5 +346,7 @@ def _sample(expr: Expr, scope: _Scope) -> Expr:
 
 def _is_constant(index: Expr, scope: _Scope) -> bool:
     """True when expanding those loops leaves a number."""
+    if isinstance(index, Const):
+        return True
     value = affine(_sample(index, scope))
     return value is not None and not value.terms

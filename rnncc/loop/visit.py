@@ -188,10 +188,13 @@ def map_statements(statements: tuple[Stmt, ...], function: Callable[[Expr], Expr
 
 def walk_statements(statements: Iterable[Stmt]) -> Iterator[Stmt]:
     """Every statement, a loop before its body."""
-    for statement in statements:
+    waiting = list(statements)
+    waiting.reverse()
+    while waiting:
+        statement = waiting.pop()
         yield statement
         if isinstance(statement, For):
-            yield from walk_statements(statement.body)
+            waiting += reversed(statement.body)
 
 
 def walk_exprs(root: Expr | Stmt | Iterable[Stmt]) -> Iterator[Expr]:
