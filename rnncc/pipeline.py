@@ -41,6 +41,7 @@ from rnncc.passes.graph.sink_scan import sink_scan
 from rnncc.passes.graph.split_gates import split_gates
 from rnncc.passes.graph.unroll import unroll as unroll_scan
 from rnncc.passes.loop.alternate_panels import alternate_panels
+from rnncc.passes.loop.chunk_steps import chunk_steps
 from rnncc.passes.loop.forward_copies import forward_copies
 from rnncc.passes.loop.fuse import fuse
 from rnncc.passes.loop.inline_moves import inline_moves
@@ -121,6 +122,7 @@ def loop_passes(machine: Machine, threads: int = 1, precision: str = "float32") 
         Pass("forward_copies", "results are computed where they are wanted", forward_copies),
         Pass("fuse", "every value is computed where it is used: one nest a step", fuse),
         Pass("narrow", "products with weights in bfloat16, two at a time", narrow),
+        Pass("chunk_steps", "of what is done for all steps, only what the next ones need is kept", chunk_steps),
         Pass("tile", "sums in registers, the loop over k around them", partial(tile, machine=machine)),
         Pass("pack", "weights in the order in which the tiles read them, once", pack),
         Pass("vectorize", "lanes become vectors", vectorize),

@@ -1,0 +1,169 @@
+"""Do what is done for all steps at once for some steps at a time, right before the loop that uses it.
+
+    for i in parallel(0, T):                           for start in range(0, T, 64):
+        z[i, b, j] = sum(x[b, i, k] * w[k, j] ...)         for i in parallel(0, min(T - start, 64)):
+    for t in range(0, T):                          ->          z[i, b, j] = sum(x[b, start + i, k] * w[k, j] ...)
+        h[(t + 1) % 2, b, j] = ... z[t, b, j]              for t in range(0, min(T - start, 64)):
+                                                               h[(start + t + 1) % 2, b, j] = ... z[t, b, j]
+
+The projection of a long sequence is larger than any cache, and for one result nobody needs more of it than what the
+next steps read. Statements that take time steps in the same order, and that meet at equal steps only, share the loop:
+stacked layers pass their sequences on in the cache. What a statement outside reads is kept whole.
+
+Requires: `fuse`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+from rnncc.loop.builder import ZERO, add, call, integer, subtract
+from rnncc.loop.ir import Buffer, Expr, For, Index, Load, Procedure, Stmt, Store, Var
+from rnncc.loop.visit import buffers_of, loads_of, map_expr, map_statements, stores_of, substitute, walk_statements
+from rnncc.passes.loop.names import Names
+
+STEPS = 64
+"""How many steps a chunk has. Even, so that the halves of a state alternate over its ends."""
+
+_HERE = Var("step of the chunk")
+"""Stands for a step counted from the start of its chunk, while steps are renamed."""
+
+
+def chunk_steps(procedure: Procedure, steps: int = STEPS) -> Procedure:
+    """Share a loop over chunks of time among statements that pass sequences on."""
+    assert steps % 2 == 0, "the halves of a state alternate"
+    chunker = _Chunker(procedure, steps)
+    body = chunker.block()
+    if not chunker.short:
+        return procedure
+    buffers = (
+        replace(buffer, shape=(integer(steps), *buffer.shape[1:])) if buffer.name in chunker.short else buffer
+        for buffer in procedure.buffers
+    )
+    return replace(procedure, buffers=tuple(buffers), body=body)
+
+
+@dataclass(slots=True)
+class _Run:
+    """Statements over the steps of one extent that may share a loop, and those that can move in front of them."""
+
+    dim: str
+    members: list[For] = field(default_factory=list)
+    before: list[Stmt] = field(default_factory=list)
+
+
+class _Chunker:
+    """`short` are the buffers that hold one chunk only."""
+
+    def __init__(self, procedure: Procedure, steps: int) -> None:
+        self.procedure = procedure
+        self.steps = steps
+        self.names = Names(procedure)
+        self.short: set[str] = set()
+        self.buffers = {buffer.name: buffer for buffer in procedure.buffers}
+        self.times = {
+            loop.stop.name
+            for loop in procedure.body
+            if isinstance(loop, For) and loop.kind == "range" and isinstance(loop.stop, Var)
+        }
+
+    def block(self) -> tuple[Stmt, ...]:
+        result: list[Stmt] = []
+        run: _Run | None = None
+        for statement in self.procedure.body:
+            dim = self.time_of(statement)
+            if run is not None and isinstance(statement, For) and dim == run.dim and self.fits(statement, run.members):
+                run.members.append(statement)
+            elif run is not None and dim is None and _are_apart(statement, run.members):
+                run.before.append(statement)
+            else:
+                result += self.chunked(run) if run is not None else []
+                run = _Run(dim, [statement]) if dim is not None and isinstance(statement, For) else None
+                if run is None:
+                    result.append(statement)
+        return (*result, *(self.chunked(run) if run is not None else []))
+
+    def time_of(self, statement: Stmt) -> str | None:
+        """The extent over whose steps `statement` is a loop."""
+        match statement:
+            case For(_, "range" | "parallel", start, Var(dim), 1) if start == ZERO and dim in self.times:
+                return dim
+        return None
+
+    def fits(self, loop: For, members: Sequence[For]) -> bool:
+        """True when `loop` and `members` meet at equal steps only."""
+        return all(
+            self.at_own_step(loop, name) and self.at_own_step(member, name)
+            for member in members
+            for name in _shared(loop, member)
+        )
+
+    def at_own_step(self, loop: For, name: str) -> bool:
+        """True when every access of `loop` to the buffer `name` is at the step of the loop."""
+        return self.buffers[name].shape[:1] == (loop.stop,) and all(
+            index[:1] == (Var(loop.variable),) for index in _indices(loop, name)
+        )
+
+    def chunked(self, run: _Run) -> list[Stmt]:
+        """The statements of `run`, in a loop over chunks if that keeps some buffer short."""
+        short = {name for name in _buffers(run.members) if self.is_private(self.buffers[name], run)}
+        if not short or not any(member.kind == "range" for member in run.members):
+            return [*run.before, *run.members]
+        self.short |= short
+        start = Var(self.names.fresh("start"))
+        count = call("min", subtract(Var(run.dim), start), integer(self.steps))
+        inside = tuple(_part(member, start, count, short) for member in run.members)
+        return [*run.before, For(start.name, "range", ZERO, Var(run.dim), self.steps, inside)]
+
+    def is_private(self, buffer: Buffer, run: _Run) -> bool:
+        """True for a sequence that only the members of `run` use, each at its own step."""
+        users = [statement for statement in self.procedure.body if buffer.name in buffers_of(statement)]
+        return buffer.space == "temporary" and all(
+            isinstance(user, For) and user in run.members and self.at_own_step(user, buffer.name) for user in users
+        )
+
+
+def _part(loop: For, start: Var, count: Expr, short: set[str]) -> For:
+    """`loop` over `count` steps from `start` on."""
+    own = Var(loop.variable)
+
+    def near(index: tuple[Index, ...], name: str) -> tuple[Index, ...]:
+        return (_HERE, *index[1:]) if name in short else index
+
+    def in_expr(expr: Expr) -> Expr:
+        return replace(expr, index=near(expr.index, expr.buffer)) if isinstance(expr, Load) else expr
+
+    def in_stores(statement: Stmt) -> Stmt:
+        match statement:
+            case For(body=body):
+                return replace(statement, body=tuple(map(in_stores, body)))
+            case Store(name, index):
+                return replace(statement, index=near(index, name))
+        return statement
+
+    body = tuple(map(in_stores, map_statements(loop.body, lambda expr: map_expr(expr, in_expr))))
+    body = substitute(substitute(body, {loop.variable: add(own, start)}), {_HERE.name: own})
+    return replace(loop, stop=count, body=body)
+
+
+def _indices(loop: For, name: str) -> list[tuple[Index, ...]]:
+    accesses: list[Load | Store] = [*loads_of(loop), *stores_of(loop)]
+    return [access.index for access in accesses if access.buffer == name]
+
+
+def _buffers(loops: Sequence[For]) -> list[str]:
+    return sorted({name for loop in loops for name in buffers_of(loop)})
+
+
+def _written(statement: Stmt) -> set[str]:
+    return {inner.buffer for inner in walk_statements([statement]) if isinstance(inner, Store)}
+
+
+def _shared(one: Stmt, other: Stmt) -> set[str]:
+    """Buffers that one of the two writes, and the other one uses."""
+    return _written(one) & buffers_of(other) | _written(other) & buffers_of(one)
+
+
+def _are_apart(statement: Stmt, members: Sequence[Stmt]) -> bool:
+    return all(not _shared(statement, member) for member in members)
