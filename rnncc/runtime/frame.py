@@ -122,6 +122,7 @@ class Frame:
         self.pointers: Any = None
         self.status = (ctypes.c_int64 * (STATUS_VALUES + 1))()
         self._arena = Arena()
+        self._alive: Native | None = None
 
     def prepare(self, places: Places, bound: BoundWeights, layout: Layout, native: Native) -> None:
         """Point at weights, intermediate values and small ports; large inputs and outputs change with every call."""
@@ -138,6 +139,7 @@ class Frame:
                 for place in port:
                     self.pointers[place] = address_of(spare)
         plan = layout.plan
+        self._alive = native  # its code: another thread's may have taken its place in the model
         # Numbers: to convert an array to its address takes ctypes as long as the rest of a call.
         memory = map(ctypes.addressof, (self.pointers, layout.extents, self.status))
         self.native = partial(native.function, *memory) if plan is None else partial(native.run, self)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable
 from typing import Any
 
@@ -132,3 +133,13 @@ def test_a_stream_keeps_its_weights() -> None:
     assert np.array_equal(stream.step(x[:, 0]), before[:, 0])
     assert np.array_equal(stream.push(x[:, 1:]), before[:, 1:])
     assert not fn(x).any()
+
+
+def test_threads_that_load_code_at_once_keep_their_own() -> None:
+    """Each of several first calls loads the code, and the last one's is kept: the others must not lose theirs."""
+    fn = rnncc.compile(rnncc.trace(lambda x: x * 2.0, ("float32", ("B",))))
+    x = np.arange(3, dtype=np.float32)
+    fn(x)
+    fn._load_native()  # as another thread would have at the same time
+    gc.collect()
+    assert fn(x).tolist() == [0, 2, 4]
