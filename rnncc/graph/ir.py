@@ -37,6 +37,9 @@ class Feed(Protocol):
     def draw(self) -> np.ndarray:
         """The array for the next call."""
 
+    def restart(self) -> None:
+        """Let the array of the first call come next."""
+
 
 @dataclass(frozen=True, slots=True)
 class ArraySource:

@@ -48,6 +48,10 @@ class SeedGenerator:
         """A generator of other keys that follow from the same seed."""
         return SeedGenerator(self._owner, self.seed, self._stream + 1)
 
+    def restart(self) -> None:
+        """Let the first key come next, as if nothing had been drawn."""
+        self._count = itertools.count()
+
     def draw(self) -> np.ndarray:
         """The next key: two words, as the i32 with the same bits."""
         return np.array(_words(self._first + next(self._count)), np.uint32).view(np.int32)

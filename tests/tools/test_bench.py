@@ -117,12 +117,21 @@ def test_named_workloads_can_be_built_and_described(workload: Workload) -> None:
     if any(size > 200 for size in (int(word) for word in workload.name.split("-") if word.isdecimal())):
         pytest.skip("large weights: the description is that of the others")
     case = prepare(workload, 2, 3)
-    if workload.name == "mask":
+    if workload.name in ("mask", "recurrent-dropout"):
         assert case.problem is None
         return
     assert case.problem is not None, case.reason
     assert difference(reference(case), meaning(case.model, case)) < 0.2
     assert all(step.result for step in case.problem.network.steps)
+
+
+def test_the_meaning_of_a_model_that_drops_is_that_of_its_first_call() -> None:
+    case = prepare(find_workload("recurrent-dropout"), 2, 3)
+    assert "called for training" in case.reason
+    _, outputs = ready_model(case.model, case, 1)
+    assert difference(outputs, meaning(case.model, case)) < 0.2
+    plain = case.beside[0][1]
+    assert difference(outputs, meaning(plain, case)) > 1
 
 
 def test_a_problem_is_the_same_every_time() -> None:

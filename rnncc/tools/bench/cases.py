@@ -111,7 +111,7 @@ def _inputs(
     graph = model if isinstance(model, Graph) else model.graph()
     extents = {"B": batch, "T": length}
     arrays = []
-    for position, value in enumerate(graph.inputs):
+    for position, value in enumerate(graph.arguments):
         shape = [
             dim if isinstance(dim, int) else extents.get(dim, length if axis else batch)
             for axis, dim in enumerate(value.type.shape)

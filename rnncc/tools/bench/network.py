@@ -130,6 +130,8 @@ def describe(model: Any) -> Network:
     if not isinstance(model, Model):
         raise UnsupportedError("only models of layers can be rebuilt with other libraries")
     calls = layer_calls(model.outputs)
+    if dropping := next((call.layer.name for call in calls if call.kwargs.get("training")), None):
+        raise UnsupportedError(f"{dropping} is called for training: no other library draws its masks")
     steps = [_step(call) for call in calls if not isinstance(call.layer, InputLayer)]
     return Network(_names(model.inputs), tuple(steps), _names(model.outputs))
 

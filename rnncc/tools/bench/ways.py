@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from rnncc.codegen.native import modules_compiled
+from rnncc.graph.ir import Graph
 from rnncc.layers.execution import evaluate
 from rnncc.pipeline import compile as compile_model
 from rnncc.tools.bench.cases import Case
@@ -50,7 +51,9 @@ def reference(case: Case) -> list[np.ndarray]:
 
 
 def meaning(model: Any, case: Case) -> list[np.ndarray]:
-    """The outputs of all pieces by the interpreter of graphs."""
+    """The outputs of all pieces by the interpreter of graphs; random numbers are those of the first calls."""
+    for feed in (model if isinstance(model, Graph) else model.graph()).feeds.values():
+        feed.restart()
     if case.workload.way != "step":
         return [array for piece in case.pieces for array in _as_list(evaluate(model, *piece))]
     whole = [np.concatenate(arrays, axis=1) for arrays in zip(*case.pieces, strict=True)]

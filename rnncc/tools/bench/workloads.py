@@ -84,6 +84,11 @@ def _lstm(units: int, width: int) -> Callable[[], Model]:
     return _vectors(width, lambda: layers.LSTM(units))
 
 
+def _dropping() -> Model:
+    x = layers.Input(shape=(None, 64))
+    return Model(x, layers.LSTM(128, recurrent_dropout=0.2, seed=1)(x, training=True))
+
+
 _PLAIN = Beside("layers.LSTM", _lstm(128, 64))
 _PLAIN_LAYER = Beside("plain LSTM", _lstm(128, 64), is_same=False)
 _BOTH = (1, 2)
@@ -186,6 +191,14 @@ WORKLOADS = (
         ((1, 100), (32, 100)),
         beside=(_PLAIN_LAYER,),
         left_out=0.3,
+    ),
+    Workload(
+        "recurrent-dropout",
+        "LSTM(128, recurrent_dropout=0.2) called for training, width 64, beside the plain layer",
+        _dropping,
+        ((1, 100), (32, 100)),
+        (Target("beside", 0.15, other=_PLAIN_LAYER.name),),
+        (_PLAIN_LAYER,),
     ),
     Workload(
         "bidirectional",
