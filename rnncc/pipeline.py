@@ -45,6 +45,7 @@ from rnncc.passes.loop.chunk_steps import chunk_steps
 from rnncc.passes.loop.forward_copies import forward_copies
 from rnncc.passes.loop.fuse import fuse
 from rnncc.passes.loop.inline_moves import inline_moves
+from rnncc.passes.loop.instrument import instrument
 from rnncc.passes.loop.machine import Machine
 from rnncc.passes.loop.narrow import narrow
 from rnncc.passes.loop.pack import pack
@@ -60,6 +61,7 @@ from rnncc.runtime.artifact import Artifact
 from rnncc.runtime.cache import DiskCache, cache_folder, compiler_fingerprint, key_of, machine_fingerprint
 from rnncc.runtime.compiled import CompiledModel
 from rnncc.runtime.jit import load
+from rnncc.runtime.profile import Profiler
 from rnncc.runtime.stream import Stream
 from rnncc.runtime.threads import check_threads
 from rnncc.types import DType, dtype_of
@@ -87,6 +89,8 @@ class Options:
     """How many threads work on a call."""
     precision: str = "float32"
     """What products with weights are computed in: see `PRECISIONS`."""
+    counts_cycles: bool = False
+    """Whether the code counts the cycles of every kernel, as a last output."""
 
 
 def graph_passes(options: Options) -> list[Pass[Graph]]:
@@ -115,14 +119,18 @@ def graph_passes(options: Options) -> list[Pass[Graph]]:
     ]
 
 
-def loop_passes(machine: Machine, threads: int = 1, precision: str = "float32") -> list[Pass[Procedure]]:
+def loop_passes(
+    machine: Machine, threads: int = 1, precision: str = "float32", counts_cycles: bool = False
+) -> list[Pass[Procedure]]:
     """The passes over the loop IR."""
+    left_out = {"share_threads": threads == 1, "narrow": precision == "float32", "instrument": not counts_cycles}
     passes = [
         Pass("inline_moves", "no memory for what only moves: views are index arithmetic", inline_moves),
         Pass("forward_copies", "results are computed where they are wanted", forward_copies),
         Pass("fuse", "every value is computed where it is used: one nest a step", fuse),
         Pass("narrow", "products with weights in bfloat16, two at a time", narrow),
         Pass("chunk_steps", "of what is done for all steps, only what the next ones need is kept", chunk_steps),
+        Pass("instrument", "what the cycles of a kernel are is known as long as it is one nest", instrument),
         Pass("tile", "sums in registers, the loop over k around them", partial(tile, machine=machine)),
         Pass("pack", "weights in the order in which the tiles read them, once", pack),
         Pass("vectorize", "lanes become vectors", vectorize),
@@ -134,9 +142,7 @@ def loop_passes(machine: Machine, threads: int = 1, precision: str = "float32") 
             "alternate_panels", "weights left in the cache are read first", partial(alternate_panels, machine=machine)
         ),
     ]
-    unwanted = {"share_threads"} if threads == 1 else set()
-    unwanted |= {"narrow"} if precision == "float32" else set()
-    return [step for step in passes if step.name not in unwanted]
+    return [step for step in passes if not left_out.get(step.name)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,6 +256,7 @@ def _compile(
         Target.parse(options.target)  # a wrong name is an error now
     artifact = _artifact(graph, options, disk, compilation)
     stream_maker = once(partial(_stream_maker, graph, options, disk))
+    profiler = once(partial(_profiler, graph, options, kept))
     return CompiledModel(
         artifact.graph,
         artifact.setup,
@@ -263,7 +270,28 @@ def _compile(
         graph.feeds,
         threads=options.threads,
         rows=artifact.rows,
+        profile=lambda arrays, named: profiler().run(arrays, named),
     )
+
+
+def _profiler(graph: Graph, options: Options, kept: Sequence[StateSlot]) -> Profiler:
+    """Compile `graph` once more, with counters, for one thread."""
+    counting = replace(options, threads=1, counts_cycles=True)
+    compilation = compile_graph(graph, counting)
+    artifact = compilation.artifact()
+    compiled = CompiledModel(
+        artifact.graph,
+        artifact.setup,
+        sources_of(graph),
+        artifact.procedure,
+        artifact.emitted,
+        lambda: load(artifact.object_code, None if artifact.is_for_host else Target.parse(options.target)),
+        compilation.text,
+        feeds=graph.feeds,
+    )
+    names = [snapshot.name for snapshot in compilation.loop_snapshots]
+    before = compilation.loop_snapshots[names.index("instrument") - 1]
+    return Profiler(compiled, before.ir, kept)
 
 
 def _artifact(
@@ -305,7 +333,7 @@ def compile_graph(graph: Graph, options: Options) -> Compilation:
     clock.lap("lower")
     scheduled, loop_snapshots = run_passes(
         lowered,
-        loop_passes(machine_of(target), options.threads, options.precision),
+        loop_passes(machine_of(target), options.threads, options.precision, options.counts_cycles),
         verify=verify_procedure,
         show=show_procedure,
         count=count_statements,

@@ -183,6 +183,10 @@ class Code:
             return self.defined(math_function(function, first.dtype, lanes, self.target), operands)
         if function == "threefry":
             return self.defined(threefry_function(lanes, self.target), operands)
+        if function == "cycles":
+            self.declare("i64 @llvm.readcyclecounter()")
+            now = self.assign("call i64 @llvm.readcyclecounter()")
+            return Operand(self.assign(f"sub i64 {now}, {first.text}"), DType.I64, 1)
         if function in _FLOAT and is_float:
             text = f"{_FLOAT[function]} {first.type} {names}"
         elif function in _INTEGER:

@@ -29,8 +29,9 @@ def load(buffer: str, index: Sequence[Index], dtype: DType) -> Load:
 
 def call(function: str, *args: Expr) -> Expr:
     """`function(args)` with the dtype that follows from the operands."""
-    dtype = FUNCTIONS[function].result or args[-1].dtype
-    if all(isinstance(arg, Const) for arg in args) and dtype is DType.I64:
+    known = FUNCTIONS[function]
+    dtype = known.result or args[-1].dtype
+    if all(isinstance(arg, Const) for arg in args) and dtype is DType.I64 and known.pure:
         return _fold(function, [arg for arg in args if isinstance(arg, Const)])
     return Call(function, args, dtype)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from time import perf_counter_ns
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,8 @@ class Function:
     result: DType | None = None
     cheap: bool = True
     """False for what costs more than keeping its result in memory."""
+    pure: bool = True
+    """False for what does not follow from its operands alone."""
 
 
 def _sigmoid(x: Any) -> Any:
@@ -132,6 +135,7 @@ _TABLE = (
     Function("i64", 1, lambda x: np.asarray(x).astype(np.int64), None, DType.I64),
     Function("pair", 2, _pair, None, DType.I32),
     Function("dot", 2, _dot, None, DType.F32),
+    Function("cycles", 1, lambda since: np.int64(perf_counter_ns()) - since, None, DType.I64, cheap=False, pure=False),
     Function("reduce_add", 1, lambda x: np.add.reduce(x, axis=-1)),
     Function("reduce_max", 1, lambda x: np.maximum.reduce(x, axis=-1)),
     Function("reduce_min", 1, lambda x: np.minimum.reduce(x, axis=-1)),
@@ -139,7 +143,7 @@ _TABLE = (
 FUNCTIONS = {function.name: function for function in _TABLE}
 """Every function by name. `f32`, `f64`, `i32`, `i64` are casts; `reduce_*` folds the lanes of one vector;
 `threefry(key, key, counter, counter)` is 32 random bits; `pair` rounds two numbers to bfloat16, `dot` adds the products
-of two pairs."""
+of two pairs; `cycles(since)` is the clock of the CPU when it gets there, minus `since`."""
 
 INFIX = {function.infix: function.name for function in _TABLE if function.infix}
 """Function names by Python operator."""

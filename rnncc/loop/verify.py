@@ -57,6 +57,7 @@ _TAKES = {
     "pair": (DType.F32,),
     "dot": (DType.I32,),
     "threefry": (DType.I32,),
+    "cycles": (DType.I64,),
 }
 """What a function's operands may be; any number for all others."""
 _NUMBERS = (DType.F32, DType.F64, DType.I32, DType.I64)

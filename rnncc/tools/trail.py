@@ -120,7 +120,9 @@ def _progress(trail: Trail, target: Target) -> Iterator[Trail]:
         trail = replace(trail, lowered=lowered)
     assert trail.lowered is not None
     loops = trail.lowered
-    for loop_pass in loop_passes(machine_of(target), trail.options.threads, trail.options.precision):
+    for loop_pass in loop_passes(
+        machine_of(target), trail.options.threads, trail.options.precision, trail.options.counts_cycles
+    ):
         yield (trail := replace(trail, failed=loop_pass.name))
         loops, found = run_passes(
             loops, [loop_pass], verify=verify_procedure, show=show_procedure, count=count_statements
@@ -136,9 +138,8 @@ def _progress(trail: Trail, target: Target) -> Iterator[Trail]:
 def pass_names(trail: Trail) -> list[str]:
     """Names of all passes that `trail` has or would have had."""
     options = trail.options
-    loops = [
-        item.name for item in loop_passes(machine_of(Target.parse(options.target)), options.threads, options.precision)
-    ]
+    machine = machine_of(Target.parse(options.target))
+    loops = [item.name for item in loop_passes(machine, options.threads, options.precision, options.counts_cycles)]
     return loops if trail.graph is None else [*(item.name for item in graph_passes(trail.options)), *loops]
 
 

@@ -20,20 +20,21 @@ from rnncc.errors import ArgumentError, UnsupportedError
 from rnncc.layers.execution import evaluate
 from rnncc.layers.model import Model
 from rnncc.layers.sequential import Sequential
+from rnncc.runtime.caches import Caches
+from rnncc.runtime.roof import Roof, measure_roof, read_time
 from rnncc.tools.bench import command, machine, worker
 from rnncc.tools.bench.cases import STEPS, Case, prepare
 from rnncc.tools.bench.cells import LayerNormLSTMCell, OwnLSTMCell, ScanLSTM
-from rnncc.tools.bench.floor import Floor, floor_of, read_time, work_of
+from rnncc.tools.bench.floor import Floor, floor_of, work_of
 from rnncc.tools.bench.measure import difference, interleave, measure
 from rnncc.tools.bench.network import describe, stepwise
 from rnncc.tools.bench.peers import PEERS, Function, Peer, numpy_loop
 from rnncc.tools.bench.report import microseconds, plain_text, write_report
 from rnncc.tools.bench.results import Report, Row, Target, Timing, as_json
-from rnncc.tools.bench.roof import Roof, measure_roof
 from rnncc.tools.bench.ways import meaning, ready_model, ready_peer, reference
 from rnncc.tools.bench.workloads import WORKLOADS, Beside, Workload, find_workload, load_model
 
-CACHES = machine.Caches(l1=32 << 10, l2=1 << 20, l3=16 << 20)
+CACHES = Caches(l1=32 << 10, l2=1 << 20, l3=16 << 20)
 ROOF = Roof(1, 100.0, 200.0, 100.0, 50.0, 10.0, CACHES, register_bytes=2048)
 
 
@@ -498,6 +499,13 @@ def test_a_run_from_the_command_line(monkeypatch: pytest.MonkeyPatch, capsys: py
     assert content["command"] == "rnncc bench seq2seq-1 --peers numpy --threads 1 --seconds 0.01 --batch 2 --length 3"
     (row,) = content["rows"]
     assert (row["workload"], row["batch"], row["length"], row["best_peer"]) == ("seq2seq-1", 2, 3, "NumPy")
+
+
+def test_kernels_of_a_workload(capsys: pytest.CaptureFixture[str]) -> None:
+    assert command.run(arguments("tiny-8", "--profile", "--length", "30")) == 0
+    text = capsys.readouterr().out
+    assert text.startswith("tiny-8 1 x 30, one thread\nkernel ")
+    assert "recurrent_kernel" in text
 
 
 def test_a_run_in_a_process_of_its_own() -> None:

@@ -14,13 +14,15 @@ from pathlib import Path
 from typing import Any
 
 from rnncc.errors import ArgumentError, nearest
+from rnncc.pipeline import compile as compile_model
+from rnncc.tools.bench.cases import prepare
 from rnncc.tools.bench.machine import cores, cpu_name
 from rnncc.tools.bench.measure import TOLERANCE
 from rnncc.tools.bench.peers import PEERS, Peer
 from rnncc.tools.bench.plot import check_plot, write_plot
 from rnncc.tools.bench.report import write_report
 from rnncc.tools.bench.results import Report, as_json
-from rnncc.tools.bench.worker import Order, measure_in_process
+from rnncc.tools.bench.worker import Order, jobs, measure_in_process
 from rnncc.tools.bench.workloads import WORKLOADS, find_workload
 
 DEFAULT_WORKLOADS = ("classify-1", "classify-32")
@@ -49,6 +51,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         f"{' '.join(DEFAULT_WORKLOADS)})",
     )
     parser.add_argument("--list", action="store_true", help="list workloads and peers, and measure nothing")
+    parser.add_argument(
+        "--profile", action="store_true", help="show where the time of a call goes, kernel by kernel, and nothing else"
+    )
     parser.add_argument("--peers", metavar="A,B", help="peers to compare with, all, or none (default: see --list)")
     parser.add_argument("--threads", metavar="N,M", default="1", help="numbers of threads to measure with (default: 1)")
     parser.add_argument(
@@ -69,6 +74,12 @@ def run(args: argparse.Namespace) -> int:
         sys.stdout.write(listing())
         return 0
     names = _workload_names(args.workloads)
+    if args.profile:
+        for name, batch, length in jobs(Order(names, (), 1, 0.0, args.batch, args.length)):
+            case = prepare(find_workload(name), batch, length)
+            profile = compile_model(case.model).profile(*case.inputs)
+            sys.stdout.write(f"{name} {batch} x {length}, one thread\n{profile}\n\n")
+        return 0
     peers = choose_peers(args.peers)
     threads = _thread_counts(args.threads)
     if not args.seconds > 0:

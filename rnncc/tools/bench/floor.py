@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from math import prod
 from typing import assert_never
 
+from rnncc.runtime.roof import Roof, read_time
 from rnncc.tools.bench.network import (
     DIRECTIONS,
     GATES,
@@ -31,7 +32,6 @@ from rnncc.tools.bench.network import (
     Recurrent,
     shapes_of,
 )
-from rnncc.tools.bench.roof import Roof
 
 _FLOAT = 4
 
@@ -106,23 +106,3 @@ def _recurrent(step: Recurrent | Bidirectional, shape: tuple[int, ...], *, is_fo
     flops = 2 * rows * step.units * columns + (0 if is_folded else 2 * rows * width * columns)
     once = rows * columns if is_folded else width * columns
     return Work(step.name, flops, length, _FLOAT * step.units * columns, _FLOAT * once)
-
-
-def read_time(size: int, roof: Roof, resident: int | None = None) -> tuple[str, float]:
-    """Where `size` bytes are read from, and the nanoseconds that takes.
-
-    They are part of `resident` bytes (by default all of them) that are used over and over.
-    """
-    resident = size if resident is None else resident
-    share = resident / roof.threads
-    if share <= roof.register_bytes:
-        return "registers", 0.0
-    if share <= roof.caches.l1:
-        return "L1", size / roof.l1
-    if share <= roof.caches.l2:
-        return "L2", size / roof.l2
-    from_l2 = size * roof.caches.l2 / share
-    if resident <= roof.caches.l3:
-        return "L3", from_l2 / roof.l2 + (size - from_l2) / roof.l3
-    from_l3 = max(size * roof.caches.l3 / resident - from_l2, 0)
-    return "memory", from_l2 / roof.l2 + from_l3 / roof.l3 + (size - from_l2 - from_l3) / roof.memory

@@ -1,4 +1,4 @@
-"""The machine that the figures are from: its name, its caches, and how a process is kept on some of its cores."""
+"""The machine that the figures are from: its name, and how a process is kept on some of its cores."""
 
 from __future__ import annotations
 
@@ -6,19 +6,9 @@ import os
 import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 _CPUS = Path("/sys/devices/system/cpu")
-
-
-@dataclass(frozen=True, slots=True)
-class Caches:
-    """Bytes of one core's data caches, and of the cache that cores share."""
-
-    l1: int = 48 << 10
-    l2: int = 1 << 20
-    l3: int = 32 << 20
 
 
 def cpu_name() -> str:
@@ -29,20 +19,6 @@ def cpu_name() -> str:
         lines = []
     names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
     return next(names, platform.processor() or platform.machine())
-
-
-def caches() -> Caches:
-    """The caches that the system reports, usual sizes for those that it does not."""
-    found: dict[str, int] = {}
-    for folder in sorted(_CPUS.glob("cpu0/cache/index*")):
-        try:
-            level, kind = ((folder / name).read_text().strip() for name in ("level", "type"))
-            size = (folder / "size").read_text().strip()
-        except OSError:
-            continue
-        if kind != "Instruction" and size.endswith("K"):
-            found[f"l{level}"] = int(size[:-1]) << 10
-    return Caches(**{name: size for name, size in found.items() if name in ("l1", "l2", "l3")})
 
 
 def cores(count: int) -> frozenset[int]:

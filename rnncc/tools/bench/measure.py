@@ -18,11 +18,11 @@ from time import perf_counter, perf_counter_ns
 import numpy as np
 
 from rnncc.errors import RnnccError
+from rnncc.runtime.roof import Roof
 from rnncc.tools.bench.cases import Case
 from rnncc.tools.bench.floor import floor_of
 from rnncc.tools.bench.peers import Peer, Run, numpy_loop
 from rnncc.tools.bench.results import SELF, Row, Target, Timing
-from rnncc.tools.bench.roof import Roof
 from rnncc.tools.bench.ways import Ready, compilations, meaning, ready_model, ready_peer, reference
 
 RELATIVE, ABSOLUTE = 1e-4, 1e-5

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from rnncc.runtime.roof import Roof
 from rnncc.tools.bench.floor import Floor
-from rnncc.tools.bench.roof import Roof
 
 SCHEMA = 2
 SELF = "rnncc"

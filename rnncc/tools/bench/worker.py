@@ -14,13 +14,13 @@ from dataclasses import dataclass
 from functools import partial
 
 from rnncc.errors import RnnccError
+from rnncc.runtime.roof import Roof, measure_roof
 from rnncc.tools.bench.cases import prepare
 from rnncc.tools.bench.machine import cores, environment, stay_on
 from rnncc.tools.bench.measure import measure
 from rnncc.tools.bench.peers import PEERS
 from rnncc.tools.bench.progress import ProgressLine
 from rnncc.tools.bench.results import Row
-from rnncc.tools.bench.roof import Roof, measure_roof
 from rnncc.tools.bench.workloads import find_workload
 
 
@@ -66,10 +66,10 @@ def measure_rows(order: Order) -> tuple[Roof, list[Row]]:
     line.show("measuring the roof of this machine")
     roof = measure_roof(order.threads)
     peers = [peer for peer in PEERS if peer.key in order.peers]
-    jobs = list(_jobs(order))
+    todo = jobs(order)
     rows = []
-    for number, (name, batch, length) in enumerate(jobs, 1):
-        title = f"[{number}/{len(jobs)}] {name} {batch} x {length}, threads {order.threads}: "
+    for number, (name, batch, length) in enumerate(todo, 1):
+        title = f"[{number}/{len(todo)}] {name} {batch} x {length}, threads {order.threads}: "
         line.show(f"{title}preparing")
         case = prepare(find_workload(name), batch, length)
         rows.append(measure(case, peers, order.threads, order.seconds, roof, partial(_show, line, title)))
@@ -81,7 +81,7 @@ def _show(line: ProgressLine, title: str, text: str) -> None:
     line.show(title + text)
 
 
-def _jobs(order: Order) -> Sequence[tuple[str, int, int]]:
+def jobs(order: Order) -> Sequence[tuple[str, int, int]]:
     """Workloads and sizes, each once."""
     found = [
         (name, order.batch or batch, order.length or length)

@@ -33,6 +33,9 @@ from tests.tolerances import SAME_SUMS, assert_close
 TOLERANCES = {"narrow": {DType.F32: 3e-2}}
 """Of passes that round: factors of bfloat16 have 8 bits. `tests/runtime/test_precision.py` looks at them closely."""
 
+ADDED = {"instrument": 1}
+"""Passes that add outputs, and how many."""
+
 IDS = 3
 """Integer inputs lie below: the tables of golden files have at least as many rows, and no extent is smaller but 0."""
 
@@ -53,7 +56,8 @@ def check_golden(path: Path, run: Callable[..., Procedure], *, update: bool) -> 
     text = show(after).strip()
     assert show(parse(text)).strip() == text
     assert (after is before) == (text == golden.before), "a pass returns the same object when it changes nothing"
-    assert_same_meaning(before, after, TOLERANCES.get(path.parent.name, SAME_SUMS))
+    name = path.parent.name
+    assert_same_meaning(before, after, TOLERANCES.get(name, SAME_SUMS), ADDED.get(name, 0))
     if update:
         path.write_text(f"{golden.head}{golden.before}\n\n{SEPARATOR}\n\n{text}\n")
     elif text != golden.after:
@@ -61,8 +65,15 @@ def check_golden(path: Path, run: Callable[..., Procedure], *, update: bool) -> 
         raise AssertionError(f"{path.name} (--update-golden accepts this):\n" + "\n".join(lines))
 
 
-def assert_same_meaning(before: Procedure, after: Procedure, tolerances: Mapping[DType, float] = SAME_SUMS) -> None:
-    """Interpret both: with a different size for every extent (small, then larger), with all 1, and with all 0."""
+def assert_same_meaning(
+    before: Procedure, after: Procedure, tolerances: Mapping[DType, float] = SAME_SUMS, added: int = 0
+) -> None:
+    """Interpret both: with a different size for every extent (small, then larger), with all 1, and with all 0.
+
+    The last `added` outputs of `after` are new.
+    """
+    names = [buffer.name for buffer in after.buffers if buffer.space == "output"]
+    new = set(names[len(names) - added :]) if after is not before else set()
     fixed = {int(size) for size in re.findall(r"\b\d+\b", show(before))}
     small = (size for size in itertools.count(IDS) if size not in fixed)
     large = (size for size in itertools.count(17, 6) if size not in fixed)
@@ -72,7 +83,8 @@ def assert_same_meaning(before: Procedure, after: Procedure, tolerances: Mapping
         arrays = random_arrays(before, dims, below=1 if sizes is ones else IDS)
         expected = interpret(before, arrays, dims)
         assert all(np.isfinite(wanted).all() for wanted in expected.values() if wanted.dtype.kind == "f"), dims
-        assert_same(interpret(after, arrays, dims), expected, f"at {dims}", tolerances)
+        found = {name: array for name, array in interpret(after, arrays, dims).items() if name not in new}
+        assert_same(found, expected, f"at {dims}", tolerances)
         if any(buffer.slot is not None for buffer in after.buffers):
             scheduled = unroll(vectorize(tile(after, Machine(16, 16))))
             assert_same(run_native(scheduled, arrays, dims), expected, f"as machine code at {dims}", tolerances)

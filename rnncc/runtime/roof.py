@@ -1,7 +1,7 @@
 """The roof of this machine: how fast it multiplies and adds, and reads from each cache, in code that we compile.
 
-Every figure is the best of several short runs of a kernel (see `kernels`), with as many threads at once as are asked
-for, and the sum over these threads.
+Every figure is the best of several short runs of a kernel (see `codegen.roof_code`), with as many threads at once as
+are asked for, and the sum over these threads.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from time import perf_counter_ns
 import numpy as np
 
 from rnncc.codegen.native import compile_module
+from rnncc.codegen.roof_code import peak_text, read_text
 from rnncc.codegen.target import Target
+from rnncc.runtime.caches import Caches, caches
 from rnncc.runtime.jit import Loaded, load
 from rnncc.runtime.memory import aligned
-from rnncc.tools.bench.kernels import peak_text, read_text
-from rnncc.tools.bench.machine import Caches, caches
 from rnncc.types import DType
 
 RUNS = 60
@@ -64,6 +64,26 @@ def measure_roof(threads: int = 1) -> Roof:
         flops = _best(pool, threads, kernels.peak_runner)
         l1, l2, l3, memory = (_best(pool, threads, partial(kernels.read_runner, size)) for size in blocks)
     return Roof(threads, flops, l1, l2, l3, memory, sizes, target.registers * target.vector_bits // 8)
+
+
+def read_time(size: int, roof: Roof, resident: int | None = None) -> tuple[str, float]:
+    """Where `size` bytes are read from, and the nanoseconds that takes.
+
+    They are part of `resident` bytes (by default all of them) that are used over and over.
+    """
+    resident = size if resident is None else resident
+    share = resident / roof.threads
+    if share <= roof.register_bytes:
+        return "registers", 0.0
+    if share <= roof.caches.l1:
+        return "L1", size / roof.l1
+    if share <= roof.caches.l2:
+        return "L2", size / roof.l2
+    from_l2 = size * roof.caches.l2 / share
+    if resident <= roof.caches.l3:
+        return "L3", from_l2 / roof.l2 + (size - from_l2) / roof.l3
+    from_l3 = max(size * roof.caches.l3 / resident - from_l2, 0)
+    return "memory", from_l2 / roof.l2 + from_l3 / roof.l3 + (size - from_l2 - from_l3) / roof.memory
 
 
 Runner = tuple[Callable[[int], object], int]

@@ -1,0 +1,184 @@
+"""`fn.profile`: where the time of a call goes, kernel by kernel, and how near each kernel is to the machine's roof."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from time import perf_counter_ns
+from typing import Any
+
+import numpy as np
+
+from rnncc.graph.arguments import bind_arguments
+from rnncc.layers.stateful import StateSlot
+from rnncc.loop.ir import Check, Procedure
+from rnncc.loop.visit import loads_of, stores_of, walk_statements
+from rnncc.passes.loop.instrument import Kernel, kernels_of
+from rnncc.runtime.compiled import CompiledModel
+from rnncc.runtime.roof import Roof, measure_roof, read_time
+from rnncc.runtime.work import Work, work_of_runs
+
+_NANOSECONDS = 50_000_000
+"""How long a call is repeated: the figures are those of the run with the median time."""
+_FEWEST, _MOST = 3, 2000
+_FLOAT = 4
+
+
+@dataclass(frozen=True, slots=True)
+class KernelTime:
+    """One fused kernel of a call.
+
+    Attributes:
+        name: the buffers that it writes, by their names in the loop IR (``fn.ir("loop")``).
+        reads: the weights that it reads; their names start with the layer's.
+        runs: how often it ran: once, or once a step.
+        microseconds: all runs together.
+        share: of the time of the call.
+        operations: additions, multiplications, tanh and so on, of all runs.
+        bytes: what all runs read and write, each element once a run.
+        roof_share: the least time that the machine needs for so many operations and bytes (whichever takes longer), as
+            a share of the time that was taken.
+    """
+
+    name: str
+    reads: tuple[str, ...]
+    runs: int
+    microseconds: float
+    share: float
+    operations: int
+    bytes: int
+    roof_share: float
+
+    @property
+    def gflops(self) -> float:
+        """Operations a nanosecond."""
+        return self.operations / self.microseconds / 1e3 if self.microseconds else 0.0
+
+    @property
+    def gbytes(self) -> float:
+        """Bytes a nanosecond, which are GB/s."""
+        return self.bytes / self.microseconds / 1e3 if self.microseconds else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """The kernels of a call in the order in which they run, and the time of the whole call. ``str`` is a table."""
+
+    kernels: tuple[KernelTime, ...]
+    microseconds: float
+    calls: int
+    """How many calls the figures were chosen from."""
+    roof: Roof
+
+    def __str__(self) -> str:
+        titles = ("kernel", "runs", "us", "share", "GFLOP/s", "GB/s", "of roof", "weights")
+        rows = [
+            (
+                kernel.name,
+                f"{kernel.runs:,}",
+                f"{kernel.microseconds:,.1f}",
+                f"{kernel.share:.1%}",
+                f"{kernel.gflops:.1f}",
+                f"{kernel.gbytes:.1f}",
+                f"{kernel.roof_share:.0%}",
+                ", ".join(kernel.reads),
+            )
+            for kernel in self.kernels
+        ]
+        rest = self.microseconds - sum(kernel.microseconds for kernel in self.kernels)
+        share = rest / self.microseconds if self.microseconds else 0.0
+        rows.append(("between them", "", f"{rest:,.1f}", f"{share:.1%}", "", "", "", ""))
+        rows.append(("the call", "", f"{self.microseconds:,.1f}", "", "", "", "", ""))
+        widths = [max(map(len, column)) for column in zip(titles, *rows, strict=True)]
+        last = len(titles) - 1
+        lines = [
+            "  ".join(
+                cell.ljust(width) if number in (0, last) else cell.rjust(width)
+                for number, (cell, width) in enumerate(zip(row, widths, strict=True))
+            ).rstrip()
+            for row in (titles, *rows)
+        ]
+        roof = self.roof
+        lines.append(
+            f"roof: {roof.flops:.0f} GFLOP/s; read L1 {roof.l1:.0f}, L2 {roof.l2:.0f}, L3 {roof.l3:.0f}, "
+            f"memory {roof.memory:.0f} GB/s"
+        )
+        return "\n".join(lines)
+
+
+class Profiler:
+    """Runs a model that was compiled with counters; `procedure` is what they were added to."""
+
+    def __init__(self, compiled: CompiledModel, procedure: Procedure, kept: Sequence[StateSlot]) -> None:
+        self._compiled = compiled
+        self._procedure = procedure
+        self._kernels = kernels_of(procedure.body)
+        self._kept = tuple(kept)
+
+    def run(self, arrays: Sequence[Any], named: Mapping[str, Any]) -> Profile:
+        """Repeat a call with these arguments, and look at the run with the median time."""
+        graph = self._compiled.graph
+        count = len(graph.arguments) - len(self._kept)
+        inputs, extents = bind_arguments(graph.name, graph.arguments[:count], arrays, named)
+        states = [slot.current(v.type, extents) for slot, v in zip(self._kept, graph.arguments[count:], strict=True)]
+        drawn = [graph.feeds[value.name].draw() for value in graph.inputs[len(graph.arguments) :]]
+        ordered = [np.require(array, None, ["C", "A"]) for array in (*inputs, *states, *drawn)]
+        call = self._compiled.prepare(self._compiled.bind(), ordered, extents, ())
+        call.run()
+        first, start = int(call.outputs[-1][-1]), perf_counter_ns()
+        runs: list[np.ndarray] = []
+        while len(runs) < _FEWEST or (perf_counter_ns() - start < _NANOSECONDS and len(runs) < _MOST):
+            call.run()
+            runs.append(call.outputs[-1].copy())
+        now = perf_counter_ns()
+        last = int(runs[-1][-1])
+        tick = (now - start) / max(last - first, 1)  # nanoseconds of a cycle: between the ends of two calls
+        middle = sorted(runs, key=lambda counters: int(counters[-1] - counters[-2]))[len(runs) // 2]
+        return self._profile([float(cycles) * tick for cycles in middle[:-2]], (middle[-1] - middle[-2]) * tick,
+                             extents, len(runs))  # fmt: skip
+
+    def _profile(self, times: Sequence[float], whole: float, extents: Mapping[str, int], calls: int) -> Profile:
+        roof = measure_roof(1)
+        works = [work_of_runs(kernel.nest, kernel.steps, self._procedure, extents) for kernel in self._kernels]
+        resident: dict[tuple[str, ...], int] = {}  # what the same loop over steps uses over and over
+        for kernel, (runs, work) in zip(self._kernels, works, strict=True):
+            resident[_loop(kernel)] = resident.get(_loop(kernel), 0) + work.bytes // max(runs, 1)
+        kernels = tuple(
+            KernelTime(
+                _name(kernel),
+                self._weights(kernel),
+                runs,
+                nanoseconds / 1e3,
+                nanoseconds / whole if whole else 0.0,
+                work.operations,
+                work.bytes,
+                self._least(kernel, work, resident[_loop(kernel)], roof) / nanoseconds if nanoseconds else 0.0,
+            )
+            for kernel, nanoseconds, (runs, work) in zip(self._kernels, times, works, strict=True)
+        )
+        return Profile(kernels, whole / 1e3, calls, roof)
+
+    def _least(self, kernel: Kernel, work: Work, resident: int, roof: Roof) -> float:
+        """The least nanoseconds of all runs: the roof is that of float32."""
+        sizes = [self._procedure.buffer(store.buffer).dtype for store in stores_of(kernel.nest)]
+        size = max((dtype.size for dtype in sizes if dtype.is_float), default=_FLOAT)
+        _, reading = read_time(work.bytes, roof, resident)
+        return max(work.operations / roof.flops * size / _FLOAT, reading)
+
+    def _weights(self, kernel: Kernel) -> tuple[str, ...]:
+        names = dict.fromkeys(load.buffer for load in loads_of(kernel.nest))
+        return tuple(name for name in names if self._procedure.buffer(name).space == "weight")
+
+
+def _name(kernel: Kernel) -> str:
+    written = ", ".join(dict.fromkeys(store.buffer for store in stores_of(kernel.nest)))
+    checks = any(isinstance(statement, Check) for statement in walk_statements([kernel.nest]))
+    return f"check of {_checked(kernel)}" if checks and not written else written
+
+
+def _checked(kernel: Kernel) -> str:
+    return ", ".join(dict.fromkeys(load.buffer for load in loads_of(kernel.nest)))
+
+
+def _loop(kernel: Kernel) -> tuple[str, ...]:
+    return tuple(loop.variable for loop in kernel.steps)
