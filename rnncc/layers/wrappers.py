@@ -261,7 +261,8 @@ class TimeDistributed(Layer):
 
     Call arguments:
         inputs: a tensor of shape ``(batch, time, ...)``.
-        mask: booleans of shape ``(batch, time, ...)``; what it has behind the time axis is the mask of a step.
+        mask: booleans of shape ``(batch, time, ...)``; what it has behind the time axis is the mask of a step. Of
+            shape ``(batch, time)`` it reaches a layer that takes vectors and has a parameter `mask`.
         training: whether dropout inside of `layer` drops: other elements at every step.
 
     Output shape:
@@ -309,7 +310,9 @@ class TimeDistributed(Layer):
 
     def call(self, inputs: Tensor, mask: Any = None) -> Any:
         """The layer at every step."""
-        per_step = None if mask is None or as_mask(mask).ndim < 3 else as_mask(mask)
+        per_step = None if mask is None else as_mask(mask)
+        if per_step is not None and per_step.ndim < 3 < inputs.ndim:
+            per_step = None  # which steps count, for the layers behind: the sequences inside have no mask
         if per_step is not None and per_step.type.shape != inputs.type.shape[: per_step.ndim]:
             raise ShapeError(
                 f"the mask of {self.name} must have the first dims of its input",
