@@ -75,6 +75,9 @@ def _recurrent() -> Iterator[Case]:
         {"recurrent_activation": "hard_sigmoid", "activation": "elu"},
         {"recurrent_activation": "hard_sigmoid", "activation": "hard_silu", "return_sequences": True},
     ]
+    for kind in ("SimpleRNN", "LSTM", "GRU"):
+        for unroll in (True, False):
+            yield _layer(kind, (2, 5, 3), units=4, unroll=unroll, return_sequences=True, fixed=True)
     for shape, (kind, extra) in product(
         SEQUENCES,
         [
@@ -85,6 +88,105 @@ def _recurrent() -> Iterator[Case]:
     ):
         for arguments in [*options, *extra]:
             yield _layer(kind, shape, units=1 if shape[-1] == 1 else 9, **arguments)
+
+
+def _network(name: str, arguments: str, *shapes: Shape, build: Build, integers: bool = False) -> Case:
+    return Case(name, arguments, shapes, build, is_fixed=True, integers=integers)
+
+
+def _wrapped() -> Iterator[Case]:
+    """Layers inside of Bidirectional, TimeDistributed and RNN."""
+
+    def bidirectional(kind: str, mode: str | None, options: dict[str, Any]) -> Build:
+        return lambda source, inputs: source.Bidirectional(getattr(source, kind)(4, **options), merge_mode=mode)(
+            inputs[0]
+        )
+
+    for kind, mode in product(("SimpleRNN", "LSTM", "GRU"), ("concat", "sum", "mul", "ave", None)):
+        for options in ({}, {"return_sequences": True}, {"return_state": True}):
+            text = f"{kind}(4{''.join(f', {key}={value}' for key, value in options.items())}), merge_mode={mode!r}"
+            build = bidirectional(kind, mode, options)
+            for shape in ((3, 1, 5), (2, 7, 3)):
+                yield _network("Bidirectional", text, shape, build=build)
+
+    def distributed(kind: str, options: dict[str, Any]) -> Build:
+        return lambda source, inputs: source.TimeDistributed(getattr(source, kind)(**options))(inputs[0])
+
+    for kind, options, shapes in (
+        ("Dense", {"units": 4, "activation": "softmax"}, [(2, 5, 3), (3, 1, 2, 5)]),
+        ("LSTM", {"units": 4}, [(2, 3, 5, 7)]),
+        ("GRU", {"units": 4, "return_sequences": True}, [(2, 3, 1, 7)]),
+        ("LayerNormalization", {}, [(2, 5, 3)]),
+        ("Flatten", {}, [(2, 5, 3, 7)]),
+    ):
+        for shape in shapes:
+            text = ", ".join(f"{key}={value!r}" for key, value in options.items())
+            yield _network("TimeDistributed", f"{kind}({text})", shape, build=distributed(kind, options))
+
+    def stack(kinds: tuple[str, ...], options: dict[str, Any]) -> Build:
+        return lambda source, inputs: source.RNN([getattr(source, f"{kind}Cell")(4) for kind in kinds], **options)(
+            inputs[0]
+        )
+
+    for kinds in (("LSTM", "LSTM"), ("GRU", "SimpleRNN"), ("SimpleRNN", "GRU", "LSTM")):
+        for options in ({}, {"return_sequences": True}, {"go_backwards": True}):
+            text = ", ".join(
+                [*(f"{kind}Cell(4)" for kind in kinds), *(f"{key}={value}" for key, value in options.items())]
+            )
+            for shape in ((3, 1, 5), (2, 7, 3)):
+                yield _network("RNN", text, shape, build=stack(kinds, options))
+
+
+def _masked() -> Iterator[Case]:
+    """Ids with zeros, which an Embedding masks, into layers that follow masks."""
+
+    def last(kind: str, options: dict[str, Any]) -> Build:
+        def build(source: Any, inputs: list[Any]) -> Any:
+            return getattr(source, kind)(4, **options)(source.Embedding(7, 3, mask_zero=True)(inputs[0]))
+
+        return build
+
+    def both_ways(kind: str, options: dict[str, Any]) -> Build:
+        def build(source: Any, inputs: list[Any]) -> Any:
+            x = source.Embedding(7, 3, mask_zero=True)(inputs[0])
+            return source.Bidirectional(getattr(source, kind)(4, **options))(x)
+
+        return build
+
+    def merged(kind: str) -> Build:
+        def build(source: Any, inputs: list[Any]) -> Any:
+            x, y = (source.Embedding(7, 3, mask_zero=True)(ids) for ids in inputs)
+            return source.GRU(4, return_sequences=True)(getattr(source, kind)()([x, y]))
+
+        return build
+
+    def decoded(kind: str) -> Build:
+        def build(source: Any, inputs: list[Any]) -> Any:
+            x, y = (source.Embedding(7, 3, mask_zero=True)(ids) for ids in inputs)
+            _, *states = getattr(source, kind)(4, return_state=True)(x)
+            return getattr(source, kind)(4, return_sequences=True)(y, initial_state=states)
+
+        return build
+
+    every: list[dict[str, Any]] = [
+        {},
+        {"return_sequences": True},
+        {"go_backwards": True},
+        {"return_sequences": True, "zero_output_for_mask": True},
+        {"return_sequences": True, "go_backwards": True, "zero_output_for_mask": True},
+    ]
+    for kind, options, shape in product(("SimpleRNN", "LSTM", "GRU"), every, ((1, 1), (4, 9), (3, 2))):
+        text = "".join(f", {key}={value}" for key, value in options.items())
+        yield _network(kind, f"units=4{text}, masked ids", shape, build=last(kind, options), integers=True)
+        if "zero_output_for_mask" not in options and "go_backwards" not in options:
+            name = f"{kind}(units=4{text}), masked ids"
+            yield _network("Bidirectional", name, shape, build=both_ways(kind, options), integers=True)
+    for kind in ("Add", "Subtract", "Multiply", "Average", "Maximum", "Minimum", "Concatenate"):
+        yield _network(kind, "masked ids, then GRU(4)", (4, 9), (4, 9), build=merged(kind), integers=True)
+    for kind in ("SimpleRNN", "LSTM", "GRU"):
+        yield _network(
+            f"encoder and decoder: {kind}", "units=4, masked ids", (4, 9), (4, 6), build=decoded(kind), integers=True
+        )
 
 
 def _dense() -> Iterator[Case]:
@@ -168,6 +270,8 @@ def _activations() -> Iterator[Case]:
 
 CASES = [
     *_recurrent(),
+    *_wrapped(),
+    *_masked(),
     *_dense(),
     *_embeddings(),
     *_merges(),
