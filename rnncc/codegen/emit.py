@@ -151,10 +151,13 @@ class _Emitter:
         code = self.code
         start, stop = self.expr(loop.start), self.expr(loop.stop)
         step = str(loop.step)
-        if loop.kind == "threads":  # every so many turns are this thread's
-            first = code.assign(f"mul i64 %thread, {loop.step}")
-            start = Operand(code.assign(f"add i64 {start.text}, {first}"), DType.I64, 1)
-            step = code.assign(f"mul i64 %threads, {loop.step}")
+        if loop.kind == "threads":  # turn number s is of thread s % threads
+            assert loop.step == 1 and isinstance(loop.start, Const), "turns of threads are counted when compiling"
+            others = code.assign("sub i64 %threads, 1")
+            ahead = code.assign(f"mul i64 {others}, {loop.start.value}")
+            distance = code.assign(f"urem i64 {code.assign(f'add i64 %thread, {ahead}')}, %threads")
+            start = Operand(code.assign(f"add i64 {start.text}, {distance}"), DType.I64, 1)
+            step = "%threads"
         hint = ascii_name(loop.variable)
         name = code.label(f"{hint}.{loop.kind}")
         code.line(f"br label %{name}.enter")

@@ -5,7 +5,7 @@
                     space: input | output | weight | packed | temporary | register
     statement  ::=  for i in kind(start, stop, step): statement*
                     kind: range (in this order) | parallel (any order) | unroll | lanes (one vector) |
-                    threads (side by side, each turn on a thread of its own)
+                    threads (side by side: turn number s on thread s % threads)
                  |  name = expr                                a scalar or vector, bound once
                  |  buffer[index, ...] = expr                  store
                  |  buffer[index, ...] += expr                 combine (sum, max, min: `+=`, `max=`, `min=` in prose)

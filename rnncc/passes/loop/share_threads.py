@@ -9,11 +9,12 @@
                                                        for j in parallel(0, 512):
                                                            y[j] = h[T % 2, j]
 
-A thread keeps its panels from step to step, so that they stay in its own cache. What is too small to be worth a
-barrier is done by the first thread. A barrier stands where a statement reads what was written since the last one, or
-writes what was read or written since, in the same slot of memory. The two halves of a state are different places, and
-so are different columns: what panels leave over needs no barrier. Sums are added up by one thread each, in the order of
-k: the bits are those of one thread.
+Loops over steps that do not need each other, such as the two directions of a layer, are done side by side, with no
+barrier at all. Else, a thread keeps its panels from step to step, so that they stay in its own cache. What is too
+small to be worth a barrier is done by the first thread. A barrier stands where a statement reads what was written
+since the last one, or writes what was read or written since, in the same slot of memory. The two halves of a state
+are different places, and so are different columns: what panels leave over needs no barrier. Sums are added up by one
+thread each, in the order of k: the bits are those of one thread.
 
 Requires: `plan_memory`.
 """
@@ -102,7 +103,8 @@ class _Sharer:
         }
 
     def has_panels(self, statements: Sequence[Stmt]) -> bool:
-        return any(
+        """True when there is something to share among `statements`."""
+        return bool(self.beside(statements)) or any(
             self.is_shared(statement) or (_is_steps(statement) and self.has_panels(statement.body))
             for statement in statements
             if isinstance(statement, For)
@@ -137,7 +139,15 @@ class _Sharer:
                 alone.clear()
                 mine.clear()
 
-        for statement in statements:
+        beside = self.beside(statements)
+        done = {first + number for first, group in beside.items() for number in range(len(group))}
+        for position, statement in enumerate(statements):
+            if position in beside:
+                flush()
+                result += self.side_by_side(beside[position])
+                continue
+            if position in done:
+                continue
             if isinstance(statement, For) and _is_steps(statement) and self.has_panels(statement.body):
                 flush()
                 result.append(self.steps(statement, result))
@@ -158,6 +168,42 @@ class _Sharer:
             result.append(self.shared(statement) if isinstance(statement, For) else statement)
         flush()
         return tuple(result)
+
+    def beside(self, statements: Sequence[Stmt]) -> dict[int, list[For]]:
+        """Loops over steps that follow one another and do not need each other, by the position of the first."""
+        groups: dict[int, list[For]] = {}
+        position = 0
+        while position < len(statements):
+            group: list[For] = []
+            traffic = _Traffic()
+            for statement in statements[position:]:
+                if not isinstance(statement, For) or not _is_steps(statement):
+                    break
+                own = self.traffic_of(statement)
+                if traffic.conflicts(own):
+                    break
+                traffic.add(own)
+                group.append(statement)
+            if len(group) >= self.threads:
+                groups[position] = group
+            position += max(1, len(group))
+        return groups
+
+    def side_by_side(self, loops: Sequence[For]) -> list[Stmt]:
+        """Each of `loops` on one thread, from start to end: there is nothing to wait for."""
+        result: list[Stmt] = []
+        traffic = _Traffic()
+        for loop in loops:
+            traffic.add(self.traffic_of(loop))
+        if self.traffic.conflicts(traffic):
+            result.append(Barrier())
+            self.traffic.clear()
+        self.traffic.add(traffic)
+        for number, loop in enumerate(loops):
+            thread = number % self.threads
+            name = self.names.fresh("side")
+            result.append(For(name, "threads", integer(thread), integer(thread + 1), 1, (loop,)))
+        return result
 
     def steps(self, loop: For, before: list[Stmt]) -> For:
         """A loop over steps: all threads meet at the end of each."""
