@@ -501,6 +501,18 @@ def test_a_run_from_the_command_line(monkeypatch: pytest.MonkeyPatch, capsys: py
     assert (row["workload"], row["batch"], row["length"], row["best_peer"]) == ("seq2seq-1", 2, 3, "NumPy")
 
 
+def test_a_run_in_bfloat16(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """A peer without that precision is left out, and no promise about float32 is looked at."""
+    monkeypatch.setattr(command, "measure_in_process", worker.measure_rows)
+    size = ("--batch", "2", "--length", "5", "--seconds", "0.01", "--peers", "numpy")
+    assert command.run(arguments("classify-1", *size, "--precision", "bfloat16")) == 0
+    text = capsys.readouterr().out
+    assert "--precision bfloat16" in text
+    assert "0.03 relative" in text
+    assert "does not compute in bfloat16" in text
+    assert "best" not in text.split("workload ")[1].split("---")[0].replace("vs best", "")
+
+
 def test_kernels_of_a_workload(capsys: pytest.CaptureFixture[str]) -> None:
     assert command.run(arguments("tiny-8", "--profile", "--length", "30")) == 0
     text = capsys.readouterr().out

@@ -40,6 +40,7 @@ class Case:
     pieces: tuple[tuple[np.ndarray, ...], ...]
     problem: Problem | None
     reason: str = ""
+    precision: str = "float32"
 
     @property
     def inputs(self) -> tuple[np.ndarray, ...]:
@@ -47,7 +48,7 @@ class Case:
         return self.pieces[0]
 
 
-def prepare(workload: Workload, batch: int, length: int) -> Case:
+def prepare(workload: Workload, batch: int, length: int, precision: str = "float32") -> Case:
     """Build the models of a workload with the same random weights, and random inputs of this size."""
     set_random_seed(SEED)
     numbers = np.random.default_rng(SEED)
@@ -74,9 +75,9 @@ def prepare(workload: Workload, batch: int, length: int) -> Case:
         array[numbers.random(array.shape[:2]) < workload.left_out] = 0
     pieces = _pieces(workload, inputs, length, numbers)
     if network is not None:
-        problem = Problem(network, weights_of(model), inputs, any_length=workload.way == "cold")
+        problem = Problem(network, weights_of(model), inputs, any_length=workload.way == "cold", precision=precision)
         problem = stepwise(problem) if workload.way == "step" else problem
-    return Case(workload, batch, length, model, tuple(beside), pieces, problem, reason)
+    return Case(workload, batch, length, model, tuple(beside), pieces, problem, reason, precision)
 
 
 def _pieces(

@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from rnncc.errors import ArgumentError, nearest
+from rnncc.pipeline import PRECISIONS
 from rnncc.pipeline import compile as compile_model
 from rnncc.tools.bench.cases import prepare
 from rnncc.tools.bench.machine import cores, cpu_name
-from rnncc.tools.bench.measure import TOLERANCE
+from rnncc.tools.bench.measure import tolerance
 from rnncc.tools.bench.peers import PEERS, Peer
 from rnncc.tools.bench.plot import check_plot, write_plot
 from rnncc.tools.bench.report import write_report
@@ -57,6 +58,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--peers", metavar="A,B", help="peers to compare with, all, or none (default: see --list)")
     parser.add_argument("--threads", metavar="N,M", default="1", help="numbers of threads to measure with (default: 1)")
     parser.add_argument(
+        "--precision",
+        choices=PRECISIONS,
+        default="float32",
+        help="of products with weights, for all (default: float32)",
+    )
+    parser.add_argument(
         "--seconds", type=float, default=3.0, help="about how long to time each row, all contenders together"
     )
     parser.add_argument("--batch", type=_size, metavar="B", help="rows, instead of those of the workload")
@@ -88,7 +95,8 @@ def run(args: argparse.Namespace) -> int:
         check_plot(args.plot)
     installed = [peer for peer in peers if peer.available()]
     keys = tuple(peer.key for peer in installed)
-    parts = [measure_in_process(Order(names, keys, count, args.seconds, args.batch, args.length)) for count in threads]
+    shape = args.batch, args.length, args.precision
+    parts = [measure_in_process(Order(names, keys, count, args.seconds, *shape)) for count in threads]
     report = Report(
         cpu=f"{cpu_name()}, {platform.system()}",
         date=date.today().isoformat(),
@@ -96,7 +104,7 @@ def run(args: argparse.Namespace) -> int:
         versions=_versions(installed),
         missing=tuple(peer.title for peer in peers if peer not in installed),
         seconds=args.seconds,
-        tolerance=TOLERANCE,
+        tolerance="{:g} relative + {:g} absolute".format(*tolerance(args.precision)),
         roofs=tuple(roof for roof, _ in parts),
         rows=tuple(row for group in zip(*(rows for _, rows in parts), strict=True) for row in group),
     )
@@ -144,9 +152,9 @@ def choose_peers(text: str | None) -> list[Peer]:
 def command_text(args: argparse.Namespace) -> str:
     """The command that gives these figures again."""
     words = ["rnncc", "bench", *(args.workloads or DEFAULT_WORKLOADS)]
-    for option in ("peers", "threads", "seconds", "batch", "length"):
+    for option in ("peers", "threads", "precision", "seconds", "batch", "length"):
         value = getattr(args, option)
-        if value is not None:
+        if value is not None and (option, value) != ("precision", "float32"):
             words += [f"--{option}", f"{value:g}" if isinstance(value, float) else str(value)]
     return shlex.join(words)
 

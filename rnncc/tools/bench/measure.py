@@ -28,7 +28,14 @@ from rnncc.tools.bench.ways import Ready, compilations, meaning, ready_model, re
 RELATIVE, ABSOLUTE = 1e-4, 1e-5
 """How far an output may be from the reference, the NumPy loop: sums of float32 in another order, over many steps."""
 
-TOLERANCE = f"{RELATIVE:g} relative + {ABSOLUTE:g} absolute"
+COARSE = 3e-2
+"""The same, relative and absolute, where products are of factors with 8 bits."""
+
+
+def tolerance(precision: str) -> tuple[float, float]:
+    """The relative and the absolute distance from the reference that is right in a precision."""
+    return (RELATIVE, ABSOLUTE) if precision == "float32" else (COARSE, COARSE)
+
 
 _ROUNDS = 10
 _FEWEST_ROUNDS = 3
@@ -75,7 +82,9 @@ def measure(case: Case, peers: Sequence[Peer], threads: int, seconds: float, roo
         case.length,
         threads,
         tuple(_timing(contender, samples[contender.name]) for contender in right),
-        floor_of(case.problem, roof) if case.problem and case.workload.way != "cold" else None,
+        floor_of(case.problem, roof)
+        if case.problem and case.workload.way != "cold" and case.precision == "float32"
+        else None,
         max((float(differences[contender.name]) for contender in right), default=0.0),
         len(right) == len(contenders),
         tuple(notes),
@@ -87,7 +96,7 @@ def measure(case: Case, peers: Sequence[Peer], threads: int, seconds: float, roo
 
 def _targets(case: Case, threads: int) -> tuple[Target, ...]:
     """What is promised for this size and number of threads."""
-    if (case.batch, case.length) not in case.workload.sizes:
+    if (case.batch, case.length) not in case.workload.sizes or case.precision != "float32":
         return ()
     return tuple(target for target in case.workload.targets if threads in target.threads)
 
@@ -129,13 +138,14 @@ def _first_line(error: Exception) -> str:
 # ------------------------------------------------------------------ outputs
 
 
-def difference(outputs: Sequence[np.ndarray], reference: Sequence[np.ndarray]) -> float:
+def difference(outputs: Sequence[np.ndarray], reference: Sequence[np.ndarray], precision: str = "float32") -> float:
     """The largest distance from the reference in tolerances: up to 1 is right. Infinite when shapes differ, or NaN."""
     if [array.shape for array in outputs] != [array.shape for array in reference]:
         return np.inf
+    relative, absolute = tolerance(precision)
     worst = 0.0
     for array, right in zip(outputs, reference, strict=True):
-        excess = np.abs(array - right) / (ABSOLUTE + RELATIVE * np.abs(right))
+        excess = np.abs(array - right) / (absolute + relative * np.abs(right))
         worst = max(worst, float(np.nan_to_num(excess, nan=np.inf).max(initial=0)))
     return worst
 
@@ -146,7 +156,8 @@ def _differences(case: Case, contenders: Sequence[Contender]) -> dict[str, float
     usual = reference(case) if given is None else given
     others = {one.name: meaning(model, case) for one, model in case.beside if not one.is_same}
     return {
-        contender.name: difference(contender.outputs, others.get(contender.name, usual)) for contender in contenders
+        contender.name: difference(contender.outputs, others.get(contender.name, usual), case.precision)
+        for contender in contenders
     }
 
 

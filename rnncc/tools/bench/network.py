@@ -119,6 +119,8 @@ class Problem:
     inputs: tuple[np.ndarray, ...]
     carried: int = 0
     any_length: bool = False
+    precision: str = "float32"
+    """What products with weights are computed in: as in `rnncc.compile`."""
 
     def weight(self, step: Step, name: str) -> np.ndarray:
         """One weight of a step."""

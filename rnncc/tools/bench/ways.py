@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import numpy as np
 
 from rnncc.codegen.native import modules_compiled
+from rnncc.errors import UnsupportedError
 from rnncc.graph.ir import Graph
 from rnncc.layers.execution import evaluate
 from rnncc.pipeline import compile as compile_model
@@ -23,8 +25,8 @@ Ready = tuple[Run, list[np.ndarray]]
 def ready_model(model: Any, case: Case, threads: int) -> Ready:
     """A model of ours."""
     if case.workload.way == "cold":
-        return _cold(lambda: partial(_called, compile_model(model, threads=threads, cache=False)), case)
-    function = compile_model(model, threads=threads, cache=False)
+        return _cold(lambda: partial(_called, _compiled(model, case, threads)), case)
+    function = _compiled(model, case, threads)
     if case.workload.way == "step":
         steps = [tuple(np.ascontiguousarray(array[:, 0]) for array in piece) for piece in case.pieces]
         stream = function.stream(batch=case.batch)
@@ -33,8 +35,14 @@ def ready_model(model: Any, case: Case, threads: int) -> Ready:
     return _whole(partial(_called, function, case.inputs))
 
 
+def _compiled(model: Any, case: Case, threads: int) -> Any:
+    return compile_model(model, threads=threads, precision=case.precision, cache=False)
+
+
 def ready_peer(peer: Peer, problem: Problem, case: Case, threads: int) -> Ready:
-    """A peer."""
+    """A peer. Raises UnsupportedError when it has no such precision."""
+    if problem.precision not in peer.precisions:
+        raise UnsupportedError(f"does not compute in {problem.precision} here")
     if case.workload.way == "cold":
         return _cold(lambda: peer.make(problem, threads).on, case)
     if case.workload.way == "step":
@@ -47,7 +55,7 @@ def reference(case: Case) -> list[np.ndarray]:
     """The outputs of all pieces: those of a NumPy loop or, for what that does not know, of the interpreter."""
     if case.problem is None:
         return meaning(case.model, case)
-    return ready_peer(numpy_loop.PEER, case.problem, case, 1)[1]
+    return ready_peer(numpy_loop.PEER, replace(case.problem, precision="float32"), case, 1)[1]
 
 
 def meaning(model: Any, case: Case) -> list[np.ndarray]:

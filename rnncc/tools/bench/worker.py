@@ -34,6 +34,7 @@ class Order:
     seconds: float
     batch: int | None = None
     length: int | None = None
+    precision: str = "float32"
 
 
 class WorkerError(RnnccError):
@@ -71,7 +72,7 @@ def measure_rows(order: Order) -> tuple[Roof, list[Row]]:
     for number, (name, batch, length) in enumerate(todo, 1):
         title = f"[{number}/{len(todo)}] {name} {batch} x {length}, threads {order.threads}: "
         line.show(f"{title}preparing")
-        case = prepare(find_workload(name), batch, length)
+        case = prepare(find_workload(name), batch, length, order.precision)
         rows.append(measure(case, peers, order.threads, order.seconds, roof, partial(_show, line, title)))
     line.clear()
     return roof, rows

@@ -1,4 +1,4 @@
-"""OpenVINO on the CPU, from the ONNX model, for latency and in float32 (its default may be bfloat16)."""
+"""OpenVINO on the CPU, from the ONNX model, for latency, in the precision that is asked for."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def make(problem: Problem, threads: int) -> Function:
     core = optional("openvino").Core()
     options = {
         "PERFORMANCE_HINT": "LATENCY",
-        "INFERENCE_PRECISION_HINT": "f32",
+        "INFERENCE_PRECISION_HINT": "bf16" if problem.precision == "bfloat16" else "f32",
         "INFERENCE_NUM_THREADS": threads,
         "NUM_STREAMS": 1,
     }
@@ -33,4 +33,4 @@ def make(problem: Problem, threads: int) -> Function:
     return Function(call)
 
 
-PEER = Peer("openvino", "OpenVINO", ("openvino", "onnx"), make)
+PEER = Peer("openvino", "OpenVINO", ("openvino", "onnx"), make, precisions=("float32", "bfloat16"))

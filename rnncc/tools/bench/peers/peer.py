@@ -47,6 +47,7 @@ class Peer:
         make: makes a `Function` of a problem and a number of threads. It may raise UnsupportedError. Everything that a
             careful user would do once is done there: converting weights, fixing shapes, compiling.
         is_default: False for a peer that has to be asked for.
+        precisions: what products with weights can be computed in.
         engine: says what the library computes with, where that can be chosen.
     """
 
@@ -56,6 +57,7 @@ class Peer:
     make: Callable[[Problem, int], Function]
     is_default: bool = True
     engine: Callable[[], str] | None = None
+    precisions: tuple[str, ...] = ("float32",)
 
     def available(self) -> bool:
         """True when all that it needs is installed."""

@@ -48,17 +48,27 @@ def function_of(problem: Problem, threads: int, transform: Callable[[Any], Any])
         return [values[name] for name in network.outputs]
 
     transformed = transform(forward)
+    dtype = _dtype(torch, problem)
 
     def call(*tensors: Any) -> Any:
         with torch.inference_mode():
             return transformed(*tensors)
 
-    return Function(call, torch.from_numpy, lambda tensor: tensor.numpy())
+    def given(array: np.ndarray) -> Any:
+        tensor = torch.from_numpy(array)
+        return tensor.to(dtype) if tensor.is_floating_point() else tensor
+
+    return Function(call, given, lambda tensor: tensor.float().numpy())
+
+
+def _dtype(torch: Any, problem: Problem) -> Any:
+    return torch.bfloat16 if problem.precision == "bfloat16" else torch.float32
 
 
 def _module(torch: Any, step: Step, problem: Problem) -> Forward:
     own = own_weights(step, problem.weights)
-    tensors = {name: torch.from_numpy(array.copy()) for name, array in own.items()}
+    dtype = _dtype(torch, problem)
+    tensors = {name: torch.from_numpy(array.copy()).to(dtype) for name, array in own.items()}
     match step:
         case Embedding():
             embedding = torch.nn.Embedding.from_pretrained(tensors["embeddings"])
@@ -66,19 +76,23 @@ def _module(torch: Any, step: Step, problem: Problem) -> Forward:
         case Dense():
             linear = torch.nn.Linear(*own["kernel"].shape)
             _assign(torch, linear, weight=tensors["kernel"].T, bias=tensors["bias"])
+            linear.to(dtype)
             activation = _activation(torch, step.activation)
             return lambda x: (activation(linear(x)),)
         case Recurrent(kind="layer_norm_lstm"):
             return _layer_norm_lstm(torch, step, tensors)
         case Recurrent():
-            return _recurrent(torch, step, [own_weights(step, problem.weights)])
+            return _recurrent(torch, step, [own_weights(step, problem.weights)], dtype)
         case Bidirectional():
-            return _recurrent(torch, step, [own_weights(step, problem.weights, name) for name in DIRECTIONS])
+            directions = [own_weights(step, problem.weights, name) for name in DIRECTIONS]
+            return _recurrent(torch, step, directions, dtype)
         case _:
             assert_never(step)
 
 
-def _recurrent(torch: Any, step: Recurrent | Bidirectional, directions: Sequence[Mapping[str, np.ndarray]]) -> Forward:
+def _recurrent(
+    torch: Any, step: Recurrent | Bidirectional, directions: Sequence[Mapping[str, np.ndarray]], dtype: Any
+) -> Forward:
     """A module with one direction or two, each with its weights."""
     kinds = {"lstm": torch.nn.LSTM, "gru": torch.nn.GRU, "rnn": torch.nn.RNN}
     if step.kind not in kinds:
@@ -89,6 +103,8 @@ def _recurrent(torch: Any, step: Recurrent | Bidirectional, directions: Sequence
         _assign(
             torch, module, **{f"{name}_l0{ending}": value for name, value in _cell_weights(torch, step, own).items()}
         )
+
+    module.to(dtype)
 
     def both(x: Any) -> tuple[Any, ...]:
         outputs, final = module(x)
@@ -126,7 +142,7 @@ def _layer_norm_lstm(torch: Any, step: Recurrent, own: Mapping[str, Any]) -> For
     bias, beta_c = own["bias"], own["beta_c"]
 
     def forward(x: Any, *initial: Any) -> tuple[Any, ...]:
-        zeros = torch.zeros(x.shape[0], step.units)
+        zeros = torch.zeros(x.shape[0], step.units, dtype=x.dtype)
         h, c = initial or (zeros,) * STATES[step.kind]
         projected = layer_norm(x @ kernel, columns, gamma_x, bias, EPSILON)
         outputs = []
@@ -158,4 +174,4 @@ def _assign(torch: Any, module: Any, **tensors: Any) -> None:
             getattr(module, name).copy_(tensor)
 
 
-PEER = Peer("torch", "PyTorch", ("torch",), make)
+PEER = Peer("torch", "PyTorch", ("torch",), make, precisions=("float32", "bfloat16"))
