@@ -6,7 +6,7 @@ model -> graph -> GRAPH_PASSES -> lower -> LOOP_PASSES -> LLVM IR -> machine cod
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache as once
 from functools import partial
@@ -51,11 +51,12 @@ from rnncc.passes.loop.narrow import narrow
 from rnncc.passes.loop.pack import pack
 from rnncc.passes.loop.plan_memory import plan_memory
 from rnncc.passes.loop.prefetch import prefetch
+from rnncc.passes.loop.schedule import Schedule, as_schedule
 from rnncc.passes.loop.share_threads import share_threads
 from rnncc.passes.loop.tile import tile
 from rnncc.passes.loop.unroll import unroll
 from rnncc.passes.loop.vectorize import vectorize
-from rnncc.passes.manager import Pass, Snapshot, run_passes
+from rnncc.passes.manager import Pass, Snapshot, deciding, run_passes
 from rnncc.passes.streaming import expose_states
 from rnncc.runtime.artifact import Artifact
 from rnncc.runtime.cache import DiskCache, cache_folder, compiler_fingerprint, key_of, machine_fingerprint
@@ -89,6 +90,8 @@ class Options:
     """How many threads work on a call."""
     precision: str = "float32"
     """What products with weights are computed in: see `PRECISIONS`."""
+    schedule: Schedule = ()
+    """Register tiles that are not left to the cost model."""
     counts_cycles: bool = False
     """Whether the code counts the cycles of every kernel, as a last output."""
 
@@ -104,10 +107,11 @@ def graph_passes(options: Options) -> list[Pass[Graph]]:
         Pass("reassociate", "in every sum, what is carried comes last, so that the rest can leave", reassociate),
         Pass("hoist_scan", "what a step does not carry is done for all steps at once, before", hoist_scan),
         Pass("fuse_gates", "one product for all gates again, inside and outside of the loop", fuse_gates),
-        Pass(
+        deciding(
             "fold_embedding",
             "the projection of an embedding is a table: it costs nothing per call",
-            partial(fold_embedding, table_bytes=options.table_bytes),
+            fold_embedding,
+            table_bytes=options.table_bytes,
         ),
         Pass("hoist_again", "joined kernels do not change over the steps", hoist_scan),
         Pass("sink_scan", "what only the results of steps need is done for all steps at once, after", sink_scan),
@@ -120,7 +124,11 @@ def graph_passes(options: Options) -> list[Pass[Graph]]:
 
 
 def loop_passes(
-    machine: Machine, threads: int = 1, precision: str = "float32", counts_cycles: bool = False
+    machine: Machine,
+    threads: int = 1,
+    precision: str = "float32",
+    counts_cycles: bool = False,
+    schedule: Schedule = (),
 ) -> list[Pass[Procedure]]:
     """The passes over the loop IR."""
     left_out = {"share_threads": threads == 1, "narrow": precision == "float32", "instrument": not counts_cycles}
@@ -129,18 +137,16 @@ def loop_passes(
         Pass("forward_copies", "results are computed where they are wanted", forward_copies),
         Pass("fuse", "every value is computed where it is used: one nest a step", fuse),
         Pass("narrow", "products with weights in bfloat16, two at a time", narrow),
-        Pass("chunk_steps", "of what is done for all steps, only what the next ones need is kept", chunk_steps),
+        deciding("chunk_steps", "of what is done for all steps, only what the next ones need is kept", chunk_steps),
         Pass("instrument", "what the cycles of a kernel are is known as long as it is one nest", instrument),
-        Pass("tile", "sums in registers, the loop over k around them", partial(tile, machine=machine)),
+        deciding("tile", "sums in registers, the loop over k around them", tile, machine=machine, schedule=schedule),
         Pass("pack", "weights in the order in which the tiles read them, once", pack),
         Pass("vectorize", "lanes become vectors", vectorize),
         Pass("unroll_tiles", "register tiles are written out; what is loaded twice is loaded once", unroll),
         Pass("prefetch", "what a tile's end reads comes while its sums are added up", prefetch),
         Pass("plan_memory", "temporaries that are never alive together share memory", plan_memory),
-        Pass("share_threads", "each thread its panels, step after step", partial(share_threads, threads=threads)),
-        Pass(
-            "alternate_panels", "weights left in the cache are read first", partial(alternate_panels, machine=machine)
-        ),
+        deciding("share_threads", "each thread its panels, step after step", share_threads, threads=threads),
+        deciding("alternate_panels", "weights left in the cache are read first", alternate_panels, machine=machine),
     ]
     return [step for step in passes if not left_out.get(step.name)]
 
@@ -203,6 +209,7 @@ def compile(
     level: int = 2,
     cache: bool = True,
     training: bool = False,
+    schedule: Mapping[str, Mapping[str, int]] | None = None,
 ) -> CompiledModel:
     """Compile a model or a graph to machine code.
 
@@ -223,6 +230,9 @@ def compile(
         cache: keep the machine code in the user's cache folder (RNNCC_CACHE_DIR, or off), and take it from there when
             the same graph was compiled before, with the same options, versions and CPU features.
         training: True compiles what ``model(x, training=True)`` computes: dropout drops, other elements at every call.
+        schedule: register tiles that are not left to the cost model, by the first buffer that a nest writes, as ``rnncc
+            dump --list`` shows them: ``{"h": {"rows": 4, "width": 1, "panel": 2}}`` is 4 rows x 1 vector, and a row on
+            its own in panels of 2 vectors. The results have the same bits. Streams are left to the cost model.
 
     Returns:
         A `CompiledModel`: ``fn(x)``. It serves all batch sizes and lengths, and follows the model's weights. The states
@@ -240,6 +250,7 @@ def compile(
         level,
         check_threads(threads),
         _precision(precision, dtype),
+        as_schedule(schedule),
     )
     _check_options(level, table_bytes, cache)
     folder = cache_folder(os.environ) if cache else None
@@ -314,7 +325,7 @@ def _stream_maker(graph: Graph, options: Options, disk: DiskCache | None) -> Cal
     """Compile the step of `graph` once; the result makes streams of any batch size."""
     floats = graph if options.dtype is DType.F32 else convert_floats(graph, options.dtype)
     parts = expose_states(floats)
-    step = _compile(parts.step, options, disk, streams=False)
+    step = _compile(parts.step, replace(options, schedule=()), disk, streams=False)
     feeds = [graph.feeds[value.name] for value in graph.inputs[len(graph.arguments) :]]
     return lambda batch: Stream(step, parts.initial, sources_of(graph), parts.time, parts.states, batch, feeds)
 
@@ -333,7 +344,7 @@ def compile_graph(graph: Graph, options: Options) -> Compilation:
     clock.lap("lower")
     scheduled, loop_snapshots = run_passes(
         lowered,
-        loop_passes(machine_of(target), options.threads, options.precision, options.counts_cycles),
+        loop_passes(machine_of(target), options.threads, options.precision, options.counts_cycles, options.schedule),
         verify=verify_procedure,
         show=show_procedure,
         count=count_statements,

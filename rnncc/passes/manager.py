@@ -1,13 +1,15 @@
 """Runs passes in order, over any kind of IR: verifies what changed, and keeps a snapshot after every pass.
 
-A pass is a function from an IR to an IR that returns the same object when it changed nothing. The dump tool, the timing
-table and the bisect tool only read snapshots.
+A pass is a function from an IR to an IR that returns the same object when it changed nothing. One that decides
+something also says what and why, a line for each decision. The dump tool, the timing table and the bisect tool only
+read snapshots.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from time import perf_counter
 from typing import Generic, TypeVar
 
@@ -16,13 +18,31 @@ from rnncc.errors import VerifyError
 IR = TypeVar("IR")
 
 
+Note = Callable[[str], None]
+"""Takes a decision of a pass, as one line."""
+
+
+def nobody(text: str) -> None:
+    """A note that nobody reads."""
+
+
 @dataclass(frozen=True, slots=True)
 class Pass(Generic[IR]):
-    """A named rewrite; `reason` is one line that says why it stands where it stands."""
+    """A named rewrite; `reason` is one line that says why it stands where it stands.
+
+    `notes` is where the newest run left its decisions, None for a pass that decides nothing.
+    """
 
     name: str
     reason: str
     run: Callable[[IR], IR]
+    notes: list[str] | None = None
+
+
+def deciding(name: str, reason: str, run: Callable[..., IR], **options: object) -> Pass[IR]:
+    """A pass whose function takes a `note`, and options."""
+    notes: list[str] = []
+    return Pass(name, reason, partial(run, note=notes.append, **options), notes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +58,8 @@ class Snapshot(Generic[IR]):
     milliseconds: float
     """Time of the pass itself, without the verifier."""
     show: Callable[[IR], str]
+    notes: tuple[str, ...] = ()
+    """What the pass decided, and why."""
 
     @property
     def text(self) -> str:
@@ -68,12 +90,16 @@ def run_passes(
     snapshots: list[Snapshot[IR]] = []
     nodes = count(ir)
     for step in passes:
+        notes = [] if step.notes is None else step.notes
+        notes.clear()
         start = perf_counter()
         result = step.run(ir)
         milliseconds = (perf_counter() - start) * 1e3
         changed = result is not ir
         after = count(result) if changed else nodes
-        snapshots.append(Snapshot(step.name, step.reason, result, changed, nodes, after, milliseconds, show))
+        snapshots.append(
+            Snapshot(step.name, step.reason, result, changed, nodes, after, milliseconds, show, tuple(notes))
+        )
         if changed:
             _verify_after(result, snapshots, verify)
         ir, nodes = result, after

@@ -51,7 +51,7 @@ def add_parser(subparsers: Any) -> None:
     view.add_argument("--after", metavar="PASS", help="the whole text after one pass")
     view.add_argument("--changes", action="store_true", help="what each pass changed, as a diff; no other passes")
     view.add_argument("--diff", metavar="PASS", help="what one pass changed, as a unified diff")
-    view.add_argument("--list", action="store_true", help="all stages and passes, with reason, sizes and times")
+    view.add_argument("--list", action="store_true", help="all stages and passes, and what passes decided and why")
     parser.add_argument("--full", action="store_true", help="with --changes: whole texts instead of diffs")
     parser.add_argument("--dot", action="store_true", help="draw the graph in Graphviz's language (graph stages only)")
     parser.add_argument(
@@ -160,8 +160,14 @@ def _changes(page: Page, steps: Iterable[Step], *, full: bool) -> None:
         page.line()
 
 
-def _list(page: Page, steps: Iterable[Step], trail: Trail) -> None:
+def _list(page: Page, steps: Sequence[Step], trail: Trail) -> None:
     page.table(_TITLES, list_rows(steps), right=(0, 4))
+    for step in steps:
+        for number, note in enumerate(step.notes):
+            if not number:
+                page.line()
+                page.line(f"{step.name} decided:", "bold")
+            page.line(f"  {note}")
     if trail.milliseconds:
         parts = [f"{name} {time:.1f}" for name, time in trail.milliseconds.items()]
         page.line()

@@ -121,7 +121,11 @@ def _progress(trail: Trail, target: Target) -> Iterator[Trail]:
     assert trail.lowered is not None
     loops = trail.lowered
     for loop_pass in loop_passes(
-        machine_of(target), trail.options.threads, trail.options.precision, trail.options.counts_cycles
+        machine_of(target),
+        trail.options.threads,
+        trail.options.precision,
+        trail.options.counts_cycles,
+        trail.options.schedule,
     ):
         yield (trail := replace(trail, failed=loop_pass.name))
         loops, found = run_passes(
@@ -164,6 +168,8 @@ class Step:
     sizes: tuple[int, int] | None = None
     """Nodes or statements, before and after."""
     milliseconds: float | None = None
+    notes: tuple[str, ...] = ()
+    """What a pass decided."""
 
 
 def steps_of(trail: Trail) -> list[Step]:
@@ -217,6 +223,7 @@ def _pass_steps(snapshots: Sequence[Snapshot[IR]], start: Callable[[], str]) -> 
             snapshot.changed,
             (snapshot.nodes_before, snapshot.nodes_after),
             snapshot.milliseconds,
+            snapshot.notes,
         )
         before = partial(snapshot.show, snapshot.ir)
 

@@ -98,6 +98,10 @@ def test_list_has_every_stage_and_pass_in_order(models: Path, trail: Trail, caps
         (row,) = [row for row in rows if row.split()[1] == step.name]
         assert row.split()[2] == ("yes" if step.changed else "no")
         assert row.endswith(step.reason)
+    for step in _passes(trail):
+        start = lines.index(f"{step.name} decided:") + 1 if step.notes else 0
+        assert lines[start : start + len(step.notes)] == [f"  {note}" for note in step.notes]
+    assert "tile decided:" in lines
     assert lines[-1].count(" ms with verification: graph ") == 1
     assert not any(line != line.rstrip() or "\x1b" in line for line in lines)
 

@@ -22,18 +22,19 @@ from rnncc.graph.rewrite import Rewriter, rewriter_for
 from rnncc.ops.lookup import TAKE
 from rnncc.passes.graph.dataflow import invariants, stem
 from rnncc.passes.graph.hoist_scan import hoist_scan
+from rnncc.passes.manager import Note, nobody
 
 Lookups = dict[Value, tuple[Value, Value]]
 """Values that are rows of a fixed table: the table and the indices."""
 
 
-def fold_embedding(graph: Graph, table_bytes: int = 64 << 20) -> Graph:
+def fold_embedding(graph: Graph, table_bytes: int = 64 << 20, note: Note = nobody) -> Graph:
     """`graph` with fixed work on looked-up rows done on the table instead, in bodies too."""
-    folded = _fold(graph, graph.consts, table_bytes)
+    folded = _fold(graph, graph.consts, table_bytes, note)
     return graph if folded is graph else hoist_scan(folded)  # a table made in every step would be no gain
 
 
-def _fold(graph: Graph, weights: Iterable[Value], table_bytes: int) -> Graph:
+def _fold(graph: Graph, weights: Iterable[Value], table_bytes: int, note: Note) -> Graph:
     """`weights` are those consts of `graph` that depend on nothing but weights."""
     fixed = invariants(graph, weights)
     build = rewriter_for(graph)
@@ -43,7 +44,7 @@ def _fold(graph: Graph, weights: Iterable[Value], table_bytes: int) -> Graph:
         if node.op is TAKE and node.inputs[0] in fixed and node.inputs[1] not in fixed:
             table, ids = node.inputs
             lookups[node.output] = (table, ids)
-        folded = _on_table(build, node, lookups, fixed, table_bytes)
+        folded = _on_table(build, node, lookups, fixed, table_bytes, note)
         if folded is not None:
             lookups[node.output] = folded
             fixed.add(folded[0])
@@ -52,7 +53,7 @@ def _fold(graph: Graph, weights: Iterable[Value], table_bytes: int) -> Graph:
         elif is_scan(node):
             scan = scan_view(node)
             inner = [inside for inside, value in zip(scan.body.consts, scan.consts, strict=True) if value in fixed]
-            body = _fold(scan.body, inner, table_bytes)
+            body = _fold(scan.body, inner, table_bytes, note)
             if body is not scan.body:
                 node = replace(node, attrs={**node.attrs, "body": body})
                 changed = True
@@ -61,7 +62,7 @@ def _fold(graph: Graph, weights: Iterable[Value], table_bytes: int) -> Graph:
 
 
 def _on_table(
-    build: Rewriter, node: Node, lookups: Lookups, fixed: set[Value], table_bytes: int
+    build: Rewriter, node: Node, lookups: Lookups, fixed: set[Value], table_bytes: int, note: Note
 ) -> tuple[Value, Value] | None:
     """The table and the indices that `node` is a lookup of, or None; appends what makes the table."""
     rows = [lookups[value] for value in node.inputs if value in lookups]
@@ -80,8 +81,12 @@ def _on_table(
     dims = (size, *node.output.type.shape[ids.type.rank :])
     if any(isinstance(dim, str) for dim in dims):
         return None
-    if prod(dim for dim in dims if isinstance(dim, int)) * node.output.type.dtype.size > table_bytes:
+    size_in_bytes = prod(dim for dim in dims if isinstance(dim, int)) * node.output.type.dtype.size
+    what = f"{size:,} rows, {size_in_bytes >> 10:,} KiB (at most {table_bytes >> 10:,})"
+    if size_in_bytes > table_bytes:
+        note(f"{node.output.name}: no table, it would have {what}")
         return None
+    note(f"{node.output.name}: a table of {what}")
     operands = [lookups[value][0] if value in lookups else value for value in node.inputs]
     made = build.emit(node.op.name, *operands, like=node, hint=f"{stem(node.output.name)}_table", **node.attrs)
     assert made.type.shape == dims, f"a table of {made.type} does not have the rows of {node.output.type}"

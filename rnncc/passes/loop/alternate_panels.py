@@ -16,17 +16,18 @@ Requires: `pack`.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from rnncc.loop.builder import add, integer, mod, multiply, subtract
 from rnncc.loop.index import multiple_of
 from rnncc.loop.ir import Const, For, Index, Let, Load, Procedure, Span, Stmt, Var
-from rnncc.loop.visit import free_variables, walk_exprs, walk_statements
+from rnncc.loop.visit import free_variables, walk_exprs
 from rnncc.passes.loop.machine import Machine
 from rnncc.passes.loop.names import Names
+from rnncc.passes.manager import Note, nobody
 
 
-def alternate_panels(procedure: Procedure, machine: Machine) -> Procedure:
+def alternate_panels(procedure: Procedure, machine: Machine, note: Note = nobody) -> Procedure:
     """Turn the loops over panels that read more than the level 1 cache holds."""
     sizes = {
         buffer.name: _count(buffer.shape) * buffer.dtype.size
@@ -34,7 +35,13 @@ def alternate_panels(procedure: Procedure, machine: Machine) -> Procedure:
         if buffer.space == "packed"
     }
     large = {name for name, size in sizes.items() if size > machine.near_bytes}
-    body = _Walker(large, Names(procedure)).block(procedure.body, None, {})
+    walker = _Walker(large, Names(procedure))
+    body = walker.block(procedure.body, None, {})
+    for name, size in sizes.items():
+        if name in walker.turned:
+            note(f"{name}: back and forth, {size >> 10:,} KiB are more than level 1 holds")
+        elif name in large:
+            note(f"{name}: front to back: no loop over steps reads whole panels of it")
     return procedure if body == procedure.body else replace(procedure, body=body)
 
 
@@ -50,6 +57,8 @@ def _count(shape: Sequence[object]) -> int:
 class _Walker:
     large: set[str]
     names: Names
+    turned: set[str] = field(default_factory=set)
+    """Buffers whose panels are now read back and forth."""
 
     def block(self, statements: Sequence[Stmt], step: Var | None, around: Mapping[str, For]) -> tuple[Stmt, ...]:
         """`statements` of one turn of the loop over `step` (None: outside of such loops), inside of loops `around`."""
@@ -67,6 +76,7 @@ class _Walker:
             return replace(loop, body=self.block(loop.body, step, inside))
         if multiple_of(subtract(loop.stop, loop.start), around) % loop.step:
             return loop
+        self.turned.update(_panels(loop) & self.large)
         turn = Var(self.names.fresh("turn"))
         ends = subtract(add(loop.start, loop.stop), integer(loop.step))
         back = subtract(subtract(ends, turn), turn)
@@ -81,11 +91,16 @@ def _holds_panels(loop: For) -> bool:
 
 def _reads_panels(loop: For, large: set[str]) -> bool:
     """True when the loop's variable says which panel of one of `large` is read."""
-    return any(
-        isinstance(part, Load) and part.buffer in large and _is_panel(part.index[0], loop.variable)
-        for statement in walk_statements(loop.body)
-        for part in walk_exprs(statement)
-    )
+    return not large.isdisjoint(_panels(loop))
+
+
+def _panels(loop: For) -> set[str]:
+    """The buffers in whose first index the loop's variable stands."""
+    return {
+        part.buffer
+        for part in walk_exprs(loop.body)
+        if isinstance(part, Load) and part.index and _is_panel(part.index[0], loop.variable)
+    }
 
 
 def _is_panel(index: Index, variable: str) -> bool:

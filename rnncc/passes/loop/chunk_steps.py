@@ -22,6 +22,7 @@ from rnncc.loop.builder import ZERO, add, call, integer, subtract
 from rnncc.loop.ir import Buffer, Expr, For, Index, Load, Procedure, Stmt, Store, Var
 from rnncc.loop.visit import buffers_of, loads_of, map_expr, map_statements, stores_of, substitute, walk_statements
 from rnncc.passes.loop.names import Names
+from rnncc.passes.manager import Note, nobody
 
 STEPS = 64
 """How many steps a chunk has. Even, so that the halves of a state alternate over its ends."""
@@ -30,13 +31,16 @@ _HERE = Var("step of the chunk")
 """Stands for a step counted from the start of its chunk, while steps are renamed."""
 
 
-def chunk_steps(procedure: Procedure, steps: int = STEPS) -> Procedure:
+def chunk_steps(procedure: Procedure, steps: int = STEPS, note: Note = nobody) -> Procedure:
     """Share a loop over chunks of time among statements that pass sequences on."""
     assert steps % 2 == 0, "the halves of a state alternate"
     chunker = _Chunker(procedure, steps)
     body = chunker.block()
     if not chunker.short:
         return procedure
+    for buffer in procedure.buffers:
+        if buffer.name in chunker.short:
+            note(f"{buffer.name}: {steps} steps at a time, nothing outside of the loop reads it")
     buffers = (
         replace(buffer, shape=(integer(steps), *buffer.shape[1:])) if buffer.name in chunker.short else buffer
         for buffer in procedure.buffers

@@ -47,6 +47,10 @@ STREAM_CHAINS = 4
 """Accumulators that keep up with weights which come from beyond the level 1 cache: one vector a cycle at best."""
 
 
+TAIL_ROWS = (4, 2)
+"""Tiles of fewer rows, for those that full tiles leave over."""
+
+
 def tile_shape(machine: Machine, reductions: int, vectors: int | None, *, streams: bool) -> TileShape:
     """The tiles for a nest with `reductions` accumulators a point and `vectors` vectors in a row (None: not known).
 
@@ -63,7 +67,7 @@ def tile_shape(machine: Machine, reductions: int, vectors: int | None, *, stream
         width = min(width, max(vectors, 1))
     rows = max(1, min(8, (available - reductions * width - 1) // (reductions * width)))
     panel = width if streams else _panel(reductions, width, vectors, available)
-    counts = [rows, *(fewer for fewer in (4, 2) if fewer < rows)] if rows > 1 else []
+    counts = [rows, *(fewer for fewer in TAIL_ROWS if fewer < rows)] if rows > 1 else []
     return TileShape(panel, (*((count, width) for count in counts), (1, panel)))
 
 

@@ -32,17 +32,21 @@ from rnncc.loop.ir import Barrier, Const, Expr, For, Index, Let, Procedure, Span
 from rnncc.loop.visit import free_variables, loads_of, stores_of, walk_statements
 from rnncc.passes.loop.dependences import are_other_halves
 from rnncc.passes.loop.names import Names
+from rnncc.passes.manager import Note, nobody
 
 WORTH_BYTES = 96 << 10
 """Panels that take one thread longer than two meetings of the threads: half a microsecond from the level 2 cache."""
 
 
-def share_threads(procedure: Procedure, threads: int, worth_bytes: int = WORTH_BYTES) -> Procedure:
+def share_threads(procedure: Procedure, threads: int, worth_bytes: int = WORTH_BYTES, note: Note = nobody) -> Procedure:
     """Share the loops over at least `worth_bytes` of panels among `threads` threads."""
     sharer = _Sharer(procedure, threads, worth_bytes)
     if not sharer.has_panels(procedure.body):
+        note(f"no loop reads {worth_bytes >> 10} KiB of panels: threads share rows only")
         return procedure
     body = sharer.block(procedure.body)
+    for line in sharer.notes:
+        note(line)
     return replace(procedure, body=body)
 
 
@@ -90,6 +94,7 @@ class _Sharer:
         self.threads = threads
         self.worth_bytes = worth_bytes
         self.names = Names(procedure)
+        self.notes: list[str] = []
         self.traffic = _Traffic()
         self.packed = {
             buffer.name: prod(int(size.value) for size in buffer.shape if isinstance(size, Const)) * buffer.dtype.size
@@ -222,6 +227,8 @@ class _Sharer:
         chunk = -(-turns // self.threads) * loop.step
         share = Var(self.names.fresh("share"))
         even = start + chunk * self.threads <= stop
+        written = dict.fromkeys(store.buffer for store in stores_of(loop) if store.buffer in self.memory)
+        self.notes.append(f"{', '.join(written)}: {turns} panels, at most {chunk // loop.step} for each thread")
 
         def bound(offset: int) -> Expr:
             place = add(multiply(share, integer(chunk)), integer(start + offset))

@@ -38,14 +38,31 @@ from rnncc.loop.visit import (
 from rnncc.passes.loop.machine import Machine
 from rnncc.passes.loop.names import Names
 from rnncc.passes.loop.nest import Nest, is_packable, nest_of, scalars, walks
-from rnncc.passes.loop.tile_builders import is_contiguous_in, point_tile, register_tile, vector_tile
+from rnncc.passes.loop.schedule import Schedule, check_names
+from rnncc.passes.loop.tile_builders import (
+    Tiling,
+    is_contiguous_in,
+    point_tile,
+    register_tile,
+    tiling_of,
+    vector_tile,
+)
+from rnncc.passes.manager import Note, nobody
 from rnncc.types import DType
 
 
-def tile(procedure: Procedure, machine: Machine) -> Procedure:
-    """Tile every nest of `procedure`."""
-    tiler = _Tiler(procedure, machine)
+def tiles_of(procedure: Procedure, machine: Machine) -> dict[str, Tiling]:
+    """The register tiles that `tile` gives the nests of `procedure`, by the first buffer that a nest writes."""
+    tiler = _Tiler(procedure, machine, (), nobody)
+    tiler.block(procedure.body)
+    return tiler.tiles
+
+
+def tile(procedure: Procedure, machine: Machine, schedule: Schedule = (), note: Note = nobody) -> Procedure:
+    """Tile every nest of `procedure`: as `schedule` says, where it says something, or else as the cost model does."""
+    tiler = _Tiler(procedure, machine, schedule, note)
     body = tiler.block(procedure.body)
+    check_names(schedule, tiler.tiles)
     if body == procedure.body:
         return procedure
     return replace(procedure, body=body, buffers=(*procedure.buffers, *tiler.registers))
@@ -54,8 +71,11 @@ def tile(procedure: Procedure, machine: Machine) -> Procedure:
 class _Tiler:
     """Holds what all nests share: names, new registers, which buffers are weights."""
 
-    def __init__(self, procedure: Procedure, machine: Machine) -> None:
+    def __init__(self, procedure: Procedure, machine: Machine, schedule: Schedule, note: Note) -> None:
         self.machine = machine
+        self.chosen = dict(schedule)
+        self.note = note
+        self.tiles: dict[str, Tiling] = {}
         self.weights = {buffer.name for buffer in procedure.buffers if buffer.space == "weight"}
         self.names = Names(procedure)
         self.registers: list[Buffer] = []
@@ -81,12 +101,19 @@ class _Tiler:
         plain = replace(nest, body=epilogue)
         if not nest.variables and not sums:
             return nest.body
-        if not nest.variables or not _is_contiguous(nest, epilogue, sums, self.weights):
-            return point_tile(plain, sums, self.machine, self)
-        if sums and nest.sizes[-1] == ONE and all(is_contiguous_in(one.value, one.variable) for one in sums.values()):
+        written = list(dict.fromkeys(store.buffer for store in nest.stores))
+        is_flat = nest.variables and _is_contiguous(nest, epilogue, sums, self.weights)
+        if is_flat and sums and nest.sizes[-1] == ONE:
+            is_flat = not all(is_contiguous_in(one.value, one.variable) for one in sums.values())
+        if not is_flat:
+            self.note(f"{', '.join(written)}: point by point{', each sum in vectors over k' if sums else ''}")
             return point_tile(plain, sums, self.machine, self)
         if sums:
-            return register_tile(plain, sums, self.machine, self)
+            tiling = tiling_of(plain, sums, self.machine, written[0], self.chosen.get(written[0]))
+            self.tiles[written[0]] = tiling
+            self.note(f"{', '.join(written)}: {tiling.text}{' (as told)' if written[0] in self.chosen else ''}")
+            return register_tile(plain, sums, tiling, self)
+        self.note(f"{', '.join(written)}: in vectors, no sums")
         return vector_tile(plain, self.machine, self)
 
     def register(self, hint: str, dtype: DType, *shape: int) -> str:

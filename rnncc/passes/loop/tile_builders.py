@@ -10,8 +10,9 @@ from rnncc.loop.builder import ZERO, add, call, floordiv, integer, mod, multiply
 from rnncc.loop.functions import identity_of
 from rnncc.loop.ir import Const, Expr, For, Load, Reduce, Stmt, Store, Var
 from rnncc.loop.visit import substitute, walk_exprs
-from rnncc.passes.loop.machine import Machine, tile_shape
+from rnncc.passes.loop.machine import Machine, TileShape, tile_shape
 from rnncc.passes.loop.nest import Nest, loops_of, walks
+from rnncc.passes.loop.schedule import Tile, shape_of
 from rnncc.types import DType
 
 SUM_CHAINS = 4
@@ -41,23 +42,56 @@ class Names(Protocol):
 # ------------------------------------------------------------------ register tiles
 
 
-def register_tile(nest: Nest, sums: Sums, machine: Machine, names: Names) -> tuple[Stmt, ...]:
+@dataclass(frozen=True, slots=True)
+class Tiling:
+    """How a nest is cut, and what that follows from: its sums, lanes, vectors in a row, bytes of its weights."""
+
+    shape: TileShape
+    sums: int
+    lanes: int
+    vectors: int | None
+    bytes: int
+    streams: bool
+
+    @property
+    def text(self) -> str:
+        """The decision in one line."""
+        (rows, width), *_ = self.shape.blocks
+        weights = f"{-(-self.bytes // 1024):,} KiB of weights {'stream' if self.streams else 'stay near'}"
+        return (
+            f"{rows} x {width} rows x vectors of {self.lanes}, single rows in panels of {self.shape.panel}; "
+            f"{self.sums} sum{'s' if self.sums > 1 else ''}; {weights if self.bytes else 'size known at the call'}"
+        )
+
+
+def tiling_of(nest: Nest, sums: Sums, machine: Machine, name: str, tile: Tile | None) -> Tiling:
+    """The register tile of a nest: `tile`, which a user has chosen for `name`, or that of the cost model."""
+    extent = nest.sizes[-1]
+    fixed = int(extent.value) if isinstance(extent, Const) else None
+    lanes = machine.lanes(_widest(list(sums.values())), fixed)
+    vectors = None if fixed is None else -(-fixed // lanes)
+    size = weight_bytes(nest, sums)
+    streams = size > machine.near_bytes
+    if tile is not None:
+        shape = shape_of(name, tile, machine, len(sums), vectors)
+    else:
+        shape = tile_shape(machine, len(sums), vectors, streams=streams)
+    return Tiling(shape, len(sums), lanes, vectors, size, streams)
+
+
+def register_tile(nest: Nest, sums: Sums, tiling: Tiling, names: Names) -> tuple[Stmt, ...]:
     """Panels of the last axis outside, rows inside, and for each tile: zero, loop over k, finish."""
-    return _RegisterTile(nest, sums, machine, names).loops()
+    return _RegisterTile(nest, sums, tiling, names).loops()
 
 
 class _RegisterTile:
     """The last axis is cut into panels; all other axes together are the rows."""
 
-    def __init__(self, nest: Nest, sums: Sums, machine: Machine, names: Names) -> None:
+    def __init__(self, nest: Nest, sums: Sums, tiling: Tiling, names: Names) -> None:
         self.nest, self.sums, self.names = nest, sums, names
         *self.row_variables, self.j = nest.variables
         *self.row_sizes, self.extent = nest.sizes
-        fixed = int(self.extent.value) if isinstance(self.extent, Const) else None
-        self.lanes = machine.lanes(_widest(list(sums.values())), fixed)
-        vectors = None if fixed is None else -(-fixed // self.lanes)
-        streams = weight_bytes(nest, sums) > machine.near_bytes
-        self.shape = tile_shape(machine, len(sums), vectors, streams=streams)
+        self.lanes, self.shape = tiling.lanes, tiling.shape
         self.row_count = product(self.row_sizes)
 
     def loops(self) -> tuple[Stmt, ...]:

@@ -1,0 +1,113 @@
+"""A schedule that a user chooses: the same bits, other tiles, and errors that say what does not fit."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import rnncc
+from rnncc import layers
+from rnncc.errors import ArgumentError
+from rnncc.pipeline import Options, compile_graph
+
+_RNG = np.random.default_rng(4)
+
+
+def _model() -> rnncc.Sequential:
+    rnncc.set_random_seed(3)
+    return rnncc.Sequential([layers.Embedding(11, 5), layers.LSTM(37), layers.Dense(9, name="dense")])
+
+
+def _tile(rows: int, width: int, panel: int) -> dict[str, int]:
+    return {"rows": rows, "width": width, "panel": panel}
+
+
+def _notes(name: str, **options: Any) -> list[str]:
+    compilation = compile_graph(_model().graph(), Options(**options))
+    snapshots = (*compilation.graph_snapshots, *compilation.loop_snapshots)
+    return list(next(snapshot.notes for snapshot in snapshots if snapshot.name == name))
+
+
+@pytest.mark.parametrize(
+    "schedule",
+    [
+        {"h": _tile(1, 1, 1)},
+        {"h": _tile(1, 1, 2)},
+        {"h": _tile(1, 1, 3), "dense_out": _tile(3, 2, 4)},
+        {"dense_out": _tile(7, 1, 64 // 16)},
+    ],
+)
+def test_other_tiles_give_the_same_bits(schedule: dict[str, dict[str, int]]) -> None:
+    model = _model()
+    usual, chosen = (rnncc.compile(model, target="x86-64-v2", schedule=which) for which in (None, schedule))
+    assert usual.ir("scheduled") != chosen.ir("scheduled")
+    for batch in (1, 2, 7, 13):
+        tokens = _RNG.integers(0, 11, (batch, 9))
+        assert np.array_equal(usual(tokens), chosen(tokens))
+
+
+def test_streams_and_profiles_of_a_chosen_schedule() -> None:
+    fn = rnncc.compile(_model(), target="x86-64-v3", schedule={"dense_out": _tile(2, 1, 1)}, threads=2)
+    tokens = _RNG.integers(0, 11, (2, 4))
+    stream = fn.stream(batch=2)
+    assert np.array_equal([stream.step(tokens[:, t]) for t in range(4)][-1], fn(tokens))
+    assert fn.profile(tokens).kernels
+
+
+@pytest.mark.parametrize(
+    ("schedule", "message"),
+    [
+        ([1, 2], "a schedule is a dict of tiles by name"),
+        ({"h": 3}, "the tile of h is not a dict with rows, width, panel"),
+        ({"h": {"rows": 3}}, "the tile of h is not a dict with rows, width, panel"),
+        ({"h": _tile(0, 1, 1)}, "rows must be a number from 1 to 64, not 0"),
+        ({"h": _tile(True, 1, 1)}, "rows must be a number from 1 to 64, not True"),
+        ({"h": _tile(1, 1, 65)}, "panel must be a number from 1 to 64, not 65"),
+        ({"h": _tile(2, 2, 3)}, "a panel of 3 vectors is not a multiple of the width 2"),
+        ({"dense_ouf": _tile(2, 1, 1)}, r"dense_ouf, which no register tile writes[\s\S]*did you mean 'dense_out'"),
+        ({"c": _tile(2, 1, 1)}, r"tiles: h, dense_out[\s\S]*dump --list"),
+        (
+            {"h": _tile(8, 1, 1)},
+            r"the tile of h does not fit[\s\S]*8 x 1 vectors \(a row: 1\) of 4 sums need 37[\s\S]*has 16",
+        ),
+    ],
+)
+def test_what_is_no_schedule(schedule: Any, message: str) -> None:
+    with pytest.raises(ArgumentError, match=message) as caught:
+        rnncc.compile(_model(), target="x86-64-v3", schedule=schedule)
+    assert "test_schedule.py" in str(caught.value)
+
+
+def test_passes_say_what_they_decided() -> None:
+    assert _notes("fold_embedding") == [
+        "matmul_all: a table of 11 rows, 6 KiB (at most 65,536)",
+        "add_all: a table of 11 rows, 6 KiB (at most 65,536)",
+    ]
+    assert (
+        _notes("fold_embedding", table_bytes=100)[0] == "matmul_all: no table, it would have 11 rows, 6 KiB (at most 0)"
+    )
+    assert _notes("tile", target="x86-64-v3") == [
+        "h, c: in vectors, no sums",
+        "h, c: 2 x 1 rows x vectors of 8, single rows in panels of 2; 4 sums; 22 KiB of weights stay near",
+        "dense_out: 6 x 2 rows x vectors of 8, single rows in panels of 2; 1 sum; 2 KiB of weights stay near",
+    ]
+    assert _notes("cse") == []
+    assert _notes("share_threads", threads=2) == ["no loop reads 96 KiB of panels: threads share rows only"]
+
+
+def test_decisions_about_large_weights() -> None:
+    rnncc.set_random_seed(3)
+    graph = rnncc.Sequential([layers.Input(shape=(None, 8)), layers.LSTM(128, name="lstm")]).graph()
+    compilation = compile_graph(graph, Options(target="x86-64-v4", threads=2))
+    notes = {snapshot.name: snapshot.notes for snapshot in compilation.loop_snapshots}
+    assert (
+        "h, c: 6 x 1 rows x vectors of 16, single rows in panels of 1; 4 sums; 256 KiB of weights stream"
+        in notes["tile"]
+    )
+    assert notes["share_threads"] == ("h, c: 8 panels, at most 4 for each thread",)
+    assert notes["alternate_panels"] == (
+        "lstm_recurrent_kernel_packed: back and forth, 256 KiB are more than level 1 holds",
+    )
+    assert notes["chunk_steps"] == ("add_all: 64 steps at a time, nothing outside of the loop reads it",)
