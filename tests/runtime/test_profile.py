@@ -21,7 +21,7 @@ def _model(**options: object) -> rnncc.Sequential:
     rnncc.set_random_seed(8)
     first = layers.LSTM(UNITS, name="first", **options)
     return rnncc.Sequential(
-        [layers.Input(shape=(None, WIDTH), batch_size=options.get("batch")), first, layers.Dense(3)]
+        [layers.Input(shape=(None, WIDTH), batch_size=options.get("batch")), first, layers.Dense(3, name="dense")]
     )
 
 
@@ -151,7 +151,7 @@ def test_the_table() -> None:
 
 
 def test_tokens_are_checked_and_the_check_is_a_kernel() -> None:
-    fn = rnncc.compile(rnncc.Sequential([layers.Embedding(9, 4), layers.GRU(6)]))
+    fn = rnncc.compile(rnncc.Sequential([layers.Embedding(9, 4, name="embedding"), layers.GRU(6)]))
     tokens = _RNG.integers(0, 9, (2, 5))
     assert fn.profile(tokens).kernels[0].name == "check of embedding_input"
     with pytest.raises(TokenError):
