@@ -20,6 +20,7 @@ import rnncc
 from rnncc import layers, ops
 from rnncc.errors import ArgumentError, TokenError
 from rnncc.runtime.threads import ROWS_TO_PART, part_rows
+from tests.graph.random_graphs import random_extents, random_graph, random_inputs
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="teams are made of POSIX threads")
 THREADS = (2, 3)
@@ -59,6 +60,21 @@ def test_same_bits_as_one_thread(name: str, threads: int, rng: np.random.Generat
     for batch, length in SIZES:
         x = rng.standard_normal((batch, length, model.input_shape[-1])).astype(np.float32)
         assert np.array_equal(team(x), alone(x)), (batch, length)
+
+
+@pytest.mark.parametrize("seed", range(40, 60))
+@pytest.mark.filterwarnings("ignore:.*encountered in:RuntimeWarning")
+def test_random_graphs_have_the_same_bits(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However small the work is: everything that can be shared is."""
+    monkeypatch.setattr("rnncc.passes.loop.share_threads.WORTH_BYTES", 1)
+    monkeypatch.setattr("rnncc.runtime.compiled.WORTH_PRODUCTS", 0)
+    graph = random_graph(seed)
+    alone, team = rnncc.compile(graph, cache=False), rnncc.compile(graph, threads=2 + seed % 2, cache=False)
+    for number in range(3):
+        extents = {dim: (size * (1, 5, 9)[number]) for dim, size in random_extents(graph, seed + number).items()}
+        arrays = random_inputs(graph, extents, seed)[len(graph.consts) :]
+        for one, other in zip(alone.call(*arrays), team.call(*arrays), strict=True):
+            assert one.tobytes() == other.tobytes(), extents
 
 
 def test_rows_are_cut_when_there_are_many(rng: np.random.Generator) -> None:

@@ -38,8 +38,9 @@ WORTH_BYTES = 96 << 10
 """Panels that take one thread longer than two meetings of the threads: half a microsecond from the level 2 cache."""
 
 
-def share_threads(procedure: Procedure, threads: int, worth_bytes: int = WORTH_BYTES, note: Note = nobody) -> Procedure:
-    """Share the loops over at least `worth_bytes` of panels among `threads` threads."""
+def share_threads(procedure: Procedure, threads: int, worth_bytes: int | None = None, note: Note = nobody) -> Procedure:
+    """Share the loops over at least `worth_bytes` of panels (None: `WORTH_BYTES`) among `threads` threads."""
+    worth_bytes = WORTH_BYTES if worth_bytes is None else worth_bytes
     sharer = _Sharer(procedure, threads, worth_bytes)
     if not sharer.has_panels(procedure.body):
         note(f"no loop reads {worth_bytes >> 10} KiB of panels: threads share rows only")
