@@ -8,9 +8,10 @@ from typing import Any, Self
 
 import numpy as np
 
+import rnncc.layers.execution as execution
+import rnncc.layers.initializers as initializers
 from rnncc.errors import ArgumentError, ShapeError, StructureError, UnsupportedError, caller
 from rnncc.graph.symbolic import Tensor, scope
-from rnncc.layers import execution, initializers
 from rnncc.layers.checks import CheckedArguments
 from rnncc.layers.history import History, LayerCall, inside_layer, is_inside_layer, new_call
 from rnncc.layers.masks import masks_of, no_mask, warn_of_loss, with_masks

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import rnncc.layers.activations as activations
+import rnncc.layers.initializers as initializers
 from rnncc.graph.symbolic import Tensor
-from rnncc.layers import activations, initializers
 from rnncc.layers.base import Layer
 from rnncc.layers.checks import positive, rate
 from rnncc.layers.seeds import SeedGenerator, dropout_mask

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import rnncc.layers.activations as activations
+import rnncc.layers.initializers as initializers
 from rnncc.errors import ArgumentError, ShapeError, caller
 from rnncc.graph.symbolic import Tensor, shown
-from rnncc.layers import activations, initializers
 from rnncc.layers.base import Layer
 from rnncc.layers.checks import positive
 from rnncc.layers.specs import InputSpec, fixed_width

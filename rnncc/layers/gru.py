@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import rnncc.layers.activations as activations
 from rnncc.graph.symbolic import Tensor
-from rnncc.layers import activations
 from rnncc.layers.cells import RecurrentCell
 from rnncc.layers.recurrent import RNN
 from rnncc.ops import functions as ops

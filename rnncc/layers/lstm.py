@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import rnncc.layers.activations as activations
+import rnncc.layers.initializers as initializers
 from rnncc.graph.symbolic import Tensor
-from rnncc.layers import activations, initializers
 from rnncc.layers.cells import RecurrentCell
 from rnncc.layers.recurrent import RNN
 from rnncc.ops import functions as ops

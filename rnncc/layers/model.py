@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any, SupportsIndex
 
 import numpy as np
 
+import rnncc.layers.execution as execution
 from rnncc.errors import ArgumentError, MemberError, StructureError, UnsupportedError, caller, nearest
 from rnncc.graph.arguments import spread_arguments
 from rnncc.graph.ir import Graph
 from rnncc.graph.printer import show as show_graph
 from rnncc.graph.symbolic import Tensor, shown
 from rnncc.graph.trace import build_graph
-from rnncc.layers import execution
 from rnncc.layers.base import Layer
 from rnncc.layers.habits import INSTEAD, KEEP_WEIGHTS
 from rnncc.layers.history import History, LayerCall, history_of, inside_layer, layer_outputs, network

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import rnncc.layers.initializers as initializers
 from rnncc.errors import ArgumentError, ShapeError, StructureError, caller
 from rnncc.graph.symbolic import Tensor, shown
-from rnncc.layers import initializers
 from rnncc.layers.base import Layer
 from rnncc.layers.core import as_float
 from rnncc.layers.weights import Weight

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+import rnncc.layers.activations as activations
+import rnncc.layers.initializers as initializers
 from rnncc.graph.symbolic import Tensor
-from rnncc.layers import activations, initializers
 from rnncc.layers.base import Layer
 from rnncc.layers.checks import positive
 from rnncc.layers.specs import InputSpec, fixed_width
