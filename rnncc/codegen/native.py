@@ -95,7 +95,6 @@ def _simplify(module: Any, machine: Any) -> None:
             simplify.run(function, builder)
     finish = llvm.create_new_module_pass_manager()
     finish.add_always_inliner_pass()
-    finish.add_new_gvn_pass()  # what the copies have in common
     finish.add_simplify_cfg_pass()
     finish.add_global_dead_code_eliminate_pass()
     finish.run(module, builder)

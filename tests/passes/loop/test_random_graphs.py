@@ -84,6 +84,12 @@ def test_every_snapshot_and_machine_code(seed: int) -> None:
     check_everything(seed, TARGETS[seed % len(TARGETS)])
 
 
+@pytest.mark.parametrize("target", TARGETS)
+def test_no_pass_of_llvm_gives_up(target: str) -> None:
+    """A graph on which LLVM 22's NewGVN fails an assertion of its own, and ends the process."""
+    compile_graph(random_graph(1150), Options(target=target))
+
+
 @pytest.mark.exhaustive
 @pytest.mark.parametrize("target", TARGETS)
 @pytest.mark.parametrize("hundred", range(10, 20))
