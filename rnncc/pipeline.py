@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache as once
 from functools import partial
+from pathlib import Path
 from time import perf_counter
 from typing import Any
 
@@ -63,6 +64,7 @@ from rnncc.runtime.cache import DiskCache, cache_folder, compiler_fingerprint, k
 from rnncc.runtime.compiled import CompiledModel
 from rnncc.runtime.jit import load
 from rnncc.runtime.profile import Profiler
+from rnncc.runtime.schedules import remember, remembered
 from rnncc.runtime.stream import Stream
 from rnncc.runtime.threads import check_threads
 from rnncc.types import DType, dtype_of
@@ -232,7 +234,8 @@ def compile(
         training: True compiles what ``model(x, training=True)`` computes: dropout drops, other elements at every call.
         schedule: register tiles that are not left to the cost model, by the first buffer that a nest writes, as ``rnncc
             dump --list`` shows them: ``{"h": {"rows": 4, "width": 1, "panel": 2}}`` is 4 rows x 1 vector, and a row on
-            its own in panels of 2 vectors. The results have the same bits. Streams are left to the cost model.
+            its own in panels of 2 vectors. The results have the same bits. Streams are left to the cost model. None
+            takes what ``rnncc bench --tune --remember`` has found for this graph, if that was ever asked for.
 
     Returns:
         A `CompiledModel`: ``fn(x)``. It serves all batch sizes and lengths, and follows the model's weights. The states
@@ -255,7 +258,32 @@ def compile(
     _check_options(level, table_bytes, cache)
     folder = cache_folder(os.environ) if cache else None
     disk = None if folder is None else DiskCache(folder)
-    return _compile(_graph_of(model, training), options, disk, streams=True, kept=getattr(model, "state_slots", ()))
+    graph = _graph_of(model, training)
+    if schedule is None and disk is not None:
+        options = replace(options, schedule=remembered(disk, _schedule_key(graph, options)))
+    return _compile(graph, options, disk, streams=True, kept=getattr(model, "state_slots", ()))
+
+
+def remember_schedule(graph: Graph, options: Options) -> Path:
+    """Let `compile` use the schedule of `options` whenever it is given this graph, these options, and no schedule.
+
+    Returns the folder of the cache. Raises ArgumentError when there is no cache.
+    """
+    folder = cache_folder(os.environ)
+    if folder is None:
+        raise ArgumentError("a schedule is remembered in the cache, and RNNCC_CACHE_DIR is off", place=caller())
+    remember(DiskCache(folder), _schedule_key(graph, options), options.schedule)
+    return folder
+
+
+def _schedule_key(graph: Graph, options: Options) -> str:
+    return _key("schedule", graph, replace(options, schedule=()))
+
+
+def _key(what: str, graph: Graph, options: Options) -> str:
+    """Where the cache has something about a graph that is compiled with these options on this machine."""
+    machine = machine_fingerprint() or repr(Target.parse("host"))
+    return key_of(what, show_graph(graph), repr(options), machine, compiler_fingerprint())
 
 
 def _compile(
@@ -311,8 +339,7 @@ def _artifact(
     """From `disk`, where there is one, or else from the compiler, and then it is kept there."""
     if disk is None:
         return compilation().artifact()
-    machine = machine_fingerprint() or repr(Target.parse("host"))
-    key = key_of(show_graph(graph), repr(options), machine, compiler_fingerprint())
+    key = _key("code", graph, options)
     content = disk.get(key)
     if content is not None:
         return Artifact.from_bytes(content)

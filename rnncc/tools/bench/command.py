@@ -8,21 +8,25 @@ import platform
 import shlex
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import date
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from rnncc.errors import ArgumentError, nearest
-from rnncc.pipeline import PRECISIONS
+from rnncc.passes.loop.schedule import as_schedule
+from rnncc.pipeline import PRECISIONS, Options, remember_schedule
 from rnncc.pipeline import compile as compile_model
-from rnncc.tools.bench.cases import prepare
+from rnncc.tools.bench.cases import Case, prepare
 from rnncc.tools.bench.machine import cores, cpu_name
 from rnncc.tools.bench.measure import tolerance
 from rnncc.tools.bench.peers import PEERS, Peer
 from rnncc.tools.bench.plot import check_plot, write_plot
-from rnncc.tools.bench.report import write_report
+from rnncc.tools.bench.progress import ProgressLine
+from rnncc.tools.bench.report import microseconds, write_report
 from rnncc.tools.bench.results import Report, as_json
+from rnncc.tools.bench.tune import graph_of, tune
 from rnncc.tools.bench.worker import Order, jobs, measure_in_process
 from rnncc.tools.bench.workloads import WORKLOADS, find_workload
 
@@ -55,6 +59,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--profile", action="store_true", help="show where the time of a call goes, kernel by kernel, and nothing else"
     )
+    parser.add_argument(
+        "--tune", action="store_true", help="try other register tiles than those of the cost model, and nothing else"
+    )
+    parser.add_argument(
+        "--remember", action="store_true", help="with --tune: let rnncc.compile use what was found for the same model"
+    )
     parser.add_argument("--peers", metavar="A,B", help="peers to compare with, all, or none (default: see --list)")
     parser.add_argument("--threads", metavar="N,M", default="1", help="numbers of threads to measure with (default: 1)")
     parser.add_argument(
@@ -81,16 +91,17 @@ def run(args: argparse.Namespace) -> int:
         sys.stdout.write(listing())
         return 0
     names = _workload_names(args.workloads)
-    if args.profile:
-        for name, batch, length in jobs(Order(names, (), 1, 0.0, args.batch, args.length)):
-            case = prepare(find_workload(name), batch, length)
-            profile = compile_model(case.model).profile(*case.inputs)
-            sys.stdout.write(f"{name} {batch} x {length}, one thread\n{profile}\n\n")
-        return 0
     peers = choose_peers(args.peers)
     threads = _thread_counts(args.threads)
     if not args.seconds > 0:
         raise ArgumentError(f"--seconds must be above 0, not {args.seconds:g}")
+    if args.remember and not args.tune:
+        raise ArgumentError("--remember goes with --tune")
+    if args.profile or args.tune:
+        for name, batch, length in jobs(Order(names, (), 1, 0.0, args.batch, args.length)):
+            case = prepare(find_workload(name), batch, length)
+            _show_tuning(case, args, threads) if args.tune else _show_profile(case, args)
+        return 0
     if args.plot:
         check_plot(args.plot)
     installed = [peer for peer in peers if peer.available()]
@@ -115,6 +126,27 @@ def run(args: argparse.Namespace) -> int:
     else:
         write_report(report, sys.stdout)
     return 0 if all(row.is_correct for row in report.rows) else 1
+
+
+def _show_profile(case: Case, args: argparse.Namespace) -> None:
+    profile = compile_model(case.model, precision=args.precision).profile(*case.inputs)
+    sys.stdout.write(f"{case.workload.name} {case.batch} x {case.length}, one thread\n{profile}\n\n")
+
+
+def _show_tuning(case: Case, args: argparse.Namespace, threads: Sequence[int]) -> None:
+    line = ProgressLine(sys.stderr)
+    for count in threads:
+        options = Options(threads=count, precision=args.precision)
+        found = tune(case, options, args.seconds, line.show)
+        line.clear()
+        sys.stdout.write(
+            f"{case.workload.name} {case.batch} x {case.length}, threads {count}: {found.tried} tiles tried, "
+            f"{microseconds(found.before_us)} us before, {microseconds(found.after_us)} after\n"
+            f"  schedule={found.schedule}\n"
+        )
+        if args.remember:
+            chosen = replace(options, schedule=as_schedule(found.schedule))
+            sys.stdout.write(f"  remembered in {remember_schedule(graph_of(case), chosen)}\n")
 
 
 def listing() -> str:
