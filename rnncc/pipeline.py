@@ -142,7 +142,7 @@ def loop_passes(
         deciding("chunk_steps", "of what is done for all steps, only what the next ones need is kept", chunk_steps),
         Pass("instrument", "what the cycles of a kernel are is known as long as it is one nest", instrument),
         deciding("tile", "sums in registers, the loop over k around them", tile, machine=machine, schedule=schedule),
-        Pass("pack", "weights in the order in which the tiles read them, once", pack),
+        deciding("pack", "weights in the order in which the tiles read them, once", pack),
         Pass("vectorize", "lanes become vectors", vectorize),
         Pass("unroll_tiles", "register tiles are written out; what is loaded twice is loaded once", unroll),
         Pass("prefetch", "what a tile's end reads comes while its sums are added up", prefetch),

@@ -94,7 +94,9 @@ def test_passes_say_what_they_decided() -> None:
         "dense_out: 6 x 2 rows x vectors of 8, single rows in panels of 2; 1 sum; 2 KiB of weights stay near",
     ]
     assert _notes("cse") == []
-    assert _notes("share_threads", threads=2) == ["no loop reads 96 KiB of panels: threads share rows only"]
+    assert _notes("share_threads", threads=2) == [
+        "no 96 KiB of panels, no loops over steps to run side by side: only rows are shared"
+    ]
 
 
 def test_decisions_about_large_weights() -> None:
@@ -106,8 +108,22 @@ def test_decisions_about_large_weights() -> None:
         "h, c: 6 x 1 rows x vectors of 16, single rows in panels of 1; 4 sums; 256 KiB of weights stream"
         in notes["tile"]
     )
+    assert notes["pack"] == (
+        "lstm_kernel_packed: 8 panels of 4 vectors of 16, 8 deep",
+        "lstm_recurrent_kernel_packed: 8 panels of 4 vectors of 16, 128 deep, 4 matrices of weights in turn",
+    )
     assert notes["share_threads"] == ("h, c: 8 panels, at most 4 for each thread",)
     assert notes["alternate_panels"] == (
         "lstm_recurrent_kernel_packed: back and forth, 256 KiB are more than level 1 holds",
     )
     assert notes["chunk_steps"] == ("add_all: 64 steps at a time, nothing outside of the loop reads it",)
+
+
+def test_directions_on_threads_of_their_own() -> None:
+    graph = rnncc.Sequential([layers.Input(shape=(None, 8)), layers.Bidirectional(layers.SimpleRNN(6))]).graph()
+    compilation = compile_graph(graph, Options(target="x86-64-v3", threads=2))
+    notes = next(snapshot.notes for snapshot in compilation.loop_snapshots if snapshot.name == "share_threads")
+    assert [note.split(": ")[1] for note in notes] == [
+        "on thread 0, beside other loops over steps",
+        "on thread 1, beside other loops over steps",
+    ]

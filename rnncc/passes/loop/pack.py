@@ -37,12 +37,13 @@ from rnncc.loop.visit import (
 )
 from rnncc.passes.loop.names import Names, unused
 from rnncc.passes.loop.nest import is_packable, scalars
+from rnncc.passes.manager import Note, nobody
 
 K, COLUMN = Var("k"), Var("column")
 """Where a member of a layout is, whatever the loops that read it call that."""
 
 
-def pack(procedure: Procedure) -> Procedure:
+def pack(procedure: Procedure, note: Note = nobody) -> Procedure:
     """Pack the weights of every loop over k that adds to register tiles."""
     packer = _Packer(procedure, Names(procedure))
     packer.plan(procedure.body, {})
@@ -51,6 +52,11 @@ def pack(procedure: Procedure) -> Procedure:
         return procedure
     buffers = (*procedure.buffers, *(layout.buffer for layout in packer.layouts.values()))
     taken = {buffer.name for buffer in buffers} | set(procedure.dims)
+    for layout in packer.layouts.values():
+        panels, depth, members, width, lanes = map(_constant, layout.buffer.shape)
+        several = f", {members} matrices of weights in turn" if members > 1 else ""
+        panel = f"{members * width} vectors of {lanes}, {depth} deep{several}"
+        note(f"{layout.buffer.name}: {panels} panel{'s' if panels > 1 else ''} of {panel}")
     variables = _Variables(*(Var(unused(hint, taken)) for hint in ("p", "k", "l")))
     setup = tuple(statement for layout in packer.layouts.values() for statement in _fill(layout, variables))
     return replace(procedure, buffers=buffers, setup=(*procedure.setup, *setup), body=body)

@@ -43,7 +43,7 @@ def share_threads(procedure: Procedure, threads: int, worth_bytes: int | None = 
     worth_bytes = WORTH_BYTES if worth_bytes is None else worth_bytes
     sharer = _Sharer(procedure, threads, worth_bytes)
     if not sharer.has_panels(procedure.body):
-        note(f"no loop reads {worth_bytes >> 10} KiB of panels: threads share rows only")
+        note(f"no {worth_bytes >> 10} KiB of panels, no loops over steps to run side by side: only rows are shared")
         return procedure
     body = sharer.block(procedure.body)
     for line in sharer.notes:
@@ -207,6 +207,7 @@ class _Sharer:
         self.traffic.add(traffic)
         for number, loop in enumerate(loops):
             thread = number % self.threads
+            self.notes.append(f"{self.written(loop)}: on thread {thread}, beside other loops over steps")
             name = self.names.fresh("side")
             result.append(For(name, "threads", integer(thread), integer(thread + 1), 1, (loop,)))
         return result
@@ -228,8 +229,7 @@ class _Sharer:
         chunk = -(-turns // self.threads) * loop.step
         share = Var(self.names.fresh("share"))
         even = start + chunk * self.threads <= stop
-        written = dict.fromkeys(store.buffer for store in stores_of(loop) if store.buffer in self.memory)
-        self.notes.append(f"{', '.join(written)}: {turns} panels, at most {chunk // loop.step} for each thread")
+        self.notes.append(f"{self.written(loop)}: {turns} panels, at most {chunk // loop.step} for each thread")
 
         def bound(offset: int) -> Expr:
             place = add(multiply(share, integer(chunk)), integer(start + offset))
@@ -237,6 +237,10 @@ class _Sharer:
 
         part = replace(loop, start=bound(0), stop=bound(chunk))
         return For(share.name, "threads", ZERO, integer(self.threads), 1, (part,))
+
+    def written(self, statement: Stmt) -> str:
+        """The buffers that a statement writes, for notes."""
+        return ", ".join(dict.fromkeys(one.buffer for one in stores_of(statement) if one.buffer in self.memory))
 
     def traffic_of(self, statement: Stmt) -> _Traffic:
         """What `statement` reads and writes."""
