@@ -152,7 +152,7 @@ WORKLOADS = (
         "LSTM(40), Dense(1) for each of 48,000 samples",
         _vectors(1, lambda: layers.LSTM(40, return_sequences=True), lambda: layers.Dense(1)),
         ((1, 48000),),
-        (_best(1 / 0.6), Target("step", RTNEURAL_STEP / 1.7)),
+        (_best(round(1 / 0.6, 2)), Target("step", round(RTNEURAL_STEP / 1.7))),
     ),
     Workload(
         "tiny-8",
