@@ -36,6 +36,23 @@ def test_ids_fed_back_by_a_scan_are_checked() -> None:
         fn(np.array([[1, 2], [3, 1 << 40]]))
 
 
+def test_position_of_computed_ids_in_a_long_sequence() -> None:
+    """The projection is made for some steps at a time; the place that is named is that in all of them."""
+    table, kernel = np.eye(9, 16, dtype=np.float32), np.eye(16, dtype=np.float32)
+
+    def model(ids: Any, shift: Any) -> Any:
+        x = ops.tanh(ops.take(table, ids + shift))
+        h, _ = rnncc.scan(lambda h, v: (ops.tanh(v @ kernel + h @ kernel), ()), ops.zeros(("B", 16)), x)
+        return h
+
+    fn = rnncc.compile(rnncc.trace(model, ("int64", ("T", "B")), ("int64", ("T", "B"))))
+    shift = np.zeros((150, 3), np.int64)
+    shift[100, 2] = 77
+    with pytest.raises(TokenError, match=r"holds 78 at position \(100, 2\)"):
+        fn(np.ones((150, 3), np.int64), shift)
+    assert fn.memory(B=3, T=1000) - fn.memory(B=3, T=900) < 100 * 3 * 8 + 64  # just the ids are kept
+
+
 @pytest.mark.parametrize("rank", [1, 8, 9, 15, 16, 17, 24])
 def test_position_of_any_rank_has_room(rank: int) -> None:
     ids = np.zeros((2, *(1,) * (rank - 1)), np.int64)

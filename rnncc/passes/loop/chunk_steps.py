@@ -8,7 +8,8 @@
 
 The projection of a long sequence is larger than any cache, and for one result nobody needs more of it than what the
 next steps read. Statements that take time steps in the same order, and that meet at equal steps only, share the loop:
-stacked layers pass their sequences on in the cache. What a statement outside reads is kept whole.
+stacked layers pass their sequences on in the cache. What a statement outside reads is kept whole, and so is what a
+check looks at: it reports where in the whole sequence that was.
 
 Requires: `fuse`.
 """
@@ -19,7 +20,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from rnncc.loop.builder import ZERO, add, call, integer, subtract
-from rnncc.loop.ir import Buffer, Expr, For, Index, Load, Procedure, Stmt, Store, Var
+from rnncc.loop.ir import Buffer, Check, Expr, For, Index, Load, Procedure, Stmt, Store, Var
 from rnncc.loop.visit import buffers_of, loads_of, map_expr, map_statements, stores_of, substitute, walk_statements
 from rnncc.passes.loop.names import Names
 from rnncc.passes.manager import Note, nobody
@@ -66,6 +67,8 @@ class _Chunker:
         self.names = Names(procedure)
         self.short: set[str] = set()
         self.buffers = {buffer.name: buffer for buffer in procedure.buffers}
+        checks = [inner for inner in walk_statements(procedure.body) if isinstance(inner, Check)]
+        self.checked = frozenset[str]().union(*map(buffers_of, checks))
         self.times = {
             loop.stop.name
             for loop in procedure.body
@@ -121,10 +124,14 @@ class _Chunker:
         return [*run.before, For(start.name, "range", ZERO, Var(run.dim), self.steps, inside)]
 
     def is_private(self, buffer: Buffer, run: _Run) -> bool:
-        """True for a sequence that only the members of `run` use, each at its own step."""
+        """True for a sequence that only the members of `run` use, each at its own step, and that no check reports."""
         users = [statement for statement in self.procedure.body if buffer.name in buffers_of(statement)]
-        return buffer.space == "temporary" and all(
-            isinstance(user, For) and user in run.members and self.at_own_step(user, buffer.name) for user in users
+        return (
+            buffer.space == "temporary"
+            and buffer.name not in self.checked
+            and all(
+                isinstance(user, For) and user in run.members and self.at_own_step(user, buffer.name) for user in users
+            )
         )
 
 
