@@ -72,7 +72,7 @@ class Team:
     """A block of memory and the workers that look at it: `size` threads with the caller."""
 
     def __init__(self, size: int, code: Loaded) -> None:
-        """Start `size` - 1 workers. Raises UnsupportedError when the system starts none."""
+        """Start `size` - 1 workers. Raises UnsupportedError when the system does not start all of them."""
         self.size = size
         workers = size - 1
         block = np.zeros(BARRIER_BYTES + workers * SLOT_BYTES + _ALIGNMENT, np.uint8)
@@ -83,7 +83,15 @@ class Team:
         self._jobs = [self._own, *(Job.from_address(slot + FIELDS["job"]) for slot in slots)]
         prototype = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p, ctypes.c_int64, ctypes.c_void_p)
         self._call = prototype(code.address("rnncc.team"))
-        self._threads = [_start(slot, code.address("rnncc.worker")) for slot in slots]
+        self._threads: list[Any] = []
+        # Workers look at both for as long as they live, whatever becomes of this object: an interrupt may lose it.
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._alive))
+        try:
+            for slot in slots:
+                self._threads.append(_start(slot, code.address("rnncc.worker")))
+        except BaseException:
+            self.end()
+            raise
 
     def run(self, function: int, parts: Sequence[tuple[Any, Any, Any]], *, together: bool) -> tuple[int, int]:
         """Run `function` on every thread; returns the result that is not 0, if any, and the thread that had it.
@@ -105,9 +113,10 @@ class Team:
         """Let the workers return, and wait for them."""
         for job in self._jobs:
             job.function = None
-        self._call(self.address, self.size - 1, ctypes.addressof(self._own))
+        self._call(self.address, len(self._threads), ctypes.addressof(self._own))
         for thread in self._threads:
             _system().pthread_join(thread, None)
+        ctypes.pythonapi.Py_DecRef(ctypes.py_object(self._alive))
 
 
 class _Pool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import subprocess
@@ -9,6 +10,7 @@ import sys
 import textwrap
 import threading
 import time
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,7 +20,8 @@ import pytest
 
 import rnncc
 from rnncc import layers, ops
-from rnncc.errors import ArgumentError, TokenError
+from rnncc.errors import ArgumentError, TokenError, UnsupportedError
+from rnncc.runtime import threads as threads_module
 from rnncc.runtime.threads import ROWS_TO_PART, part_rows
 from tests.graph.random_graphs import random_extents, random_graph, random_inputs
 
@@ -204,6 +207,40 @@ def test_a_forked_child_starts_its_own_workers() -> None:
     """
     )
     assert run(code) == "both"
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self/task"), reason="counts the threads of this process")
+def test_a_team_that_is_not_complete_goes_away(monkeypatch: pytest.MonkeyPatch, rng: np.random.Generator) -> None:
+    """Workers that were started before the system had enough must not look at memory that is somebody else's by now."""
+    start, started = threads_module._start, []
+
+    def start_two(slot: int, worker: int) -> Any:
+        if len(started) == 2:
+            raise UnsupportedError("the system starts no more threads: no")
+        started.append(start(slot, worker))
+        return started[-1]
+
+    monkeypatch.setattr(threads_module, "_start", start_two)
+    model = one_lstm()
+    fn = rnncc.compile(model, threads=7)
+    x = rng.standard_normal((1, 30, 130)).astype(np.float32)
+    before = len(os.listdir("/proc/self/task"))
+    with pytest.raises(UnsupportedError, match="starts no more threads"):
+        fn(x)
+    assert len(started) == 2
+    assert len(os.listdir("/proc/self/task")) == before
+    monkeypatch.undo()
+    assert np.array_equal(fn(x), rnncc.compile(model)(x))
+
+
+def test_workers_keep_what_they_look_at() -> None:
+    """An interrupt at the wrong moment may lose a team; its workers sleep on."""
+    code = rnncc.compile(one_lstm(), threads=2)._load()
+    team = threads_module.Team(2, code)
+    block = weakref.ref(team._alive[0])
+    del team
+    gc.collect()
+    assert block() is not None
 
 
 def test_workers_sleep_between_calls() -> None:
