@@ -17,7 +17,7 @@ from typing import Any
 from rnncc.codegen.emit import Emitted, emit
 from rnncc.codegen.native import NativeCode, compile_module
 from rnncc.codegen.target import Target
-from rnncc.errors import ArgumentError, DTypeError, UnsupportedError, caller
+from rnncc.errors import ArgumentError, caller
 from rnncc.graph.ir import Graph, is_scan
 from rnncc.graph.printer import show as show_graph
 from rnncc.graph.trace import sources_of
@@ -30,6 +30,7 @@ from rnncc.loop.visit import walk_statements
 from rnncc.lower.lower import lower
 from rnncc.lower.rows import row_extent
 from rnncc.lower.setup import convert_floats, split_setup
+from rnncc.options import Options, check_options, check_precision, float_type, unroll_factor
 from rnncc.passes.graph.cse import cse
 from rnncc.passes.graph.dce import dce
 from rnncc.passes.graph.fold import fold
@@ -67,35 +68,10 @@ from rnncc.runtime.profile import Profiler
 from rnncc.runtime.schedules import remember, remembered
 from rnncc.runtime.stream import Stream
 from rnncc.runtime.threads import check_threads
-from rnncc.types import DType, dtype_of
+from rnncc.types import DType
 
 STAGES = ("graph", "fused", "loop", "scheduled", "llvm", "llvm-opt", "asm")
 """What `CompiledModel.ir` can show, in the order of the pipeline."""
-
-
-PRECISIONS = ("float32", "bfloat16")
-"""What factors of products with weights are rounded to."""
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """Everything that can be chosen about a compilation."""
-
-    dtype: DType = DType.F32
-    target: str = "host"
-    unroll: int | None = None
-    table_bytes: int = 64 << 20
-    """The largest table that an embedding and the projection behind it may be folded into."""
-    level: int = 2
-    """Optimization level of LLVM, 0 to 3."""
-    threads: int = 1
-    """How many threads work on a call."""
-    precision: str = "float32"
-    """What products with weights are computed in: see `PRECISIONS`."""
-    schedule: Schedule = ()
-    """Register tiles that are not left to the cost model."""
-    counts_cycles: bool = False
-    """Whether the code counts the cycles of every kernel, as a last output."""
 
 
 def graph_passes(options: Options) -> list[Pass[Graph]]:
@@ -246,16 +222,16 @@ def compile(
         UnsupportedError: an option that this version, or this machine, cannot do.
     """
     options = Options(
-        _float_type(dtype),
+        float_type(dtype),
         target,
-        _unroll_factor(unroll),
+        unroll_factor(unroll),
         table_bytes,
         level,
         check_threads(threads),
-        _precision(precision, dtype),
+        check_precision(precision, dtype),
         as_schedule(schedule),
     )
-    _check_options(level, table_bytes, cache)
+    check_options(level, table_bytes, cache)
     folder = cache_folder(os.environ) if cache else None
     disk = None if folder is None else DiskCache(folder)
     graph = _graph_of(model, training)
@@ -449,50 +425,6 @@ def _graph_of(model: Any, training: bool) -> Graph:
             remedy="rnncc.trace makes a graph of a function",
         )
     return graph
-
-
-def _float_type(dtype: Any) -> DType:
-    try:
-        known = dtype_of(dtype)
-    except DTypeError:
-        known = None
-    if known is None or not known.is_float:
-        raise DTypeError(f"a model cannot compute in {known or repr(dtype)}", "known: float32, float64", place=caller())
-    return known
-
-
-def _check_options(level: object, table_bytes: object, cache: object) -> None:
-    if isinstance(level, bool) or not isinstance(level, int) or not 0 <= level <= 3:
-        raise ArgumentError(f"level must be 0, 1, 2 or 3, not {level!r}", place=caller())
-    if isinstance(table_bytes, bool) or not isinstance(table_bytes, int) or table_bytes < 0:
-        raise ArgumentError(f"table_bytes must be a number of bytes, not {table_bytes!r}", place=caller())
-    if not isinstance(cache, bool):
-        raise ArgumentError(
-            f"cache must be True or False, not {cache!r}",
-            place=caller(),
-            remedy="the environment variable RNNCC_CACHE_DIR says which folder is used",
-        )
-
-
-def _precision(precision: object, dtype: Any) -> str:
-    """`precision` as it is. Raises ArgumentError, or UnsupportedError for one that this machine does not have."""
-    if precision == "float32-bf16x6":
-        raise UnsupportedError(
-            "precision='float32-bf16x6' needs matrix units (AMX), and code for them, which this version lacks",
-            place=caller(),
-            remedy="precision='float32' is at least as accurate",
-        )
-    if precision not in PRECISIONS:
-        raise ArgumentError(f"unknown precision {precision!r}", f"known: {', '.join(PRECISIONS)}", place=caller())
-    if precision != "float32" and dtype_of(dtype) is not DType.F32:
-        raise ArgumentError(f"precision={precision!r} is of float32 models, not of dtype={dtype!r}", place=caller())
-    return str(precision)
-
-
-def _unroll_factor(unroll: int | None) -> int | None:
-    if unroll is not None and (isinstance(unroll, bool) or not isinstance(unroll, int) or not 1 <= unroll <= 64):
-        raise ArgumentError(f"unroll must be a number of steps from 1 to 64, not {unroll!r}", place=caller())
-    return unroll
 
 
 def _with_unroll(graph: Graph, factor: int) -> Graph:

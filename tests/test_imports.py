@@ -23,6 +23,7 @@ LEVELS = [
     {"layers", "passes", "lower"},
     {"codegen"},
     {"runtime"},
+    {"options"},
     {"pipeline"},
     {"importers"},
     {"tools"},

@@ -10,7 +10,8 @@ import pytest
 import rnncc
 from rnncc import layers
 from rnncc.errors import ArgumentError
-from rnncc.pipeline import Options, compile_graph
+from rnncc.options import Options
+from rnncc.pipeline import compile_graph
 
 _RNG = np.random.default_rng(4)
 

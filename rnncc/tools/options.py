@@ -6,7 +6,7 @@ from argparse import ArgumentParser, Namespace
 
 from rnncc.codegen.target import KNOWN_TARGETS
 from rnncc.errors import ArgumentError
-from rnncc.pipeline import PRECISIONS, Options
+from rnncc.options import PRECISIONS, Options
 from rnncc.runtime.threads import check_threads
 from rnncc.types import dtype_of
 

@@ -20,10 +20,10 @@ from rnncc.loop.printer import show as show_procedure
 from rnncc.loop.verify import verify as verify_procedure
 from rnncc.lower.lower import lower
 from rnncc.lower.setup import split_setup
+from rnncc.options import Options
 from rnncc.passes.manager import IR, Snapshot, run_passes
 from rnncc.pipeline import (
     Compilation,
-    Options,
     compile_graph,
     count_nodes,
     count_statements,

@@ -15,7 +15,8 @@ from rnncc.graph.ir import Graph, is_scan
 from rnncc.graph.parser import parse
 from rnncc.graph.rewrite import map_bodies
 from rnncc.loop.ir import Const, For, Procedure, Store
-from rnncc.pipeline import Options, compile_graph, graph_passes, loop_passes, passes_of
+from rnncc.options import Options
+from rnncc.pipeline import compile_graph, graph_passes, loop_passes, passes_of
 from rnncc.tools import trail
 from rnncc.tools.bisect import check_snapshots, first_wrong, parse_dims
 from rnncc.tools.inputs import distinct_sizes, index_limits, random_arrays

@@ -14,7 +14,8 @@ from rnncc.graph.parser import parse as parse_graph
 from rnncc.graph.printer import show as show_graph
 from rnncc.loop.parser import parse as parse_procedure
 from rnncc.loop.printer import show as show_procedure
-from rnncc.pipeline import STAGES, Compilation, Options, compile_graph
+from rnncc.options import Options
+from rnncc.pipeline import STAGES, Compilation, compile_graph
 from rnncc.tools.dump import diff_of, find_step, list_rows
 from rnncc.tools.load import load_subject
 from rnncc.tools.trail import Step, Trail, pass_names, steps_of, trail_of

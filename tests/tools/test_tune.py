@@ -14,8 +14,9 @@ import rnncc
 from rnncc import layers
 from rnncc.codegen.target import Target
 from rnncc.errors import ArgumentError
+from rnncc.options import Options
 from rnncc.passes.loop.schedule import Tile
-from rnncc.pipeline import Options, compile_graph, machine_of, remember_schedule
+from rnncc.pipeline import compile_graph, machine_of, remember_schedule
 from rnncc.tools.bench import command, tune
 from rnncc.tools.bench.cases import Case, prepare
 from rnncc.tools.bench.workloads import Workload

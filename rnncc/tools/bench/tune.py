@@ -12,12 +12,13 @@ from rnncc.errors import ArgumentError
 from rnncc.graph.ir import Graph
 from rnncc.lower.lower import lower
 from rnncc.lower.setup import split_setup
+from rnncc.options import Options
 from rnncc.passes.loop.machine import Machine
 from rnncc.passes.loop.schedule import Tile, shape_of
 from rnncc.passes.loop.tile import tiles_of
 from rnncc.passes.loop.tile_builders import Tiling
-from rnncc.pipeline import Options, graph_passes, loop_passes, machine_of, prepared
 from rnncc.pipeline import compile as compile_model
+from rnncc.pipeline import graph_passes, loop_passes, machine_of, prepared
 from rnncc.tools.bench.cases import Case
 from rnncc.tools.bench.measure import interleave
 

@@ -19,8 +19,9 @@ from rnncc.loop.printer import show
 from rnncc.loop.verify import verify
 from rnncc.lower.lower import lower
 from rnncc.lower.setup import split_setup
+from rnncc.options import Options
 from rnncc.passes.loop.machine import Machine
-from rnncc.pipeline import Options, compile_graph, graph_passes, loop_passes
+from rnncc.pipeline import compile_graph, graph_passes, loop_passes
 from tests.graph.random_graphs import random_extents, random_graph, random_inputs
 from tests.runtime.native import run_native
 from tests.tolerances import DEEP, assert_close

@@ -1,0 +1,81 @@
+"""What can be chosen about a compilation, and what is said when a choice has no meaning."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from rnncc.errors import ArgumentError, DTypeError, UnsupportedError, caller
+from rnncc.passes.loop.schedule import Schedule
+from rnncc.types import DType, dtype_of
+
+PRECISIONS = ("float32", "bfloat16")
+"""What factors of products with weights are rounded to."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """Everything that can be chosen about a compilation."""
+
+    dtype: DType = DType.F32
+    target: str = "host"
+    unroll: int | None = None
+    table_bytes: int = 64 << 20
+    """The largest table that an embedding and the projection behind it may be folded into."""
+    level: int = 2
+    """Optimization level of LLVM, 0 to 3."""
+    threads: int = 1
+    """How many threads work on a call."""
+    precision: str = "float32"
+    """What products with weights are computed in: see `PRECISIONS`."""
+    schedule: Schedule = ()
+    """Register tiles that are not left to the cost model."""
+    counts_cycles: bool = False
+    """Whether the code counts the cycles of every kernel, as a last output."""
+
+
+def float_type(dtype: Any) -> DType:
+    """The float type that `dtype` names. Raises DTypeError for any other."""
+    try:
+        known = dtype_of(dtype)
+    except DTypeError:
+        known = None
+    if known is None or not known.is_float:
+        raise DTypeError(f"a model cannot compute in {known or repr(dtype)}", "known: float32, float64", place=caller())
+    return known
+
+
+def check_options(level: object, table_bytes: object, cache: object) -> None:
+    """Raise ArgumentError for an option that has no meaning."""
+    if isinstance(level, bool) or not isinstance(level, int) or not 0 <= level <= 3:
+        raise ArgumentError(f"level must be 0, 1, 2 or 3, not {level!r}", place=caller())
+    if isinstance(table_bytes, bool) or not isinstance(table_bytes, int) or table_bytes < 0:
+        raise ArgumentError(f"table_bytes must be a number of bytes, not {table_bytes!r}", place=caller())
+    if not isinstance(cache, bool):
+        raise ArgumentError(
+            f"cache must be True or False, not {cache!r}",
+            place=caller(),
+            remedy="the environment variable RNNCC_CACHE_DIR says which folder is used",
+        )
+
+
+def check_precision(precision: object, dtype: Any) -> str:
+    """`precision` as it is. Raises ArgumentError, or UnsupportedError for one that this machine does not have."""
+    if precision == "float32-bf16x6":
+        raise UnsupportedError(
+            "precision='float32-bf16x6' needs matrix units (AMX), and code for them, which this version lacks",
+            place=caller(),
+            remedy="precision='float32' is at least as accurate",
+        )
+    if precision not in PRECISIONS:
+        raise ArgumentError(f"unknown precision {precision!r}", f"known: {', '.join(PRECISIONS)}", place=caller())
+    if precision != "float32" and dtype_of(dtype) is not DType.F32:
+        raise ArgumentError(f"precision={precision!r} is of float32 models, not of dtype={dtype!r}", place=caller())
+    return str(precision)
+
+
+def unroll_factor(unroll: int | None) -> int | None:
+    """`unroll` as it is. Raises ArgumentError unless it is a number of steps."""
+    if unroll is not None and (isinstance(unroll, bool) or not isinstance(unroll, int) or not 1 <= unroll <= 64):
+        raise ArgumentError(f"unroll must be a number of steps from 1 to 64, not {unroll!r}", place=caller())
+    return unroll
