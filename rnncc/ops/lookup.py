@@ -29,7 +29,7 @@ def _eval(arrays: Sequence[np.ndarray], attrs: Attrs, extents: Mapping[str, int]
     wrong = np.argwhere((index < 0) | (index >= len(table)))
     if len(wrong):
         position = tuple(map(int, wrong[0]))
-        raise token_error(out_of_range(len(table)), int(index[position]), position)
+        raise token_error(_outside(len(table), index.ndim), int(index[position]), position)
     return (table[index],)
 
 
@@ -39,12 +39,19 @@ def out_of_range(rows: Dim) -> str:
     return f"{{name}} holds {{value}} at position {{position}}, outside the table of {rows} rows{allowed}"
 
 
+def _outside(rows: Dim, rank: int) -> str:
+    """`out_of_range` for an index tensor of this rank; a single index was written by the user: it is not a token."""
+    return out_of_range(rows) if rank else f"row {{value}} is wanted of an axis of {rows} rows (counted from 0)"
+
+
 def token_error(message: str, value: int, position: tuple[int, ...], name: str = "index") -> TokenError:
     """The error for one index outside of its table."""
     return TokenError(
         message.format(name=name, value=value, position=position),
         place=caller(),
-        remedy="a vocabulary of n words needs input_dim=n and ids from 0 to n - 1",
+        remedy="a vocabulary of n words needs input_dim=n and ids from 0 to n - 1"
+        if position
+        else "call it with longer sequences, or take a row that they all have",
     )
 
 
@@ -68,7 +75,7 @@ def _guard(operands: Sequence[Operand]) -> Guard:
             call("less", row, size_of(table.type.shape[0])),
         )
 
-    return Guard(index.type.shape, inside, index.at, out_of_range(table.type.shape[0]))
+    return Guard(index.type.shape, inside, index.at, _outside(table.type.shape[0], index.type.rank))
 
 
 def _lift(

@@ -407,6 +407,6 @@ WRONG_VALUES = [
         TokenError,
         r"holds 5 at position \(1,\), .* 5 rows \(0 to 4\)",
     ),
-    ("take", [np.zeros((5, 2)), np.array(-1)], TokenError, r"holds -1 at position \(\)"),
+    ("take", [np.zeros((5, 2)), np.array(-1)], TokenError, "row -1 is wanted of an axis of 5 rows"),
 ]
 """Ops whose operands' elements matter: op, arrays, error, message."""

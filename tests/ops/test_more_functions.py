@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ import pytest
 
 import rnncc
 from rnncc import ops
-from rnncc.errors import ArgumentError, ShapeError
+from rnncc.errors import ArgumentError, ShapeError, TokenError
 from tests.ops.test_functions import run
 
 RNG = np.random.default_rng(7)
@@ -126,6 +127,27 @@ def test_slices_with_steps(key: slice) -> None:
     check(lambda z: z[..., key], lambda z: z[..., key], Z)
     check(lambda z: z[1, None, key, ::-1], lambda z: z[1, None, key, ::-1], Z)
     check(lambda p: p[key], lambda p: p[key], P)
+
+
+ROWS = np.s_[:, -1], np.s_[:, 2], np.s_[:, -3, 1:3], np.s_[0], np.s_[-1, 2], np.s_[:, None, -1], np.s_[..., 1, :]
+ROWS += np.s_[-2, -2, -2], np.s_[:, -1, ::-2], np.s_[:, 1, None, 3]
+
+
+@pytest.mark.parametrize("key", ROWS, ids=str)
+def test_indices_along_an_axis_that_gets_its_size_at_the_call(key: Any) -> None:
+    graph = rnncc.trace(lambda x: x[key], ("float32", ("B", "T", 5)))
+    fn = rnncc.compile(graph, cache=False)
+    for shape in ((3, 7, 5), (4, 3, 5), (1, 1, 5), (2, 0, 5), (0, 4, 5)):
+        x = RNG.normal(size=shape).astype(F32)
+        try:
+            expected = x[key]
+        except IndexError:
+            for run_it in (fn, partial(rnncc.evaluate, graph)):
+                with pytest.raises(TokenError, match=r"is wanted of an axis of \w rows"):
+                    run_it(x)
+        else:
+            np.testing.assert_array_equal(fn(x), expected)
+            np.testing.assert_array_equal(rnncc.evaluate(graph, x), expected)
 
 
 def test_an_extent_backwards() -> None:

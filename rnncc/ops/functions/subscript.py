@@ -10,7 +10,7 @@ from rnncc.types import Dim, DType
 
 
 def get_item(x: Any, key: object) -> Tensor:
-    """``x[key]`` for ints, slices, None and ..., as in NumPy."""
+    """``x[key]`` for ints, slices, None and ..., as in NumPy. A size that the call binds bounds ints at the call."""
     tensor = as_tensor(x)
     keys = list(key) if isinstance(key, tuple) else [key]
     if any(not (item is None or item is ... or isinstance(item, int | slice)) for item in keys):
@@ -26,7 +26,8 @@ def get_item(x: Any, key: object) -> Tensor:
     missing = [slice(None)] * (tensor.ndim - given)
     at = next((number for number, item in enumerate(keys) if item is ...), len(keys))
     keys = keys[:at] + missing + keys[at + 1 :]
-    part, strides = tensor, []
+    part, keys = _rows(tensor, keys)
+    tensor, strides = part, []
     starts: list[int] = []
     sizes: list[Dim] = []
     shape: list[Dim] = []
@@ -49,6 +50,21 @@ def get_item(x: Any, key: object) -> Tensor:
     for at, step in strides:
         part = _every(part, at, step)
     return part
+
+
+def _rows(tensor: Tensor, keys: list[Any]) -> tuple[Tensor, list[Any]]:
+    """Take the ints among `keys` whose axis gets its size at the call, where they are checked; the rest is left."""
+    rest: list[Any] = []
+    for item in keys:
+        axis = sum(each is not None for each in rest)
+        if isinstance(item, int) and isinstance(tensor.type.shape[axis], str):
+            behind = tensor if item >= 0 else apply("flip", tensor, axis=axis)
+            others = (each for each in range(tensor.ndim) if each != axis)
+            rows = apply("transpose", behind, axes=(axis, *others)) if axis else behind
+            tensor = apply("take", rows, as_tensor(item if item >= 0 else -1 - item, DType.I64))
+        else:
+            rest.append(item)
+    return tensor, rest
 
 
 def _every(tensor: Tensor, axis: int, step: int) -> Tensor:
@@ -78,7 +94,7 @@ def _interval(tensor: Tensor, axis: int, item: object) -> tuple[int, Dim, int]:
             f"axis {axis} of {tensor.name} has the extent {dim}, known only at the call: it cannot be sliced",
             shown(tensor),
             place=caller(),
-            remedy="rnncc.scan walks over such an axis",
+            remedy="one index can: x[:, -1]; else give the axis a size, Input(shape=(10, 8)), or use rnncc.scan",
         )
     if isinstance(item, int):
         if not -dim <= item < dim:
