@@ -9,8 +9,10 @@ from __future__ import annotations
 import difflib
 import linecache
 import os
+import re
 import sys
 from collections.abc import Iterable
+from itertools import count
 from pathlib import Path
 
 _PACKAGE = str(Path(__file__).parent) + os.sep
@@ -31,7 +33,7 @@ class RnnccError(Exception):
         self.facts = facts
         self.place = place
         self.remedy = remedy
-        lines = [what, *(f"  {fact}" for fact in facts)]
+        lines = _plain_extents(what, *(f"  {fact}" for fact in facts))
         if place:
             lines.append(f"  at {place}")
         if remedy:
@@ -80,6 +82,21 @@ class VerifyError(RnnccError):
 
 class MemoryLimitError(RnnccError, MemoryError):
     """A model or a call needs more memory than there is."""
+
+
+def _plain_extents(*lines: str) -> list[str]:
+    """`lines` with ``T?7``, an extent that nobody named, as T; a second one is T_2. In quotes it stays."""
+    taken = set(re.findall(r"(?<![\w?])\w+(?![\w?])", "\n".join(lines)))
+    plain: dict[str, str] = {}
+
+    def name(found: re.Match[str]) -> str:
+        if found[0] not in plain:
+            names = (found[1] if number == 1 else f"{found[1]}_{number}" for number in count(1))
+            plain[found[0]] = next(each for each in names if each not in taken)
+            taken.add(plain[found[0]])
+        return plain[found[0]]
+
+    return [re.sub(r"(?<!')\b([A-Z])\?\d+", name, line) for line in lines]
 
 
 def caller() -> str | None:

@@ -417,14 +417,27 @@ def _graph_of(model: Any, training: bool) -> Graph:
             remedy="compile the model with training=True, or the graph of it: model.graph(training=True)",
         )
     options = {"training": True} if training else {}
-    graph = model if isinstance(model, Graph) else model.graph(**options) if hasattr(model, "graph") else None
+    has_graph = hasattr(model, "graph") and not isinstance(model, type)
+    graph = model if isinstance(model, Graph) else model.graph(**options) if has_graph else None
     if not isinstance(graph, Graph):
-        raise ArgumentError(
-            f"{type(model).__name__} is not a model or a graph",
-            place=caller(),
-            remedy="rnncc.trace makes a graph of a function",
-        )
+        what = f"the class {model.__name__}" if isinstance(model, type) else type(model).__name__
+        raise ArgumentError(f"{what} is not a model or a graph", place=caller(), remedy=_made_compilable(model))
     return graph
+
+
+def _made_compilable(model: Any) -> str:
+    """How to make something to compile of what is not."""
+    kind = model if isinstance(model, type) else type(model)
+    is_ours = any(base.__module__.startswith("rnncc.") for base in kind.__mro__)
+    if not is_ours and hasattr(model, "get_weights"):
+        return (
+            "make the same layers with rnncc.layers, then model.set_weights(other.get_weights()): the order is Keras's"
+        )
+    if isinstance(model, type):
+        return "make an instance first"
+    if hasattr(model, "get_weights"):
+        return "put it into a model: rnncc.Sequential([layers.Input(shape=(None, 8)), layer])"
+    return 'rnncc.trace makes a graph of a function: rnncc.trace(function, ("float32", ("B", 3)))'
 
 
 def _with_unroll(graph: Graph, factor: int) -> Graph:

@@ -71,6 +71,16 @@ def spread_arguments(
     return [only], {}
 
 
+_INPUT = "make it an input: Model([x, {0}], layers.LSTM(8)(x, {0}={0}))"
+_INSTEAD = {
+    "training": "compile it for training: rnncc.compile(model, training=True)",
+    "seed": "layers have seeds, and rnncc.set_random_seed is for all of them",
+    "batch_size": "a call takes any batch; model.predict has batch_size=",
+    **{name: _INPUT.format(name) for name in ("mask", "lengths", "initial_state")},
+}
+"""What to do about arguments that layers and Keras's models take, and graphs do not."""
+
+
 def _matched(title: str, inputs: Sequence[Value], args: Sequence[Any], named: Mapping[str, Any]) -> dict[str, Any]:
     names = [value.name for value in inputs]
     needs = "needs: " + (", ".join(f"{value.name}: {value.type}" for value in inputs) or "no inputs")
@@ -84,7 +94,7 @@ def _matched(title: str, inputs: Sequence[Value], args: Sequence[Any], named: Ma
                 f"{title} has no input {name!r}",
                 needs,
                 place=caller(),
-                remedy=f"did you mean {meant}?" if meant else None,
+                remedy=f"did you mean {meant}?" if meant else _INSTEAD.get(name),
             )
         if name in given:
             raise ArgumentError(f"{title}: {name} is given twice, by position and by name", needs, place=caller())

@@ -242,9 +242,8 @@ def _is_operand(other: object) -> bool:
 
 
 def shown(tensor: Tensor) -> str:
-    """``ids: i64[B, T]``: a tensor in an error message, with plain names for extents that have none yet."""
-    shape = tuple(dim.partition("?")[0] if isinstance(dim, str) else dim for dim in tensor.type.shape)
-    return f"{tensor.name}: {TensorType(tensor.dtype, shape)}"
+    """``ids: i64[B, T]``: a tensor in an error message, which gives plain names to extents that have none yet."""
+    return f"{tensor.name}: {tensor.type}"
 
 
 class FedTensor(Tensor):

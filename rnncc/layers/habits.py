@@ -5,6 +5,7 @@ KEEP_WEIGHTS = "make it again from the same code, and give it the weights: model
 _SAVE = "numpy keeps its weights: np.savez(file, *model.get_weights()); the layers are made again by the same code"
 _LOAD = "make the layers first, then model.set_weights([...]) with the arrays that were saved"
 _MEASURE = "compare model.predict(x) with what is right; rnncc.evaluate(model, x) is the numpy meaning of a model"
+_COMPILED = "a compiled model has it: fn = rnncc.compile(model)"
 
 INSTEAD: dict[str, str] = {
     "compile": "rnncc.compile(model) makes machine code of it; there is no optimizer and no loss: rnncc does not train",
@@ -12,6 +13,7 @@ INSTEAD: dict[str, str] = {
     **dict.fromkeys(("evaluate", "test_on_batch", "metrics", "compute_metrics"), _MEASURE),
     **dict.fromkeys(("save", "save_weights", "export", "to_json", "get_config"), _SAVE),
     **dict.fromkeys(("load_weights", "from_config"), _LOAD),
+    **dict.fromkeys(("stream", "ir", "profile", "memory"), _COMPILED),
     "predict_on_batch": "call the model: model(x), or model.predict(x)",
     "predict_generator": "call model.predict on each batch",
 }

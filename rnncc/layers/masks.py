@@ -81,7 +81,7 @@ def _within(name: str, x: Tensor, lengths: Tensor) -> Tensor:
 
 def _sizes(tensor: Tensor, count: int | None = None) -> str:
     sizes = tensor.type.shape[:count]
-    return "(" + ", ".join(str(dim).partition("?")[0] for dim in sizes) + ("," if len(sizes) == 1 else "") + ")"
+    return "(" + ", ".join(map(str, sizes)) + ("," if len(sizes) == 1 else "") + ")"
 
 
 def _remedy(mask: Tensor, x: Tensor) -> str | None:

@@ -416,7 +416,7 @@ def _tensors(role: str, given: Any) -> list[Tensor]:
         if not isinstance(item, Tensor):
             raise ArgumentError(
                 f"{role} of Model must be symbolic tensors",
-                f"given: {item!r}",
+                f"given: {_item(item)}",
                 place=caller(),
                 remedy="inputs come from layers.Input, outputs from calling layers on them",
             )
@@ -469,6 +469,8 @@ def _history(tensor: Tensor) -> History:
 
 
 def _item(item: Any) -> str:
+    if isinstance(item, np.ndarray):
+        return f"an array of shape {item.shape}"
     return shown(item) if isinstance(item, Tensor) else repr(item)
 
 

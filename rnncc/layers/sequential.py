@@ -77,7 +77,9 @@ class Sequential(Model):
                 f"{self.name} takes layers, not {type(layer).__name__}",
                 f"given: {layer!r}",
                 place=caller(),
-                remedy="pass an instance: model.add(layers.LSTM(64))",
+                remedy="pass an instance: model.add(layers.LSTM(64))"
+                if isinstance(layer, type) or not hasattr(layer, "get_weights")
+                else "that is a layer of another library: use the one of rnncc.layers, then set_weights",
             )
         if _contains(layer, self):
             raise StructureError(f"{self.name} cannot contain itself", f"added: {layer.name}", place=caller())

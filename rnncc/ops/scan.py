@@ -113,7 +113,11 @@ def scan(
     result = step(rebuild(init, carry), rebuild(xs, slices))
     if not (isinstance(result, tuple) and len(result) == 2):
         kind = "Tensor" if isinstance(result, Tensor) else type(result).__name__
-        raise ArgumentError(f"the step of a scan must return (carry, y), not {kind}", place=caller())
+        raise ArgumentError(
+            f"the step of a scan must return (carry, y), not {kind}",
+            place=caller(),
+            remedy="for one state that is collected as well: return h, h; for none that is: return h, None",
+        )
     next_carry, y = result
     next_leaves = _check_carry(init, init_leaves, next_carry)
     y_leaves = [as_tensor(leaf) for leaf in flatten(y)]

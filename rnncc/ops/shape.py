@@ -223,6 +223,13 @@ SLICE = register(
 # ------------------------------------------------------------------ concatenate
 
 
+def _one_name(types: Sequence[TensorType]) -> str | None:
+    """What to do when two extents differ that may well be the same."""
+    if any(isinstance(dim, str) for type in types for dim in type.shape):
+        return 'give both inputs the same name for this extent, e.g. Input(shape=("T", 8))'
+    return None
+
+
 def _infer_concatenate(types: Sequence[TensorType], attrs: Attrs) -> tuple[TensorType, ...]:
     if not types:
         raise ShapeError("nothing to concatenate")
@@ -235,10 +242,17 @@ def _infer_concatenate(types: Sequence[TensorType], attrs: Attrs) -> tuple[Tenso
         if type.dtype != first.dtype:
             raise DTypeError(f"operand {number} is {type.dtype}, operand 0 is {first.dtype}")
         if type.shape[:axis] + type.shape[axis + 1 :] != first.shape[:axis] + first.shape[axis + 1 :]:
-            raise ShapeError(f"operands 0 and {number} differ in more than axis {axis}", f"{first} and {type}")
+            raise ShapeError(
+                f"operands 0 and {number} differ in more than axis {axis}",
+                f"{first} and {type}",
+                remedy=_one_name(types),
+            )
         dim = type.shape[axis]
         if isinstance(dim, str):
-            raise ShapeError(f"axis {axis} of operand {number} has the extent {dim}, known only at the call")
+            raise ShapeError(
+                f"axis {axis} of operand {number} has the extent {dim}, known only at the call",
+                remedy="give this axis a size: Input(shape=(10, 8)); or join along another one: axis=-1",
+            )
         total += dim
     return (TensorType(first.dtype, (*first.shape[:axis], total, *first.shape[axis + 1 :])),)
 

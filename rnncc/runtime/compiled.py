@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import math
+import operator
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -225,6 +226,17 @@ class CompiledModel:
         missing = [dim for dim in self._procedure.dims if dim not in extents]
         if missing:
             raise ArgumentError(f"memory needs a size for {', '.join(missing)}", place=caller())
+        for name, size in extents.items():
+            if name not in self._procedure.dims:
+                raise ArgumentError(
+                    f"{self._graph.name} has no extent {name!r}",
+                    f"extents: {', '.join(self._procedure.dims)}",
+                    place=caller(),
+                )
+            if type(size) is bool or not isinstance(size, SupportsIndex) or operator.index(size) < 0:
+                raise ArgumentError(
+                    f"the size of {name} must be a whole number from 0 on, not {size!r}", place=caller()
+                )
         return slot_offsets(self._procedure.buffers, extents)[1]
 
     if not TYPE_CHECKING:  # else no name would ever be unknown

@@ -54,6 +54,7 @@ def load(object_code: bytes, target: Target | None) -> Loaded:
             "this machine cannot execute code for another one",
             f"code for: {target}",
             f"machine:  {Target.parse('host')}",
+            place=caller(),
             remedy='compile with target="host", or read the code instead of running it',
         )
     return map_image(link(object_code)) if is_linkable(object_code) else link_with_llvm(object_code)

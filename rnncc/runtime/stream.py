@@ -101,6 +101,13 @@ class Stream:
 
     @state.setter
     def state(self, states: Mapping[str, Any]) -> None:
+        if not isinstance(states, Mapping):
+            raise ArgumentError(
+                f"the states of this stream are a dict by name, not {type(states).__name__}",
+                f"names: {', '.join(self._names)}",
+                place=caller(),
+                remedy="give what stream.state returned",
+            )
         if set(states) != set(self._names):
             raise ArgumentError(
                 "the states of this stream have other names",
@@ -195,7 +202,7 @@ def _step_of_one(steps: Sequence[_Step], input_: _Input, turn: list[int]) -> Cal
 
 
 def _wrong_count(needed: int, given: int) -> ArgumentError:
-    return ArgumentError(f"a step takes {needed} inputs, {given} given", place=caller())
+    return ArgumentError(f"a step takes {needed} input{'' if needed == 1 else 's'}, {given} given", place=caller())
 
 
 def _fitting(name: str, value: Any, like: np.ndarray) -> np.ndarray:

@@ -209,6 +209,8 @@ def as_graph(item: Any, name: str, types: Sequence[TensorType]) -> Graph:
 
     A function without arguments is called, and what it returns is taken.
     """
+    if types and not inspect.isfunction(item):
+        raise ArgumentError(f"{name} is no function: it says itself what it takes", remedy="leave out --spec")
     if isinstance(item, Graph):
         return item
     if isinstance(item, CompiledModel):
@@ -220,7 +222,9 @@ def as_graph(item: Any, name: str, types: Sequence[TensorType]) -> Graph:
         if not specs or not _takes(item, len(specs)):
             takes = ", ".join(inspect.signature(item).parameters)
             raise ArgumentError(
-                f"the types of the arguments of {name} are not known",
+                f"{name} does not take {len(types)} arguments, one for each --spec"
+                if types
+                else f"the types of the arguments of {name} are not known",
                 f"arguments: {takes}",
                 remedy="give --spec 'float32[B, T, 3]' once for each, or annotate them: def f(x: 'f32[B, T, 3]')",
             )

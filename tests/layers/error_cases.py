@@ -15,6 +15,7 @@ from rnncc.layers import (
     LSTM,
     RNN,
     Activation,
+    Concatenate,
     Dense,
     Dropout,
     Embedding,
@@ -429,6 +430,44 @@ def sparse_input() -> None:
 
 def input_of_an_unknown_type() -> None:
     Input((3,), dtype="complex64")
+
+
+def layer_of_another_library() -> None:
+    class LSTM:
+        get_weights = None
+
+        def __repr__(self) -> str:
+            return "<LSTM name=lstm>"
+
+    Sequential([LSTM()])
+
+
+def slice_of_an_extent() -> None:
+    Input((None, 3))[:, 1:]
+
+
+def concatenate_two_lengths() -> None:
+    Concatenate()([Input((None, 3)), Input((None, 4))])
+
+
+def concatenate_along_an_extent() -> None:
+    ops.concatenate([Input((3,)), Input((4,))], axis=0)
+
+
+def mask_of_an_input_of_another_length() -> None:
+    LSTM(4)(Input((None, 3)), mask=Input((None,), dtype="bool"))
+
+
+def model_of_an_array() -> None:
+    Model(np.zeros((40, 50, 60)), Input((3,)))
+
+
+def step_that_returns_one_tensor() -> None:
+    scan(lambda h, x: h + x, 0.0, ops.zeros((5,)))
+
+
+def stream_of_a_model() -> None:
+    Sequential([Input((None, 3)), LSTM(4)]).stream(batch=1)
 
 
 def _two_inputs() -> Model:

@@ -139,6 +139,46 @@ def words_model() -> Any:
 # ------------------------------------------------------------------ calling
 
 
+def compile_a_layer() -> None:
+    rnncc.compile(layers.LSTM(4))
+
+
+def compile_a_class() -> None:
+    rnncc.compile(rnncc.Sequential)
+
+
+def compile_the_model_of_another_library() -> None:
+    class Sequential:
+        def get_weights(self) -> list[Any]:
+            return []
+
+    rnncc.compile(Sequential())
+
+
+def memory_of_less_than_nothing() -> None:
+    words().memory(B=-1, T=3)
+
+
+def memory_of_a_fraction() -> None:
+    words().memory(B=1.5, T=3)
+
+
+def memory_for_an_unknown_extent() -> None:
+    words().memory(B=1, T=3, Q=2)
+
+
+def states_of_a_stream_as_a_list() -> None:
+    words().stream(batch=1).state = [IDS]
+
+
+def called_for_training() -> None:
+    words()(IDS, training=True)
+
+
+def called_with_a_mask() -> None:
+    words()(IDS, mask=IDS > 0)
+
+
 def nothing_given() -> None:
     words()()
 
@@ -369,7 +409,14 @@ COMPILING: list[Callable[[], None]] = [
     unroll_far_too_large,
     unknown_stage,
     pickled,
+    compile_a_layer,
+    compile_a_class,
+    compile_the_model_of_another_library,
     predict_of_a_compiled_model,
+    memory_of_less_than_nothing,
+    memory_of_a_fraction,
+    memory_for_an_unknown_extent,
+    states_of_a_stream_as_a_list,
     weights_of_a_compiled_model,
 ]
 ARGUMENTS: list[Callable[[], None]] = [
@@ -378,6 +425,8 @@ ARGUMENTS: list[Callable[[], None]] = [
     too_few_inputs,
     unknown_name,
     name_close_to_one,
+    called_for_training,
+    called_with_a_mask,
     given_twice,
     rank_too_low,
     rank_too_high,

@@ -71,7 +71,7 @@ def test_errors(tagger: rnncc.Sequential) -> None:
     stream = rnncc.compile(tagger).stream()
     with pytest.raises(TokenError, match="holds 23"):
         stream.step([23])
-    with pytest.raises(ArgumentError, match="takes 1 inputs, 2 given"):
+    with pytest.raises(ArgumentError, match="takes 1 input, 2 given"):
         stream.step([1], [2])
 
 
@@ -124,7 +124,7 @@ def test_a_prepared_step_turns_down_what_the_first_one_does() -> None:
         with pytest.raises(DTypeError):
             stream.step(wrong)
     for count in (0, 2):
-        with pytest.raises(ArgumentError, match=f"a step takes 1 inputs, {count} given"):
+        with pytest.raises(ArgumentError, match=f"a step takes 1 input, {count} given"):
             stream.step(*[x[:, 0]] * count)
     steps += [stream.step(x[:, t]) for t in range(1, 4)]  # and nothing of that moved the states
     assert np.array_equal(np.stack(steps, axis=1), fn(x))

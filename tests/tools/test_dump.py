@@ -342,6 +342,7 @@ def test_a_closed_pipe_is_no_error(models: Path) -> None:
         (("--dot", "--list"), "--dot draws one graph"),
         (("-o", "x", "--list"), "-o writes all snapshots"),
         (("--stage", "graph", "--list"), "not allowed with argument"),
+        (("--spec", "float32[B]"), "classifier is no function: it says itself what it takes"),
         (("--spec", "float32"), "'float32' is not a type"),
         (("--spec", "f32[B, 1.5]"), "'1.5' in 'f32[B, 1.5]' is not a dim"),
     ],
@@ -384,6 +385,11 @@ def test_python_files_without_a_model(text: str, messages: list[str], tmp_path: 
     error = refused(capsys, "dump", path)
     assert all(message in error for message in messages), error
     assert "runpy" not in error
+
+
+def test_types_for_other_arguments_than_there_are(models: Path, capsys: Capture) -> None:
+    message = refused(capsys, "dump", f"{models}:wrong", "--spec", "f32[B]", "--spec", "f32[B]", "--spec", "f32[B]")
+    assert "wrong does not take 3 arguments, one for each --spec" in message
 
 
 def test_an_error_in_a_traced_function(models: Path, capsys: Capture) -> None:

@@ -155,7 +155,7 @@ def listing() -> str:
     lines = ["workloads:"]
     for workload in WORKLOADS:
         sizes = ", ".join(f"{batch} x {length}" for batch, length in workload.sizes)
-        lines.append(f"  {workload.name:<12} {sizes:<18} {workload.about}")
+        lines.append(f"  {workload.name:<17} {sizes:<18} {workload.about}")
     lines.append("peers:")
     for peer in PEERS:
         state = peer.version() if peer.available() else f"not installed: pip install {' '.join(peer.requires)}"
