@@ -18,9 +18,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from rnncc.loop.builder import add, integer, mod, multiply, subtract
+from rnncc.loop.builder import add, floordiv, integer, mod, multiply, subtract
 from rnncc.loop.index import multiple_of
-from rnncc.loop.ir import Const, For, Index, Let, Load, Procedure, Span, Stmt, Var
+from rnncc.loop.ir import Const, Expr, For, Index, Let, Load, Procedure, Span, Stmt, Var
 from rnncc.loop.visit import free_variables, walk_exprs
 from rnncc.passes.loop.machine import Machine
 from rnncc.passes.loop.names import Names
@@ -60,16 +60,17 @@ class _Walker:
     turned: set[str] = field(default_factory=set)
     """Buffers whose panels are now read back and forth."""
 
-    def block(self, statements: Sequence[Stmt], step: Var | None, around: Mapping[str, For]) -> tuple[Stmt, ...]:
-        """`statements` of one turn of the loop over `step` (None: outside of such loops), inside of loops `around`."""
+    def block(self, statements: Sequence[Stmt], step: Expr | None, around: Mapping[str, For]) -> tuple[Stmt, ...]:
+        """`statements` of turn number `step` of a loop (None: outside of such loops), inside of loops `around`."""
         return tuple(
             self.loop(statement, step, around) if isinstance(statement, For) else statement for statement in statements
         )
 
-    def loop(self, loop: For, step: Var | None, around: Mapping[str, For]) -> For:
+    def loop(self, loop: For, step: Expr | None, around: Mapping[str, For]) -> For:
         inside = {**around, loop.variable: loop}
         if loop.kind == "range" and _holds_panels(loop):
-            return replace(loop, body=self.block(loop.body, Var(loop.variable), inside))
+            number = floordiv(Var(loop.variable), integer(loop.step))
+            return replace(loop, body=self.block(loop.body, number, inside))
         if step is None or loop.kind != "parallel" or not _reads_panels(loop, self.large):
             if loop.kind not in ("parallel", "threads"):
                 return loop
