@@ -53,6 +53,8 @@ class Layer(CheckedArguments):
         ...         return x * self.factor
         >>> Scale()(layers.Input(shape=(3,))).shape
         (None, 3)
+
+    Source: Keras 3, ``keras.layers.Layer``.
     """
 
     autocast = True

@@ -75,6 +75,8 @@ class Embedding(Layer):
         (None, 10, 64)
         >>> model.predict(np.random.randint(1000, size=(32, 10))).shape
         (32, 10, 64)
+
+    Source: Keras 3, ``keras.layers.Embedding``.
     """
 
     autocast = False
@@ -176,6 +178,8 @@ class Dense(Layer):
     Example:
         >>> layers.Dense(10, activation="softmax")(layers.Input(shape=(None, 16))).shape
         (None, None, 10)
+
+    Source: Keras 3, ``keras.layers.Dense``.
     """
 
     supports_masking = True

@@ -52,6 +52,8 @@ class GRUCell(RecurrentCell):
     Example:
         >>> layers.RNN(layers.GRUCell(4))(layers.Input(shape=(None, 8))).shape
         (None, 4)
+
+    Source: Keras 3, ``keras.layers.GRUCell``.
     """
 
     gates = 3

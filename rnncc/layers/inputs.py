@@ -35,6 +35,8 @@ class InputLayer(Layer):
     Example:
         >>> layers.InputLayer(shape=(None, 8)).output.shape
         (None, None, 8)
+
+    Source: Keras 3, ``keras.layers.InputLayer``.
     """
 
     def __init__(
@@ -104,6 +106,8 @@ def Input(
         (None, None)
         >>> layers.Embedding(input_dim=1000, output_dim=64)(tokens).shape
         (None, None, 64)
+
+    Source: Keras 3, ``keras.Input``.
     """
     layer = InputLayer(shape, batch_size, dtype, sparse, ragged, batch_shape, name)
     tensor = layer.output

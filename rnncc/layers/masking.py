@@ -38,6 +38,8 @@ class Masking(Layer):
         >>> model = rnncc.Sequential([layers.Input(shape=(None, 3)), layers.Masking(), layers.LSTM(4)])
         >>> np.allclose(model(x), model(x[:, :3]))
         True
+
+    Source: Keras 3, ``keras.layers.Masking``.
     """
 
     supports_masking = True

@@ -111,6 +111,8 @@ class Add(Merge):
         >>> layers.Add()([np.ones((2, 3)), np.ones((2, 3))])
         array([[2., 2., 2.],
                [2., 2., 2.]], dtype=float32)
+
+    Source: Keras 3, ``keras.layers.Add``.
     """
 
     def merge(self, tensors: list[Tensor]) -> Tensor:
@@ -139,6 +141,8 @@ class Subtract(Merge):
     Example:
         >>> layers.Subtract()([np.ones((1, 3)), np.full((1, 3), 3.0)])
         array([[-2., -2., -2.]], dtype=float32)
+
+    Source: Keras 3, ``keras.layers.Subtract``.
     """
 
     count = 2
@@ -169,6 +173,8 @@ class Multiply(Merge):
     Example:
         >>> layers.Multiply()([np.full((1, 3), 2.0), np.full((1, 3), 3.0)])
         array([[6., 6., 6.]], dtype=float32)
+
+    Source: Keras 3, ``keras.layers.Multiply``.
     """
 
     def merge(self, tensors: list[Tensor]) -> Tensor:
@@ -206,6 +212,8 @@ class Average(Merge):
     Example:
         >>> layers.Average()([np.full((1, 3), 2.0), np.full((1, 3), 3.0)])
         array([[2.5, 2.5, 2.5]], dtype=float32)
+
+    Source: Keras 3, ``keras.layers.Average``.
     """
 
     def merge(self, tensors: list[Tensor]) -> Tensor:
@@ -234,6 +242,8 @@ class Maximum(Merge):
     Example:
         >>> layers.Maximum()([np.array([[1.0, 5.0]]), np.array([[2.0, 3.0]])])
         array([[2., 5.]], dtype=float32)
+
+    Source: Keras 3, ``keras.layers.Maximum``.
     """
 
     def merge(self, tensors: list[Tensor]) -> Tensor:
@@ -262,6 +272,8 @@ class Minimum(Merge):
     Example:
         >>> layers.Minimum()([np.array([[1.0, 5.0]]), np.array([[2.0, 3.0]])])
         array([[1., 3.]], dtype=float32)
+
+    Source: Keras 3, ``keras.layers.Minimum``.
     """
 
     def merge(self, tensors: list[Tensor]) -> Tensor:
@@ -293,6 +305,8 @@ class Concatenate(Merge):
         >>> last = [layers.LSTM(4)(forward), layers.LSTM(5)(backward)]
         >>> layers.Concatenate()(last).shape
         (None, 9)
+
+    Source: Keras 3, ``keras.layers.Concatenate``.
     """
 
     def __init__(self, axis: int = -1, *, trainable: bool = True, dtype: Any = None, name: str | None = None) -> None:

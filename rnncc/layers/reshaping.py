@@ -38,6 +38,8 @@ class Reshape(Layer):
     Example:
         >>> layers.Reshape((-1, 2, 3))(layers.Input((None, 6))).shape
         (None, None, 2, 3)
+
+    Source: Keras 3, ``keras.layers.Reshape``.
     """
 
     def __init__(
@@ -97,6 +99,8 @@ class Flatten(Layer):
     Example:
         >>> layers.Flatten()(layers.Input((10, 64))).shape
         (None, 640)
+
+    Source: Keras 3, ``keras.layers.Flatten``.
     """
 
     def __init__(
@@ -160,6 +164,8 @@ class Permute(Layer):
     Example:
         >>> layers.Permute((2, 1))(layers.Input((10, 64))).shape
         (None, 64, 10)
+
+    Source: Keras 3, ``keras.layers.Permute``.
     """
 
     def __init__(
@@ -217,6 +223,8 @@ class RepeatVector(Layer):
     Example:
         >>> layers.RepeatVector(3)(layers.Input((32,))).shape
         (None, 3, 32)
+
+    Source: Keras 3, ``keras.layers.RepeatVector``.
     """
 
     def __init__(

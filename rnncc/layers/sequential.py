@@ -40,6 +40,8 @@ class Sequential(Model):
         164106
         >>> model(np.zeros((32, 100), int)).shape
         (32, 10)
+
+    Source: Keras 3, ``keras.Sequential``.
     """
 
     def __init__(self, layers: Sequence[Any] | None = None, name: str | None = None, *, trainable: bool = True) -> None:

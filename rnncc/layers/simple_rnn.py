@@ -47,6 +47,8 @@ class SimpleRNNCell(RecurrentCell):
     Example:
         >>> layers.RNN(layers.SimpleRNNCell(4))(layers.Input(shape=(None, 8))).shape
         (None, 4)
+
+    Source: Keras 3, ``keras.layers.SimpleRNNCell``.
     """
 
     gates = 1

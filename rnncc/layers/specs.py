@@ -10,7 +10,10 @@ from rnncc.graph.symbolic import Tensor, shown
 
 @dataclass(frozen=True, slots=True)
 class InputSpec:
-    """What a layer needs of its (first) input; `axes` names the axes in errors, `width` is the size of the last one."""
+    """What a layer needs of its (first) input; `axes` names the axes in errors, `width` is the size of the last one.
+
+    Source: Keras 3, ``keras.layers.InputSpec``.
+    """
 
     axes: str
     ndim: int | None = None

@@ -37,6 +37,8 @@ class StackedRNNCells(Layer):
         >>> output, (h, c), g = layers.RNN(stack, return_state=True)(np.zeros((2, 5, 8)))
         >>> output.shape, h.shape, c.shape
         ((2, 3), (2, 4), (2, 4))
+
+    Source: Keras 3, ``keras.layers.StackedRNNCells``.
     """
 
     def __init__(self, cells: Sequence[Any], *, dtype: Any = None, name: str | None = None) -> None:

@@ -276,6 +276,8 @@ class TimeDistributed(Layer):
         >>> model = rnncc.Sequential([layers.Input(shape=(None, 6, 8)), layers.TimeDistributed(layers.LSTM(4))])
         >>> model(np.zeros((2, 5, 6, 8))).shape
         (2, 5, 4)
+
+    Source: Keras 3, ``keras.layers.TimeDistributed``.
     """
 
     supports_masking = True

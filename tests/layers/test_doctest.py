@@ -34,3 +34,10 @@ def test_every_argument_is_explained_in_order(name: str) -> None:
     assert section, "the help has a section Args"
     explained = re.findall(r"^ {4}(\w+): ", section[1], re.MULTILINE)
     assert explained == list(inspect.signature(PUBLIC[name]).parameters)
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_a_source_is_named(name: str) -> None:
+    """Keras's class, or a paper with its year."""
+    text = inspect.getdoc(PUBLIC[name]) or ""
+    assert re.search(r"Keras|\b(19|20)\d\d\b", text), name
