@@ -53,6 +53,7 @@ from rnncc.passes.loop.narrow import narrow
 from rnncc.passes.loop.pack import pack
 from rnncc.passes.loop.plan_memory import plan_memory
 from rnncc.passes.loop.prefetch import prefetch
+from rnncc.passes.loop.rotate_copies import rotate_copies
 from rnncc.passes.loop.schedule import Schedule, as_schedule
 from rnncc.passes.loop.share_threads import share_threads
 from rnncc.passes.loop.tile import tile
@@ -124,6 +125,7 @@ def loop_passes(
         Pass("prefetch", "what a tile's end reads comes while its sums are added up", prefetch),
         Pass("plan_memory", "temporaries that are never alive together share memory", plan_memory),
         deciding("share_threads", "each thread its panels, step after step", share_threads, threads=threads),
+        deciding("rotate_copies", "caches have to be read as they are fastest", rotate_copies, machine=machine),
         deciding("alternate_panels", "weights left in the cache are read first", alternate_panels, machine=machine),
     ]
     return [step for step in passes if not left_out.get(step.name)]
@@ -381,7 +383,7 @@ def prepared(graph: Graph, options: Options) -> Graph:
 
 def machine_of(target: Target) -> Machine:
     """What the loop passes need to know of a target."""
-    return Machine(target.vector_bits // 8, target.registers)
+    return Machine(target.vector_bits // 8, target.registers, long_walk_bytes=target.long_walk_bytes)
 
 
 def count_nodes(graph: Graph) -> int:

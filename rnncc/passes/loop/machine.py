@@ -12,13 +12,15 @@ class Machine:
     """Vector registers: how many bytes each, and how many; and the caches that a schedule counts on.
 
     The sizes of the caches are what every core of the last ten years has, not those of the core at hand: the same
-    model compiles to the same code everywhere.
+    model compiles to the same code on nearly all of them.
     """
 
     vector_bytes: int
     registers: int
     near_bytes: int = 32 << 10
     """Level 1 data cache."""
+    long_walk_bytes: int = 0
+    """How many bytes of the level 2 cache have to be read before it delivers a line at full speed again; 0: any."""
 
     def lanes(self, dtype: DType, extent: int | None) -> int:
         """Elements of one vector for a loop of `extent` turns (None: not known): a power of two."""

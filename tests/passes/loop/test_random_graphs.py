@@ -27,7 +27,7 @@ from tests.runtime.native import run_native
 from tests.tolerances import DEEP, assert_close
 
 TARGETS = [target for target in ("host", "x86-64") if Target.parse(target).runs_on_host]
-MACHINES = [Machine(64, 32), Machine(32, 16), Machine(16, 16), Machine(16, 32)]
+MACHINES = [Machine(64, 32), Machine(32, 16), Machine(16, 16), Machine(16, 32), Machine(16, 32, 64, 3 << 10)]
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*encountered in:RuntimeWarning")
 
