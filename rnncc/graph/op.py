@@ -51,7 +51,7 @@ class Op:
     lift: Lift | None = None
     regions: Callable[[Sequence[TensorType], Attrs], Sequence[Any]] | None = None
     """The boxes that make up the output, when `lower` differs between them: see `rnncc.ops.lowering`."""
-    guard: Callable[[Sequence[Any]], Any] | None = None
+    guard: Callable[[Sequence[Any], Attrs], Any] | None = None
     """What must hold of the operands' elements before the output may be computed: see `rnncc.ops.lowering`."""
     arity: int | None = None
     """Number of operands; None when it varies."""

@@ -20,7 +20,8 @@ from rnncc.graph.trace import build_graph, sources_of
 from rnncc.layers.history import inside_layer
 from rnncc.layers.stateful import run_with_states, states_of
 from rnncc.memory import memory_errors
-from rnncc.ops.lookup import out_of_range, token_error
+from rnncc.ops.lookup import out_of_range
+from rnncc.ops.refusals import refused
 from rnncc.ops.structure import flatten, rebuild
 from rnncc.types import Dim, DType, TensorType
 
@@ -94,7 +95,7 @@ def _check_tokens(graph: Graph, inputs: Sequence[np.ndarray]) -> None:
             rows, ids = table.type.shape[0], given[index]
             if isinstance(rows, int) and len(wrong := np.argwhere((ids < 0) | (ids >= rows))):
                 position = tuple(map(int, wrong[0]))
-                raise token_error(out_of_range(rows), int(ids[position]), position, index.name)
+                raise refused(out_of_range(rows, ids.ndim), int(ids[position]), position, {}, index.name)
 
 
 def _graph_of(model: object) -> Graph:

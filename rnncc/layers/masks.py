@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from rnncc.errors import ArgumentError, DTypeError, ShapeError, caller
-from rnncc.graph.symbolic import Tensor, as_tensor, shown
+from rnncc.graph.symbolic import Tensor, apply, as_tensor, shown
 from rnncc.ops import functions as ops
 from rnncc.ops.structure import flatten, rebuild
 from rnncc.types import DType
@@ -65,7 +65,7 @@ def _checked(name: str, x: Tensor, mask: Tensor) -> Tensor:
 
 
 def _within(name: str, x: Tensor, lengths: Tensor) -> Tensor:
-    """True for the first `lengths` steps of each sequence."""
+    """True for the first `lengths` steps of each sequence; they are checked at the call."""
     batch, time = x.type.shape[:2]
     if not lengths.dtype.is_integer:
         raise DTypeError(f"lengths of {name} must be whole numbers", shown(lengths), place=caller())
@@ -76,7 +76,8 @@ def _within(name: str, x: Tensor, lengths: Tensor) -> Tensor:
             f"input:   {_sizes(x)}, so that {_sizes(x, 1)} is needed",
             place=caller(),
         )
-    return ops.less(ops.arange(time), ops.cast(ops.expand_dims(lengths, 1), DType.I64))
+    counted = apply("lengths", ops.cast(lengths, DType.I64), steps=time)
+    return ops.less(ops.arange(time), ops.expand_dims(counted, 1))
 
 
 def _sizes(tensor: Tensor, count: int | None = None) -> str:

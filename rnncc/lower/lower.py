@@ -142,7 +142,7 @@ class _Lowering:
             return lambda index: rule(Point(operands, index, node.attrs, type, region, self.fresh))
 
         if op.guard is not None:
-            self.guard(op.guard(operands))
+            self.guard(op.guard(operands, node.attrs))
         if not node.inputs:  # a number or a counter: nothing worth a buffer
             self.values[node.output] = Operand(type, point(0))
             return

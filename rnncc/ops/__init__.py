@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from rnncc.errors import nearest
-from rnncc.ops import constants, contraction, elementwise, lookup, reduction, shape
+from rnncc.ops import constants, contraction, elementwise, lengths, lookup, reduction, shape
 from rnncc.ops.activations import (
     celu,
     elu,

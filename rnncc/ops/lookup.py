@@ -6,12 +6,13 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from rnncc.errors import DTypeError, ShapeError, TokenError, caller
+from rnncc.errors import DTypeError, ShapeError
 from rnncc.graph.ir import Value
 from rnncc.graph.op import Attrs, Emit, Op, register
 from rnncc.loop.builder import call, integer, size_of, subtract
 from rnncc.loop.ir import Expr
 from rnncc.ops.lowering import Guard, Operand, Point
+from rnncc.ops.refusals import refusal, refused, size_text
 from rnncc.types import Dim, DType, TensorType
 
 
@@ -29,30 +30,16 @@ def _eval(arrays: Sequence[np.ndarray], attrs: Attrs, extents: Mapping[str, int]
     wrong = np.argwhere((index < 0) | (index >= len(table)))
     if len(wrong):
         position = tuple(map(int, wrong[0]))
-        raise token_error(_outside(len(table), index.ndim), int(index[position]), position)
+        raise refused(out_of_range(len(table), index.ndim), int(index[position]), position, extents)
     return (table[index],)
 
 
-def out_of_range(rows: Dim) -> str:
-    """What is said of an index outside of a table of `rows` rows; name, value and position are left open."""
-    allowed = f" (0 to {rows - 1})" if isinstance(rows, int) else ""
-    return f"{{name}} holds {{value}} at position {{position}}, outside the table of {rows} rows{allowed}"
-
-
-def _outside(rows: Dim, rank: int) -> str:
-    """`out_of_range` for an index tensor of this rank; a single index was written by the user: it is not a token."""
-    return out_of_range(rows) if rank else f"row {{value}} is wanted of an axis of {rows} rows (counted from 0)"
-
-
-def token_error(message: str, value: int, position: tuple[int, ...], name: str = "index") -> TokenError:
-    """The error for one index outside of its table."""
-    return TokenError(
-        message.format(name=name, value=value, position=position),
-        place=caller(),
-        remedy="a vocabulary of n words needs input_dim=n and ids from 0 to n - 1"
-        if position
-        else "call it with longer sequences, or take a row that they all have",
-    )
+def out_of_range(rows: Dim, rank: int) -> str:
+    """What is said of an index outside of a table; a single index was written by the user: it is not a token."""
+    if not rank:
+        return refusal("row", f"row {{value}} is wanted of an axis of {size_text(rows)} rows (counted from 0)")
+    table = f"the table of {size_text(rows)} rows" + (f" (0 to {rows - 1})" if isinstance(rows, int) else "")
+    return refusal("token", f"{{name}} holds {{value}} at position {{position}}, outside {table}")
 
 
 def _lower(point: Point) -> Expr:
@@ -64,7 +51,7 @@ def _lower(point: Point) -> Expr:
     return table.at([inside, *point.index[index.type.rank :]])
 
 
-def _guard(operands: Sequence[Operand]) -> Guard:
+def _guard(operands: Sequence[Operand], attrs: Attrs) -> Guard:
     table, index = operands
 
     def inside(at: Sequence[Expr]) -> Expr:
@@ -75,7 +62,7 @@ def _guard(operands: Sequence[Operand]) -> Guard:
             call("less", row, size_of(table.type.shape[0])),
         )
 
-    return Guard(index.type.shape, inside, index.at, _outside(table.type.shape[0], index.type.rank))
+    return Guard(index.type.shape, inside, index.at, out_of_range(table.type.shape[0], index.type.rank))
 
 
 def _lift(

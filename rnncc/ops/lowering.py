@@ -48,8 +48,8 @@ class Region:
 class Guard:
     """A condition that must hold at every point of a box before the op's output may be computed.
 
-    When it does not, the call fails with `message`: its {name} is that of the buffer, {value} the offending number,
-    {position} the point.
+    When it does not, the call fails with `message`, which `rnncc.ops.refusals` makes; its {name} is that of the buffer,
+    {value} the offending number, {position} the point.
     """
 
     shape: tuple[Dim, ...]

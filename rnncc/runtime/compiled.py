@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any, SupportsIndex
 import numpy as np
 
 from rnncc.codegen.emit import Emitted
-from rnncc.errors import ArgumentError, MemberError, TokenError, UnsupportedError, caller
+from rnncc.errors import ArgumentError, MemberError, RnnccError, UnsupportedError, caller
 from rnncc.graph.arguments import bind_arguments
 from rnncc.graph.ir import Feed, Graph, Source, Value
 from rnncc.layers.stateful import StateSlot, run_with_states
 from rnncc.loop.ir import Procedure
 from rnncc.memory import as_memory_limit, memory_errors
-from rnncc.ops.lookup import token_error
+from rnncc.ops.refusals import refused
 from rnncc.runtime.frame import Frame, Frames, Layout, Native, Places, address_of
 from rnncc.runtime.jit import Loaded
 from rnncc.runtime.memory import shape_of, slot_offsets
@@ -215,7 +215,7 @@ class CompiledModel:
         for places, array in zip((*self._places.inputs, *self._places.outputs), (*inputs, *outputs), strict=True):
             for place in places:
                 frame.pointers[place] = address_of(array)
-        return PreparedCall(frame, outputs, (bound, inputs), self._emitted.messages)
+        return PreparedCall(frame, outputs, (bound, inputs), self._emitted.messages, extents)
 
     def ir(self, stage: str) -> str:
         """The text of one stage: graph, fused, loop, scheduled, llvm, llvm-opt or asm."""
@@ -283,7 +283,7 @@ class CompiledModel:
             outputs.append(output)
         code = frame.native()
         if code:
-            raise _check_failed(self._emitted.messages[code - 1], frame.status)
+            raise _check_failed(self._emitted.messages[code - 1], frame.status, extents)
         return [
             output if spare is None else output.copy() for output, spare in zip(outputs, frame.outputs, strict=True)
         ]
@@ -328,28 +328,35 @@ class CompiledModel:
 class PreparedCall:
     """A native call with everything in place: `run` does it. `outputs` are overwritten by every run."""
 
-    __slots__ = ("_alive", "_frame", "_messages", "native", "outputs")
+    __slots__ = ("_alive", "_extents", "_frame", "_messages", "native", "outputs")
 
-    def __init__(self, frame: Frame, outputs: list[np.ndarray], alive: object, messages: Sequence[str]) -> None:
-        self._frame, self._alive, self._messages = frame, alive, messages
+    def __init__(
+        self,
+        frame: Frame,
+        outputs: list[np.ndarray],
+        alive: object,
+        messages: Sequence[str],
+        extents: Mapping[str, int],
+    ) -> None:
+        self._frame, self._alive, self._messages, self._extents = frame, alive, messages, extents
         self.native = frame.native
         """`run`, except that a check that failed is a number, for `failure`, and 0 says that none did."""
         self.outputs = outputs
 
     def run(self) -> None:
-        """Run the machine code once. Raises TokenError for a token id outside of its table."""
+        """Run the machine code once. Raises TokenError or ArgumentError when a check in it fails."""
         code = self.native()
         if code:
             raise self.failure(code)
 
-    def failure(self, code: int) -> TokenError:
+    def failure(self, code: int) -> RnnccError:
         """The error for what `native` returned."""
-        return _check_failed(self._messages[code - 1], self._frame.status)
+        return _check_failed(self._messages[code - 1], self._frame.status, self._extents)
 
 
-def _check_failed(message: str, status: Any) -> TokenError:
+def _check_failed(message: str, status: Any, extents: Mapping[str, int]) -> RnnccError:
     number, *position = status[1 : 1 + status[0]]
-    return token_error(message, number, tuple(position))
+    return refused(message, number, position, extents)
 
 
 def _in_order(name: str, array: np.ndarray) -> np.ndarray:

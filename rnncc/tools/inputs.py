@@ -52,7 +52,7 @@ def random_arrays(graph: Graph, extents: Mapping[str, int], seed: int) -> list[n
     """An array for every parameter of `graph`.
 
     Weights are those of the model with some noise: what initializers leave equal (zeros in biases, mostly) would hide
-    errors. Integers that are used as indices are valid ones. Raises ArgumentError when no valid ones are found.
+    errors. Integers that are used as indices or lengths are valid ones. Raises ArgumentError when none are found.
     """
     limits = index_limits(graph, extents)
     for attempt in range(8):  # an index that is computed from an input may still be outside: try smaller ones
@@ -64,9 +64,11 @@ def random_arrays(graph: Graph, extents: Mapping[str, int], seed: int) -> list[n
             with np.errstate(all="ignore"):
                 interpret(graph, arrays, extents)
             return arrays
-        except TokenError:
+        except (TokenError, ArgumentError):
             limits = {value: max(1, limit // 2) if attempt < 6 else 1 for value, limit in limits.items()}
-    raise ArgumentError(f"no random inputs of {graph.name} give valid indices into its tables")
+    raise ArgumentError(
+        f"no random inputs of {graph.name} give valid indices into its tables, and lengths of its sequences"
+    )
 
 
 def _random_array(
@@ -92,7 +94,7 @@ def _noise(rng: np.random.Generator, shape: Sequence[int]) -> np.ndarray:
 
 
 def index_limits(graph: Graph, extents: Mapping[str, int]) -> dict[Value, int]:
-    """For each value that reaches an index of `take`, how many rows the smallest table has that it indexes."""
+    """For each value that is an index of `take` or a length, how many different numbers it may hold, from 0 on."""
     limits: dict[Value, int] = {}
     while _collect_limits(graph, extents, limits):
         pass
@@ -121,6 +123,8 @@ def _collect_limits(graph: Graph, extents: Mapping[str, int], limits: dict[Value
             table, index = node.inputs
             limit(index, bind_shape(table.type.shape[:1], extents)[0])
             limit(table, limits.get(node.output))
+        elif node.op.name == "lengths":
+            limit(node.inputs[0], bind_shape((node.attrs["steps"],), extents)[0] + 1)
         else:
             for value in node.inputs:
                 limit(value, limits.get(node.output))

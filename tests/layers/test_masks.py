@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pytest
 
 import rnncc
-from rnncc import layers
+from rnncc import layers, ops
 from rnncc.errors import ArgumentError, DTypeError, ShapeError
 from rnncc.layers.execution import evaluate
 from rnncc.layers.model import Model
@@ -130,7 +131,7 @@ def test_numbers_as_mask_and_a_last_axis_of_one() -> None:
 
 @pytest.mark.parametrize("backwards", [False, True])
 def test_lengths_are_a_mask_on_the_right(backwards: bool) -> None:
-    lengths = np.array([0, 2, 5, 7])
+    lengths = np.array([0, 2, 5, 4])
     x = np.random.default_rng(1).normal(size=(4, 5, 3)).astype(np.float32)
     layer = layers.LSTM(6, return_sequences=True, return_state=True, go_backwards=backwards)
     expected = layer(x, mask=np.arange(5) < lengths[:, None])
@@ -144,6 +145,42 @@ def test_lengths_are_a_mask_on_the_right(backwards: bool) -> None:
     both = layer(x, lengths=lengths, mask=make_mask("holes", 4, 5))
     as_one = layer(x, mask=make_mask("holes", 4, 5) & (np.arange(5) < lengths[:, None]))
     np.testing.assert_array_equal(both[0], as_one[0])
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("wrong", [-1, 6, -(2**63), 2**63 - 1])
+@pytest.mark.parametrize("backwards", [False, True])
+def test_lengths_beyond_the_sequences(wrong: int, backwards: bool, threads: int) -> None:
+    """`pack_padded_sequence` of PyTorch refuses them too: they are hardly ever meant."""
+    sequences, lengths = layers.Input((None, 3)), layers.Input((), dtype="int64", name="counts")
+    layer = layers.GRU(6, go_backwards=backwards)
+    model = Model([sequences, lengths], layer(sequences, lengths=lengths))
+    fn = rnncc.compile(model, threads=threads)
+    x, counts = np.random.default_rng(1).normal(size=(60, 5, 3)).astype(np.float32), np.arange(60) % 6
+    expected = fn(x, counts)
+    counts[51] = wrong
+    message = rf"holds {wrong} at position \(51,\), but the sequences have 5 steps"
+    for name, call in (("counts", fn), ("lengths", partial(evaluate, model))):
+        with pytest.raises(ArgumentError, match=f"{name} {message}"):
+            call(x, counts)
+    with pytest.raises(ArgumentError, match=f"lengths {message}"):
+        layer(x, lengths=counts)
+    counts[51] = 3
+    np.testing.assert_array_equal(fn(x, counts), expected)
+
+
+def test_lengths_that_the_model_counts() -> None:
+    """They are checked like those that are passed; as many as there are steps are right."""
+    ids, more = layers.Input((None,), dtype="int64"), layers.Input((), dtype="int64")
+    counted = ops.sum(ops.cast(ids != 0, "int64"), axis=1) + more
+    layer = layers.LSTM(4)
+    model = Model([ids, more], layer(layers.Embedding(9, 3)(ids), lengths=counted))
+    fn = rnncc.compile(model)
+    words = np.array([[3, 4, 0, 0], [1, 2, 3, 4], [0, 0, 0, 0]])
+    np.testing.assert_allclose(fn(words, [0, 0, 0]), evaluate(model, words, [0, 0, 0]), rtol=RTOL, atol=ATOL)
+    for call in (fn, partial(evaluate, model)):
+        with pytest.raises(ArgumentError, match=r"holds 5 at position .*, but the sequences have 4 steps"):
+            call(words, [2, 1, 0])
 
 
 # ------------------------------------------------------------------ masks that travel

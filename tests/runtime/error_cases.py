@@ -52,6 +52,13 @@ def lookup() -> Any:
     return rnncc.compile(rnncc.trace(model, ("float32", (7, 2)), ("int64", ("B", "T")), ("int64", ("B", "T"))))
 
 
+@cache
+def padded() -> Any:
+    """Right-padded sequences and how many steps of each count."""
+    x, lengths = layers.Input((None, 4), name="x"), layers.Input((), dtype="int64", name="lengths")
+    return rnncc.compile(rnncc.Model([x, lengths], layers.GRU(3)(x, lengths=lengths), name="padded"))
+
+
 def sequence(batch: int, time: int, width: int = 4) -> np.ndarray:
     return np.zeros((batch, time, width), np.float32)
 
@@ -221,6 +228,14 @@ def state_of_wrong_width() -> None:
 
 def batches_disagree() -> None:
     pairs()(sequence(2, 3), sequence(2, 3), np.zeros((5, 4)))
+
+
+def length_beyond_the_steps() -> None:
+    padded()(sequence(3, 7), [7, 2, 8])
+
+
+def negative_length() -> None:
+    padded()(sequence(3, 7), [0, -1, 7])
 
 
 def lengths_disagree() -> None:
@@ -452,6 +467,10 @@ ARGUMENTS: list[Callable[[], None]] = [
     a_symbolic_tensor,
     a_list_of_too_few,
     a_dict_with_another_name,
+]
+LENGTHS: list[Callable[[], None]] = [
+    length_beyond_the_steps,
+    negative_length,
 ]
 TOKENS: list[Callable[[], None]] = [
     id_just_outside,

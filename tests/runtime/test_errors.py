@@ -15,10 +15,10 @@ import rnncc
 from rnncc import ops
 from rnncc.errors import MemoryLimitError, RnnccError, TokenError
 from rnncc.runtime.memory import available_memory
-from tests.runtime.error_cases import ARGUMENTS, COMPILING, IDS, MEMORY, TOKENS, words
+from tests.runtime.error_cases import ARGUMENTS, COMPILING, IDS, LENGTHS, MEMORY, TOKENS, words
 
 GOLDEN = Path(__file__).parent / "errors.txt"
-CASES = (*COMPILING, *ARGUMENTS, *TOKENS, *MEMORY)
+CASES = (*COMPILING, *ARGUMENTS, *LENGTHS, *TOKENS, *MEMORY)
 
 
 def message(case: Callable[[], None]) -> str:
@@ -83,7 +83,7 @@ except rnncc.errors.MemoryLimitError as error:
 
 def test_the_next_call_is_right() -> None:
     expected = words()(IDS + 1)
-    for case in (*ARGUMENTS, *TOKENS, *MEMORY):
+    for case in (*ARGUMENTS, *LENGTHS, *TOKENS, *MEMORY):
         with pytest.raises(RnnccError):
             case()
         np.testing.assert_array_equal(words()(IDS + 1), expected)
