@@ -22,8 +22,10 @@ _SYMBOL = struct.Struct("<IBBHQQ")
 _RELOCATION = struct.Struct("<QQq")
 _RELOCATABLE, _X86_64 = 1, 62
 _ALLOCATED, _WRITABLE = 2, 1  # flags of a section
-_SYMBOLS, _RELOCATIONS, _EMPTY = 2, 4, 8  # types of a section
-_GLOBAL = 1
+_SYMBOLS, _RELOCATIONS, _SHORT_RELOCATIONS = 2, 4, 9  # types of a section
+_KNOWN_SECTIONS = (1, 7, 0x70000001)
+"""Types of sections whose bytes are all that there is to them: code and numbers, notes, tables for debuggers."""
+_GLOBAL, _OUTSIDE = 1, 0
 _DISTANCES = {2: "<i", 4: "<i", 24: "<q"}
 """R_X86_64_PC32, PLT32 and PC64: how the distance from the place to its symbol is stored."""
 _SLOT_DISTANCES = (9, 41, 42)
@@ -68,6 +70,11 @@ class _Symbol(NamedTuple):
     name: str
     place: int | None
     is_global: bool
+    is_known: bool
+
+
+class Unlinkable(Exception):
+    """An object file has something in it that this linker does not know; LLVM's may know it."""
 
 
 def is_linkable(object_code: bytes) -> bool:
@@ -78,7 +85,7 @@ def is_linkable(object_code: bytes) -> bool:
 
 
 def link(object_code: bytes) -> Image:
-    """The image of an object file. What our own code generation never makes is an AssertionError."""
+    """The image of an object file. Raises Unlinkable for what our own code generation does not make."""
     return _Linker(object_code).image()
 
 
@@ -96,11 +103,13 @@ class _Linker:
     def image(self) -> Image:
         for number, section in enumerate(self.sections):
             if section.flags & _ALLOCATED and section.size:
-                assert not section.flags & _WRITABLE, "generated code has no variables"
+                if section.flags & _WRITABLE or section.type not in _KNOWN_SECTIONS:
+                    raise Unlinkable(f"a section of type {section.type} with the flags {section.flags}")
                 self.starts[number] = self._append(self._content(section), section.alignment)
-        (table,) = (section for section in self.sections if section.type == _SYMBOLS)
-        symbols = list(self._symbols(table))
+        symbols = [symbol for table in self.sections if table.type == _SYMBOLS for symbol in self._symbols(table)]
         for section in self.sections:
+            if section.type == _SHORT_RELOCATIONS and section.info in self.starts:
+                raise Unlinkable("relocations without addends")
             if section.type == _RELOCATIONS and section.info in self.starts:
                 for offset, info, addend in _RELOCATION.iter_unpack(self._content(section)):
                     place = self.starts[section.info] + offset
@@ -117,10 +126,13 @@ class _Linker:
 
     def _relocate(self, place: int, kind: int, symbols: list[_Symbol], number: int, addend: int) -> None:
         """Write at `place` how far from there symbol `number` (or its slot) is."""
+        if not symbols[number].is_known:
+            raise Unlinkable(f"the symbol {symbols[number].name}")
         if kind in _SLOT_DISTANCES:
             form, goal = "<i", self._slot(number)
+        elif kind not in _DISTANCES:
+            raise Unlinkable(f"relocation {kind} of {symbols[number].name or 'a section'}")
         else:
-            assert kind in _DISTANCES, f"relocation {kind} of {symbols[number].name or 'a section'}"
             found = symbols[number].place
             form, goal = _DISTANCES[kind], self._stub(number) if found is None else found
         struct.pack_into(form, self.content, place, goal + addend - place)
@@ -147,10 +159,10 @@ class _Linker:
         for name, info, _, section, value, _ in _SYMBOL.iter_unpack(self._content(table)):
             text = names[name : names.index(b"\0", name)].decode()
             place = self.starts[section] + value if section in self.starts else None
-            yield _Symbol(text, place, info >> 4 == _GLOBAL)
+            yield _Symbol(text, place, info >> 4 == _GLOBAL, section in self.starts or section == _OUTSIDE)
 
     def _content(self, section: _Section) -> bytes:
-        return bytes(section.size) if section.type == _EMPTY else self.bytes[section.offset :][: section.size]
+        return self.bytes[section.offset :][: section.size]
 
     def _append(self, content: bytes, alignment: int) -> int:
         """Add `content` at the next multiple of `alignment`; returns where it starts."""

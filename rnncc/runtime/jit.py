@@ -1,7 +1,7 @@
 """Object code into this process: memory, relocations, and the addresses of its functions.
 
 On x86-64 Linux that takes no LLVM at all, so that a model from the cache runs without loading it; object code of other
-systems goes through LLVM's linker.
+systems, or with parts that our linker does not know, goes through LLVM's.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 from rnncc.codegen import llvm
 from rnncc.codegen.target import Target
 from rnncc.errors import UnsupportedError, caller
-from rnncc.runtime.elf import Image, is_linkable, link
+from rnncc.runtime.elf import Image, Unlinkable, is_linkable, link
 
 _numbers = itertools.count()
 
@@ -57,7 +57,11 @@ def load(object_code: bytes, target: Target | None) -> Loaded:
             place=caller(),
             remedy='compile with target="host", or read the code instead of running it',
         )
-    return map_image(link(object_code)) if is_linkable(object_code) else link_with_llvm(object_code)
+    try:
+        image = link(object_code) if is_linkable(object_code) else None
+    except Unlinkable:
+        image = None
+    return link_with_llvm(object_code) if image is None else map_image(image)
 
 
 # ------------------------------------------------------------------ our own linker

@@ -6,6 +6,7 @@ import ctypes
 import gc
 import multiprocessing
 import os
+import struct
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -17,7 +18,7 @@ from rnncc.codegen.native import compile_module
 from rnncc.codegen.target import Target
 from rnncc.errors import UnsupportedError
 from rnncc.runtime import jit
-from rnncc.runtime.elf import is_linkable, link
+from rnncc.runtime.elf import Unlinkable, is_linkable, link
 from rnncc.runtime.jit import Loaded, link_with_llvm, load, map_image
 
 TEXT = """
@@ -142,6 +143,58 @@ def test_variables_are_found_inside_and_outside(linker: Callable[[bytes], Loaded
     assert outside() == ctypes.c_void_p.in_dll(ctypes.CDLL(None), "environ").value
     rest = ctypes.CFUNCTYPE(ctypes.c_float, ctypes.c_float, ctypes.c_float)(library.address("rest"))
     assert rest(7.5, 2.0) == 1.5
+
+
+FOREIGN = {
+    "variable": "@count = global i32 3",
+    "table of addresses": "@places = constant ptr @twice",
+    "variable of a thread": "@own = thread_local global i32 3",
+    "section": """
+declare i32 @getppid()
+define void @first() {
+  call i32 @getppid()
+  ret void
+}
+@llvm.global_ctors = appending global [1 x { i32, ptr, ptr }] [{ i32, ptr, ptr } { i32 9, ptr @first, ptr null }]
+""",
+}
+"""What our own code never has, and other LLVMs may make of it."""
+
+
+@pytest.mark.parametrize("kind", FOREIGN)
+def test_what_our_linker_does_not_know_goes_through_that_of_llvm(kind: str) -> None:
+    code = compile_module(TEXT + FOREIGN[kind], HOST).object_code
+    if is_linkable(code):
+        with pytest.raises(Unlinkable):
+            link(code)
+    assert twice(load(code, HOST), 21) == 42
+
+
+@pytest.mark.skipif("own" not in LINKERS, reason="code of this system goes through LLVM's linker")
+def test_every_relocation_is_known_or_handed_on() -> None:
+    """Whatever type the only relocation has, our linker either knows it or says that it does not."""
+    code = compile_module(TEXT, HOST).object_code
+    known = [kind for kind in range(64) if _links(with_relocation(code, kind))]
+    assert known == [2, 4, 9, 24, 41, 42]
+
+
+def _links(code: bytes) -> bool:
+    try:
+        link(code)
+    except Unlinkable:
+        return False
+    return True
+
+
+def with_relocation(code: bytes, kind: int) -> bytes:
+    """`code` with the type of every relocation of its text replaced."""
+    table, size, count = (struct.unpack_from("<QI6H", code, 40)[at] for at in (0, 5, 6))
+    changed = bytearray(code)
+    for number in range(count):
+        _, type, _, _, offset, length, *_ = struct.unpack_from("<IIQQQQIIQQ", code, table + size * number)
+        for place in range(offset, offset + length, 24) if type == 4 else ():
+            struct.pack_into("<I", changed, place + 8, kind)
+    return bytes(changed)
 
 
 def test_an_absent_symbol_of_the_process_is_our_mistake(linker: Callable[[bytes], Loaded]) -> None:
