@@ -229,7 +229,7 @@ class _Emitter:
     def barrier(self) -> None:
         code = self.code
         name = code.label("barrier")
-        left = code.assign('call i1 @"rnncc.barrier"(ptr %barrier, i64 %threads)')
+        left = code.assign('call i1 @"rnncc.barrier"(ptr %barrier, i64 %thread, i64 %threads)')
         code.line(f"br i1 {left}, label %{name}.broken, label %{name}.passed")
         code.open(f"{name}.broken")
         code.line(f"ret i32 {STOPPED}")

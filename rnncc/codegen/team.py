@@ -1,10 +1,10 @@
 """Threads that work together, as LLVM IR: the barrier, what a worker does all its life, and how a call is handed out.
 
-A *team* is one block of memory: a line for the barrier, then a `SLOT_BYTES` slot for every worker. The caller is thread
-0 of its team and does its own part. Hand-over is one store and one load that both sides look at (`wanted`); a worker
-that finds nothing to do for `SPINS` turns, some ten microseconds, goes to sleep on a condition variable. Whoever waits
-for threads that work looks `SPINS` times and from then on lets others run in between: on a busy machine the one that is
-waited for may need this very core.
+A *team* is one block of memory: two lines for the barrier, then a `SLOT_BYTES` slot for every worker. The caller is
+thread 0 of its team and does its own part. Hand-over is one store and one load that both sides look at (`wanted`); a
+worker that finds nothing to do for `SPINS` turns, some ten microseconds, goes to sleep on a condition variable. Whoever
+waits for threads that work looks `SPINS` times and from then on lets others run in between: on a busy machine the one
+that is waited for may need this very core.
 
 The layout of a slot is that of `runtime.threads`, which makes and ends teams.
 """
@@ -16,14 +16,17 @@ from rnncc.codegen.target import Target
 SPINS = 2000
 """Looks before a thread sleeps, or lets others run; each takes 10 to 40 ns."""
 
-BARRIER_BYTES = 256
-"""Three words on lines of their own: how many have arrived, how often all did, and whether somebody has left."""
+BARRIER_BYTES = 128
+"""Two words on lines of their own: whether somebody has left, and how often thread 0 has arrived."""
 
 SLOT_BYTES = 512
-"""A worker's slot: see `_FIELDS`."""
+"""A worker's slot: see `FIELDS`."""
 
-FIELDS = {"wanted": 0, "finished": 64, "sleeping": 128, "job": 192, "mutex": 256, "condition": 384}
-"""Offsets in a slot, each on a line of its own. The first three and the job are words of 8 bytes."""
+FIELDS = {"wanted": 0, "finished": 64, "sleeping": 128, "job": 192, "mutex": 256, "condition": 384, "arrived": 448}
+"""Offsets in a slot, each on a line of its own. All but the mutex and the condition are words of 8 bytes."""
+
+_ARRIVED = BARRIER_BYTES + FIELDS["arrived"] - SLOT_BYTES
+"""Where thread 0 counts its arrivals; every next thread does so one slot further."""
 
 JOB = {"function": "ptr", "pointers": "ptr", "dims": "ptr", "status": "ptr", "thread": "i64", "threads": "i64"}
 """The words of a job in their order; `barrier` and `result` follow."""
@@ -33,32 +36,40 @@ STOPPED = -1
 
 
 def barrier_text(target: Target) -> str:
-    """`i1 rnncc.barrier(ptr, i64 threads)`: true when a thread has left, and nobody must wait for it."""
+    """`i1 rnncc.barrier(ptr, i64 thread, i64 threads)`: true when a thread has left, and nobody must wait for it.
+
+    Every thread counts its arrivals on a line of its own, and looks at the lines of the others. Nobody writes where
+    somebody else does, so that a line travels once.
+    """
     return f"""
-define internal i1 @"rnncc.barrier"(ptr %barrier, i64 %threads) nounwind noinline {{
+define internal i1 @"rnncc.barrier"(ptr %barrier, i64 %thread, i64 %threads) nounwind noinline {{
 entry:
   %alone = icmp eq i64 %threads, 1
   br i1 %alone, label %passed, label %arrive
 arrive:
-  %round.at = getelementptr inbounds i8, ptr %barrier, i64 64
-  %left.at = getelementptr inbounds i8, ptr %barrier, i64 128
-  %round = load atomic i64, ptr %round.at monotonic, align 8
-  %before = atomicrmw add ptr %barrier, i64 1 acq_rel
-  %arrived = add i64 %before, 1
-  %last = icmp eq i64 %arrived, %threads
-  br i1 %last, label %open, label %wait
-open:
-  store atomic i64 0, ptr %barrier monotonic, align 8
-  %next = add i64 %round, 1
-  store atomic i64 %next, ptr %round.at release, align 8
-  br label %passed
+  %own.skip = mul i64 %thread, {SLOT_BYTES}
+  %own.offset = add i64 %own.skip, {_ARRIVED}
+  %own.at = getelementptr inbounds i8, ptr %barrier, i64 %own.offset
+  %before = load atomic i64, ptr %own.at monotonic, align 8
+  %round = add i64 %before, 1
+  store atomic i64 %round, ptr %own.at release, align 8
+  br label %meet
+meet:
+  %other = phi i64 [ 0, %arrive ], [ %following, %met ]
+  %all = icmp eq i64 %other, %threads
+  br i1 %all, label %passed, label %await
+await:
+  %skip = mul i64 %other, {SLOT_BYTES}
+  %offset = add i64 %skip, {_ARRIVED}
+  %at = getelementptr inbounds i8, ptr %barrier, i64 %offset
+  br label %wait
 wait:
-  %looks = phi i64 [ 0, %arrive ], [ %more, %again ]
-  %now = load atomic i64, ptr %round.at acquire, align 8
-  %waiting = icmp eq i64 %now, %round
-  br i1 %waiting, label %check, label %passed
+  %looks = phi i64 [ 0, %await ], [ %more, %again ]
+  %now = load atomic i64, ptr %at acquire, align 8
+  %waiting = icmp slt i64 %now, %round
+  br i1 %waiting, label %check, label %met
 check:
-  %left = load atomic i64, ptr %left.at acquire, align 8
+  %left = load atomic i64, ptr %barrier acquire, align 8
   %gone = icmp ne i64 %left, 0
   br i1 %gone, label %broken, label %pause
 pause:
@@ -71,6 +82,9 @@ yield:
 again:
   %more = add i64 %looks, 1
   br label %wait
+met:
+  %following = add i64 %other, 1
+  br label %meet
 passed:
   ret i1 false
 broken:
@@ -83,8 +97,7 @@ def leave_text() -> str:
     """`void rnncc.leave(ptr barrier)`: nobody waits for this thread any more."""
     return """
 define internal void @"rnncc.leave"(ptr %barrier) nounwind {
-  %left.at = getelementptr inbounds i8, ptr %barrier, i64 128
-  store atomic i64 1, ptr %left.at release, align 8
+  store atomic i64 1, ptr %barrier release, align 8
   ret void
 }
 """
@@ -152,13 +165,21 @@ end:
 
 define i64 @"rnncc.team"(ptr %team, i64 %workers, ptr %own) nounwind {{
 entry:
-  %arrived = getelementptr inbounds i8, ptr %team, i64 0
-  %left.at = getelementptr inbounds i8, ptr %team, i64 128
-  store i64 0, ptr %arrived
-  store i64 0, ptr %left.at
-  br label %call
+  %broken = load i64, ptr %team
+  %whole = icmp eq i64 %broken, 0
+  br i1 %whole, label %call, label %mend
+mend:
+  %thread.m = phi i64 [ 0, %entry ], [ %next.m, %mend ]
+  %skip.m = mul i64 %thread.m, {SLOT_BYTES}
+  %offset.m = add i64 %skip.m, {_ARRIVED}
+  %arrived.at = getelementptr inbounds i8, ptr %team, i64 %offset.m
+  store i64 0, ptr %arrived.at
+  store i64 0, ptr %team
+  %next.m = add i64 %thread.m, 1
+  %unmended = icmp ule i64 %next.m, %workers
+  br i1 %unmended, label %mend, label %call
 call:
-  %number = phi i64 [ 0, %entry ], [ %following, %called ]
+  %number = phi i64 [ 0, %entry ], [ 0, %mend ], [ %following, %called ]
   %some = icmp ult i64 %number, %workers
   br i1 %some, label %hand, label %own.part
 hand:
