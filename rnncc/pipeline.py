@@ -18,7 +18,7 @@ from rnncc.codegen.emit import Emitted, emit
 from rnncc.codegen.native import NativeCode, compile_module
 from rnncc.codegen.target import Target
 from rnncc.errors import ArgumentError, caller
-from rnncc.graph.ir import Graph, is_scan
+from rnncc.graph.ir import Graph, count_nodes, is_scan
 from rnncc.graph.printer import show as show_graph
 from rnncc.graph.trace import sources_of
 from rnncc.graph.verify import verify as verify_graph
@@ -26,7 +26,7 @@ from rnncc.layers.stateful import StateSlot
 from rnncc.loop.ir import Procedure
 from rnncc.loop.printer import show as show_procedure
 from rnncc.loop.verify import verify as verify_procedure
-from rnncc.loop.visit import walk_statements
+from rnncc.loop.visit import count_statements
 from rnncc.lower.lower import lower
 from rnncc.lower.rows import row_extent
 from rnncc.lower.setup import convert_floats, split_setup
@@ -384,16 +384,6 @@ def prepared(graph: Graph, options: Options) -> Graph:
 def machine_of(target: Target) -> Machine:
     """What the loop passes need to know of a target."""
     return Machine(target.vector_bits // 8, target.registers, long_walk_bytes=target.long_walk_bytes)
-
-
-def count_nodes(graph: Graph) -> int:
-    """Nodes of a graph, bodies included."""
-    return sum(1 + (count_nodes(node.attrs["body"]) if is_scan(node) else 0) for node in graph.nodes)
-
-
-def count_statements(procedure: Procedure) -> int:
-    """Statements of a procedure, loops and their bodies included."""
-    return sum(1 for _ in walk_statements((*procedure.setup, *procedure.body)))
 
 
 class _Clock:

@@ -13,7 +13,7 @@ a new payload at every call. In a scan body, `consts` are the values the body cl
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -87,6 +87,13 @@ class Graph:
     sources: Mapping[str, Source] = field(default_factory=dict)
     feeds: Mapping[str, Feed] = field(default_factory=dict)
 
+    def __str__(self) -> str:
+        return _printers[0](self) if _printers else repr(self)
+
+    def __repr__(self) -> str:
+        count = count_nodes(self)
+        return f"<Graph {self.name}: {count} node{'' if count == 1 else 's'}>"
+
     @property
     def arguments(self) -> tuple[Value, ...]:
         """The inputs that a caller gives: all but those at the end that have a feed."""
@@ -107,6 +114,14 @@ class Graph:
     def extents(self) -> tuple[str, ...]:
         """Names of the extents that the parameters' shapes mention, in order of appearance."""
         return named_dims(tuple(value.type.shape for value in self.parameters))
+
+
+_printers: list[Callable[[Graph], str]] = []
+
+
+def set_printer(printer: Callable[[Graph], str]) -> None:
+    """Install what `str` and `print` make of a graph; the printer is above this file."""
+    _printers[:] = [printer]
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +169,11 @@ class Scan:
 def is_scan(node: Node) -> bool:
     """True for the one op that has a body."""
     return "body" in node.attrs
+
+
+def count_nodes(graph: Graph) -> int:
+    """Nodes of a graph, bodies included."""
+    return sum(1 + (count_nodes(node.attrs["body"]) if is_scan(node) else 0) for node in graph.nodes)
 
 
 def scan_view(node: Node) -> Scan:

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from rnncc.graph.ir import Graph, Node, Value
+from rnncc.graph.ir import Graph, Node, Value, set_printer
 from rnncc.graph.op import Attr
 from rnncc.types import Dim, DType, TensorType, is_extent_name
 
@@ -188,3 +188,6 @@ def show_attr(attr: Attr) -> str:
             return f"({', '.join(map(show_attr, attr))}{',' if len(attr) == 1 else ''})"
         case _:
             return repr(attr)
+
+
+set_printer(show)

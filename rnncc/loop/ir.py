@@ -25,6 +25,7 @@ weights; it is the only place where `packed` buffers are written. `weight` buffe
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from rnncc.types import DType
@@ -214,12 +215,30 @@ class Procedure:
     body: tuple[Stmt, ...]
     messages: tuple[str, ...] = ()
 
+    def __str__(self) -> str:
+        return _printers[0](self) if _printers else repr(self)
+
+    def __repr__(self) -> str:
+        buffers, statements = len(self.buffers), len((*self.setup, *self.body))
+        return (
+            f"<Procedure {self.name}({', '.join(self.dims)}): {buffers} buffer{'' if buffers == 1 else 's'}, "
+            f"{statements} statement{'' if statements == 1 else 's'}>"
+        )
+
     def buffer(self, name: str) -> Buffer:
         """The buffer called `name`."""
         for buffer in self.buffers:
             if buffer.name == name:
                 return buffer
         raise AssertionError(f"{self.name} has no buffer {name}")
+
+
+_printers: list[Callable[[Procedure], str]] = []
+
+
+def set_printer(printer: Callable[[Procedure], str]) -> None:
+    """Install what `str` and `print` make of a procedure; the printer is above this file."""
+    _printers[:] = [printer]
 
 
 SPACES = ("input", "output", "weight", "packed", "temporary", "register")

@@ -41,6 +41,7 @@ from rnncc.loop.ir import (
     Stmt,
     Store,
     Var,
+    set_printer,
 )
 from rnncc.types import DType
 
@@ -161,3 +162,6 @@ def _show_number(value: float | int | bool, dtype: DType) -> str:
         return str(int(value))
     text = repr(float(value)) if dtype.is_float else str(int(value))
     return text if dtype is DType.F32 and math.isfinite(value) else f"const({text}, {dtype})"
+
+
+set_printer(lambda procedure: show(procedure).removesuffix("\n"))

@@ -19,6 +19,7 @@ from rnncc.loop.ir import (
     Let,
     Load,
     Prefetch,
+    Procedure,
     Ramp,
     Reduce,
     Span,
@@ -195,6 +196,11 @@ def walk_statements(statements: Iterable[Stmt]) -> Iterator[Stmt]:
         yield statement
         if isinstance(statement, For):
             waiting += reversed(statement.body)
+
+
+def count_statements(procedure: Procedure) -> int:
+    """Statements of a procedure, loops and their bodies included."""
+    return sum(1 for _ in walk_statements((*procedure.setup, *procedure.body)))
 
 
 def walk_exprs(root: Expr | Stmt | Iterable[Stmt]) -> Iterator[Expr]:

@@ -12,12 +12,13 @@ from functools import partial
 from rnncc.codegen.emit import Emitted, emit
 from rnncc.codegen.native import NativeCode, compile_module
 from rnncc.codegen.target import Target
-from rnncc.graph.ir import Graph
+from rnncc.graph.ir import Graph, count_nodes
 from rnncc.graph.printer import show as show_graph
 from rnncc.graph.verify import verify as verify_graph
 from rnncc.loop.ir import Procedure
 from rnncc.loop.printer import show as show_procedure
 from rnncc.loop.verify import verify as verify_procedure
+from rnncc.loop.visit import count_statements
 from rnncc.lower.lower import lower
 from rnncc.lower.setup import split_setup
 from rnncc.options import Options
@@ -25,8 +26,6 @@ from rnncc.passes.manager import IR, Snapshot, run_passes
 from rnncc.pipeline import (
     Compilation,
     compile_graph,
-    count_nodes,
-    count_statements,
     graph_passes,
     loop_passes,
     machine_of,

@@ -42,6 +42,9 @@ def test_a_model_reads_like_python() -> None:
     graph = parse(MODEL)
     verify(graph)
     assert show(graph) == MODEL
+    assert str(graph) == MODEL
+    assert repr(graph) == "<Graph model: 7 nodes>"
+    assert repr(graph.nodes[3].attrs["body"]) == "<Graph step: 2 nodes>"
     assert [value.name for value in graph.consts] == ["kernel"]
     assert [value.name for value in graph.inputs] == ["x", "n"]
     body = graph.nodes[3].attrs["body"]

@@ -69,6 +69,8 @@ def test_everything_reads_back() -> None:
     procedure = parse(EVERYTHING)
     assert show(procedure) == EVERYTHING.lstrip()
     assert parse(show(procedure)) == procedure
+    assert str(procedure) == EVERYTHING.strip()
+    assert repr(procedure) == "<Procedure model(B, T): 8 buffers, 5 statements>"
 
 
 def test_what_is_read() -> None:
