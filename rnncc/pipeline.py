@@ -49,6 +49,7 @@ from rnncc.passes.loop.fuse import fuse
 from rnncc.passes.loop.inline_moves import inline_moves
 from rnncc.passes.loop.instrument import instrument
 from rnncc.passes.loop.machine import Machine
+from rnncc.passes.loop.merge_rows import merge_rows
 from rnncc.passes.loop.narrow import narrow
 from rnncc.passes.loop.pack import pack
 from rnncc.passes.loop.plan_memory import plan_memory
@@ -119,6 +120,7 @@ def loop_passes(
         deciding("chunk_steps", "of what is done for all steps, only what the next ones need is kept", chunk_steps),
         Pass("instrument", "what the cycles of a kernel are is known as long as it is one nest", instrument),
         deciding("tile", "sums in registers, the loop over k around them", tile, machine=machine, schedule=schedule),
+        Pass("merge_rows", "a row that was just written is still in the cache", merge_rows),
         deciding("pack", "weights in the order in which the tiles read them, once", pack),
         Pass("vectorize", "lanes become vectors", vectorize),
         Pass("unroll_tiles", "register tiles are written out; what is loaded twice is loaded once", unroll),
