@@ -157,7 +157,7 @@ def test_a_pass_that_crashes_is_found(models: Path, capsys: Capture, monkeypatch
     _inject(monkeypatch, "pack", crash)
     code, out, _ = run(capsys, "bisect", f"{models}:classifier")
     assert code == 1
-    assert "first wrong: pack" in out and "AssertionError: this cannot happen" in out and "--after tile" in out
+    assert "first wrong: pack" in out and "AssertionError: this cannot happen" in out and "--after merge_rows" in out
 
 
 def test_what_cannot_be_compiled_is_not_called_wrong(

@@ -53,6 +53,8 @@ def _merged(first: Stmt, second: Stmt, registers: set[str]) -> For | None:
         return None
     if _names(first) & _names(second) or not _is_row_by_row(first, second, registers):
         return None
+    if first.variable in {inner.variable for inner in walk_statements(second.body) if isinstance(inner, For)}:
+        return None
     return replace(first, body=(*first.body, *substitute(second.body, {second.variable: Var(first.variable)})))
 
 
