@@ -37,6 +37,7 @@ from rnncc.passes.graph.fold import fold
 from rnncc.passes.graph.fold_embedding import fold_embedding
 from rnncc.passes.graph.fuse_gates import fuse_gates
 from rnncc.passes.graph.hoist_scan import hoist_scan
+from rnncc.passes.graph.last_step import last_step
 from rnncc.passes.graph.reassociate import reassociate
 from rnncc.passes.graph.simplify import simplify
 from rnncc.passes.graph.sink_scan import sink_scan
@@ -81,6 +82,7 @@ def graph_passes(options: Options) -> list[Pass[Graph]]:
     return [
         Pass("simplify", "fewer forms for all that follows: layout changes between layers meet and cancel", simplify),
         Pass("fold", "what depends on numbers only", fold),
+        Pass("last_step", "the last output of a loop is one of its states: all others need not be kept", last_step),
         Pass("cse", "what is the same once", cse),
         Pass("dce", "what nobody needs not at all: states that feed themselves, unread results", dce),
         Pass("split_gates", "each gate an expression of its own: wide and separate kernels look alike", split_gates),

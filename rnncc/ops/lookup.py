@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 import numpy as np
 
@@ -11,6 +12,7 @@ from rnncc.graph.ir import Value
 from rnncc.graph.op import Attrs, Emit, Op, register
 from rnncc.loop.builder import call, integer, size_of, subtract
 from rnncc.loop.ir import Expr
+from rnncc.ops.lifting import lift_elementwise
 from rnncc.ops.lowering import Guard, Operand, Point
 from rnncc.ops.refusals import refusal, refused, size_text
 from rnncc.types import Dim, DType, TensorType
@@ -73,3 +75,38 @@ def _lift(
 
 TAKE = register(Op("take", infer=_infer, eval=_eval, lower=_lower, lift=_lift, guard=_guard, arity=2, cheap=True))
 """take(table, index): rows of `table`; the result has shape index.shape + table.shape[1:]. Out of range is an error."""
+
+
+def _infer_not_empty(types: Sequence[TensorType], attrs: Attrs) -> tuple[TensorType, ...]:
+    (type_,) = types
+    return (type_,)
+
+
+def _eval_not_empty(arrays: Sequence[np.ndarray], attrs: Attrs, extents: Mapping[str, int]) -> tuple[np.ndarray, ...]:
+    (array,) = arrays
+    if not extents[attrs["rows"]]:
+        raise refused(out_of_range(attrs["rows"], 0), 0, (), extents)
+    return (array,)
+
+
+def _guard_not_empty(operands: Sequence[Operand], attrs: Attrs) -> Guard:
+    def holds_any(at: Sequence[Expr]) -> Expr:
+        return call("less", integer(0), size_of(attrs["rows"]))
+
+    return Guard((), holds_any, lambda at: integer(0), out_of_range(attrs["rows"], 0))
+
+
+NOT_EMPTY = register(
+    Op(
+        "not_empty",
+        attrs=("rows",),
+        infer=_infer_not_empty,
+        eval=_eval_not_empty,
+        lower=lambda point: point.operands[0].at(point.index),
+        lift=partial(lift_elementwise, "not_empty"),
+        guard=_guard_not_empty,
+        arity=1,
+        cheap=True,
+    )
+)
+"""not_empty(x, rows=): x as it is, where a row of an axis was wanted that has the extent `rows`: 0 is an error."""

@@ -18,6 +18,7 @@ from rnncc.graph.deps import needed_nodes
 from rnncc.graph.ir import Graph, Node, Value, is_scan, scan_view
 from rnncc.graph.rewrite import rewriter_for
 from rnncc.ops.shape import factors
+from rnncc.passes.graph.last_step import last_step
 from rnncc.types import Dim
 
 
@@ -36,7 +37,11 @@ class Streaming:
 
 
 def expose_states(graph: Graph) -> Streaming:
-    """`graph` as a step and its initial states. Raises UnsupportedError naming what looks at the whole sequence."""
+    """`graph` as a step and its initial states. Raises UnsupportedError naming what looks at the whole sequence.
+
+    The last step of a piece is where the states are that it leaves; a piece may be empty.
+    """
+    graph = last_step(graph, may_be_empty=True)
     scans = [node for node in graph.nodes if is_scan(node)]
     time = _time_of(graph, scans)
     for node in graph.nodes:

@@ -82,7 +82,7 @@ def random_inputs(graph: Graph, extents: Mapping[str, int], seed: int, below: in
     Integers are less than `below` and valid for every table in the graph.
     """
     rng = np.random.default_rng(seed)
-    rows = min([below, *_table_sizes(graph, extents)])
+    rows = max(1, min([below, *_table_sizes(graph, extents)]))
     arrays = []
     for value in graph.parameters:
         source = graph.sources.get(value.name)

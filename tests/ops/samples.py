@@ -222,6 +222,7 @@ SAMPLES: dict[str, list[Sample]] = {
     "minimum": [*_binary(*_NUMBERS), Sample(("f32[40]", "f32[40]"), fill={0: with_specials, 1: with_specials})],
     "mul": _binary(*_NUMBERS),
     "neg": _unary(*_NUMBERS),
+    "not_empty": [Sample(("f32[B, 3]",), {"rows": "N"}), Sample(("i64[]",), {"rows": "B"})],
     "not_equal": [*_binary(*_ANY), Sample(("f32[40]", "f32[40]"), fill={0: with_specials, 1: with_specials})],
     "reshape": [
         Sample(("f32[B, 6]",), {"shape": ("B", 2, 3)}),
@@ -348,6 +349,7 @@ WRONG: dict[str, list[Wrong]] = {
     "minimum": _wrong_binary("bool"),
     "mul": _wrong_binary("bool"),
     "neg": _wrong_unary("bool"),
+    "not_empty": [],
     "not_equal": _wrong_binary(""),
     "reshape": [
         Wrong(("f32[B, 3]",), ShapeError, r"number of elements differs\n  from: f32\[B, 3\]", {"shape": ("B", 4)}),

@@ -15,6 +15,7 @@ from rnncc.passes.graph.fold import fold
 from rnncc.passes.graph.fold_embedding import fold_embedding
 from rnncc.passes.graph.fuse_gates import fuse_gates
 from rnncc.passes.graph.hoist_scan import hoist_scan
+from rnncc.passes.graph.last_step import last_step
 from rnncc.passes.graph.reassociate import reassociate
 from rnncc.passes.graph.scans import ScanEdit
 from rnncc.passes.graph.simplify import simplify
@@ -25,6 +26,7 @@ from rnncc.passes.graph.unroll import unroll
 ORDER = (
     simplify,
     fold,
+    last_step,
     cse,
     dce,
     split_gates,
