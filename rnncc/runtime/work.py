@@ -96,7 +96,7 @@ class _Counter:
             return
         if isinstance(expr, Call) and expr.dtype.is_float:
             self.operations += _OPERATIONS.get(expr.function, 1) * prod(turns.values())
-        if isinstance(expr, Call) and expr.function == "pair" and all(map(self.is_weight, expr.args)):
+        if isinstance(expr, Call) and expr.function == "pair" and self.is_weight(expr.args[0]):
             self.expr(expr.args[0], turns)  # both are in memory as one number of 32 bits
             return
         if isinstance(expr, Load):

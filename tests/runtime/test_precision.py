@@ -70,6 +70,20 @@ def test_dense_has_exact_products(depth: int, target: str) -> None:
     np.testing.assert_allclose(actual, exact, rtol=2e-6, atol=2e-6)
 
 
+@pytest.mark.parametrize("target", RUNNABLE)
+@pytest.mark.parametrize("units", [1, 19])
+@pytest.mark.parametrize("depth", [2, 5, 33])
+def test_one_infinite_weight_makes_an_infinite_sum(depth: int, units: int, target: str) -> None:
+    dense = layers.Dense(units)
+    model = rnncc.Sequential([layers.Input(shape=(depth,)), dense])
+    fn = rnncc.compile(model, precision="bfloat16", target=target)
+    for place in range(depth):
+        kernel = np.ones((depth, units), np.float32)
+        kernel[place] = np.inf
+        dense.set_weights([kernel, np.zeros(units, np.float32)])
+        assert np.all(fn(np.ones((7, depth), np.float32)) == np.inf), place
+
+
 def test_rows_have_the_same_bits_at_every_batch_size_and_on_every_thread() -> None:
     rng = np.random.default_rng(0)
     model = rnncc.Sequential([layers.Input(shape=(None, 33)), layers.LSTM(200), layers.Dense(4)])

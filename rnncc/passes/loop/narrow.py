@@ -76,8 +76,7 @@ class _Narrower:
                 before.extend(_pairs_of(operand, k, depth, made[key][0], nest, rows))
             name, rows = made[key]
             pairs = load(name, (*map(Var, rows), k), DType.I32)
-            further = substitute(weight, {k.name: call("min", add(k, integer(half)), integer(depth - 1))})
-            products = Call("dot", (pairs, Call("pair", (weight, further), DType.I32)), DType.F32)
+            products = Call("dot", (pairs, _pair_of_weights(weight, k, depth)), DType.F32)
             return replace(expr, size=integer(half), value=products)
 
         body = map_statements(nest.body, lambda expr: map_expr(expr, narrowed))
@@ -105,6 +104,16 @@ class _Narrower:
         shape = (*(sizes[row] for row in rows), integer(half))
         self.buffers.append(Buffer(name, DType.I32, shape, "temporary"))
         return name
+
+
+def _pair_of_weights(weight: Expr, k: Var, depth: int) -> Expr:
+    """Elements `k` and half a row further; there, of an odd number, the last one is a zero: no infinity times zero."""
+    half = -(-depth // 2)
+    if depth % 2 == 0:
+        return Call("pair", (weight, substitute(weight, {k.name: add(k, integer(half))})), DType.I32)
+    further = substitute(weight, {k.name: call("min", add(k, integer(half)), integer(depth - 1))})
+    is_there = Call("less", (k, integer(half - 1)), DType.BOOL)
+    return Call("pair", (weight, Call("where", (is_there, further, Const(0.0, DType.F32)), DType.F32)), DType.I32)
 
 
 def _pairs_of(operand: Expr, k: Var, depth: int, name: str, nest: Nest, rows: Sequence[str]) -> list[Stmt]:

@@ -201,7 +201,7 @@ class _Packer:
             return None
         if any(self.procedure.buffer(part.buffer).space != "weight" for part in loads):
             return None
-        if isinstance(expr, Reduce) or _are_values(expr, {k, j}):
+        if isinstance(expr, Reduce) or _is_value(expr, j):
             return None
         return substitute(expr, {k: K, j: COLUMN})
 
@@ -231,11 +231,11 @@ class _Packer:
         return min(ends)
 
 
-def _are_values(expr: Expr, names: set[str]) -> bool:
-    """True when one of the variables `names` is used outside of an index."""
+def _is_value(expr: Expr, name: str) -> bool:
+    """True when the variable `name` is used outside of an index."""
     if isinstance(expr, Load):
         return False
-    return (isinstance(expr, Var) and expr.name in names) or any(_are_values(part, names) for part in children(expr))
+    return (isinstance(expr, Var) and expr.name == name) or any(_is_value(part, name) for part in children(expr))
 
 
 def _adds_to_registers(loop: For) -> bool:
