@@ -225,6 +225,9 @@ def _moves() -> Iterator[Case]:
         yield _layer("Flatten", shape, fixed=True)
         yield _layer("Flatten", shape, data_format="channels_first", fixed=True)
         yield _layer("Dropout", shape, rate=0.4)
+    for shape, kind in product(((3, 1, 6), (2, 5, 7), (1, 17, 3)), ("GlobalAveragePooling1D", "GlobalMaxPooling1D")):
+        for arguments in ({}, {"keepdims": True}, {"data_format": "channels_first"}):
+            yield _layer(kind, shape, **arguments)
     yield _layer("RepeatVector", (3, 1), n=1)
     yield _layer("RepeatVector", (3, 7), n=4)
     yield _layer("Flatten", (2, 3, 5, 7), fixed=True)
