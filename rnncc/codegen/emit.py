@@ -1,4 +1,4 @@
-"""Scheduled loop IR to LLVM IR text: one instruction after the other, nothing decided.
+"""Scheduled loop IR to LLVM IR text: one instruction after the other, each as far outside of loops as it may stand.
 
 Every buffer (temporaries: every slot) is a pointer argument that aliases no other, every dim an i64; registers become
 allocas that LLVM turns into values. A loop's block is named after its variable, so that the assembly shows which loop
@@ -13,7 +13,7 @@ The last three arguments say which thread of how many this is, and where they me
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import assert_never
 
@@ -21,7 +21,8 @@ from rnncc.codegen.bfloat16 import dot_add, pair
 from rnncc.codegen.instructions import Code, Operand, llvm_type
 from rnncc.codegen.target import Target
 from rnncc.codegen.team import STOPPED, barrier_text, declarations, leave_text, team_text
-from rnncc.loop.builder import add, integer, multiply
+from rnncc.loop.builder import integer, multiply
+from rnncc.loop.index import summands
 from rnncc.loop.ir import (
     Barrier,
     Buffer,
@@ -84,6 +85,8 @@ class _Emitter:
             dim: Operand(f"%dim.{ascii_name(dim)}", DType.I64, 1) for dim in procedure.dims
         }
         self.registers: dict[str, str] = {}
+        self.held: dict[str, dict[str, Operand]] = {}
+        """What registers hold, where that is known: by buffer, then by register."""
         self.messages: list[str] = []
         self.shares = any(
             isinstance(statement, For) and statement.kind == "threads" for statement in walk_statements(procedure.body)
@@ -145,41 +148,64 @@ class _Emitter:
                 assert_never(statement)
 
     def loop(self, loop: For) -> None:
+        """A loop that asks at its end whether there is another turn; before it, whether there is a first one."""
         assert loop.kind in ("range", "parallel", "threads"), (
             f"a loop of kind {loop.kind} is left after the loop passes"
         )
         code = self.code
-        start, stop = self.expr(loop.start), self.expr(loop.stop)
-        step = str(loop.step)
-        if loop.kind == "threads":  # turn number s is of thread s % threads
-            assert loop.step == 1 and isinstance(loop.start, Const), "turns of threads are counted when compiling"
-            others = code.assign("sub i64 %threads, 1")
-            ahead = code.assign(f"mul i64 {others}, {loop.start.value}")
-            distance = code.assign(f"urem i64 {code.assign(f'add i64 %thread, {ahead}')}, %threads")
-            start = Operand(code.assign(f"add i64 {start.text}, {distance}"), DType.I64, 1)
-            step = "%threads"
+        start, stop, step = self.bounds(loop)
+        turns = _turns(start, stop, step)
+        if turns == 1:
+            self.loop_body(loop, start)
+            return
         hint = ascii_name(loop.variable)
         name = code.label(f"{hint}.{loop.kind}")
-        code.line(f"br label %{name}.enter")
-        code.open(f"{name}.enter")
         variable = Operand(code.name(hint), DType.I64, 1)
         following = code.name(f"{hint}.next")
-        code.line(f"br label %{name}.head")
-        code.open(f"{name}.head")
-        code.line(f"{variable.text} = phi i64 [ {start.text}, %{name}.enter ], [ {following}, %{name}.latch ]")
-        inside = code.assign(f"icmp slt i64 {variable.text}, {stop.text}")
-        code.line(f"br i1 {inside}, label %{name}, label %{name}.exit")
-        code.open(name)
+        written = {store.buffer for store in stores_of(loop)}
+        self.forget(written)
+        with code.region():
+            if turns:
+                code.line(f"br label %{name}.enter")
+            else:
+                some = code.assign(f"icmp slt i64 {start.text}, {stop.text}")
+                code.line(f"br i1 {some}, label %{name}.enter, label %{name}.exit")
+            code.open(f"{name}.enter")
+            code.line(f"br label %{name}")
+            code.open(name)
+            code.bind(variable.text, f"phi i64 [ {start.text}, %{name}.enter ], [ {following}, %{name}.latch ]")
+            self.loop_body(loop, variable)
+            code.line(f"br label %{name}.latch")
+            code.open(f"{name}.latch")
+            code.bind(following, f"add nsw i64 {variable.text}, {step}")
+            more = code.assign(f"icmp slt i64 {following}, {stop.text}")
+            code.line(f"br i1 {more}, label %{name}, label %{name}.exit")
+            code.open(f"{name}.exit")
+        self.forget(written)
+
+    def forget(self, buffers: Iterable[str]) -> None:
+        """What the registers of `buffers` hold depends on the turn from here on."""
+        for buffer in buffers:
+            self.held.pop(buffer, None)
+
+    def bounds(self, loop: For) -> tuple[Operand, Operand, str]:
+        """Start, stop and step; of `threads`, turn number s is of thread s % threads."""
+        code = self.code
+        start, stop = self.expr(loop.start), self.expr(loop.stop)
+        if loop.kind != "threads":
+            return start, stop, str(loop.step)
+        assert loop.step == 1 and isinstance(loop.start, Const), "turns of threads are counted when compiling"
+        others = code.assign("sub i64 %threads, 1")
+        ahead = code.assign(f"mul i64 {others}, {loop.start.value}")
+        distance = code.assign(f"urem i64 {code.assign(f'add i64 %thread, {ahead}')}, %threads")
+        return Operand(code.assign(f"add i64 {start.text}, {distance}"), DType.I64, 1), stop, "%threads"
+
+    def loop_body(self, loop: For, variable: Operand) -> None:
         outer = self.environment.get(loop.variable)
         self.environment[loop.variable] = variable
         self.block(loop.body)
         if outer is not None:
             self.environment[loop.variable] = outer
-        code.line(f"br label %{name}.latch")
-        code.open(f"{name}.latch")
-        code.line(f"{following} = add nsw i64 {variable.text}, {step}")
-        code.line(f"br label %{name}.head")
-        code.open(f"{name}.exit")
 
     def store(self, store: Store) -> None:
         buffer = self.buffers[store.buffer]
@@ -192,7 +218,9 @@ class _Emitter:
             value = self.combined(store.combine, old, store.value)
         value = code.broadcast(value, lanes)
         if buffer.space == "register":
-            code.line(f"store {value.type} {value.text}, ptr {self.register(buffer, store.index)}, align 64")
+            register = self.register(buffer, store.index)
+            code.line(f"store {value.type} {value.text}, ptr {register}, align 64")
+            self.held.setdefault(buffer.name, {})[register] = value
             return
         address, span = self.address(buffer, store.index)
         code.store(value, address, self.mask(span))
@@ -212,18 +240,19 @@ class _Emitter:
         code = self.code
         condition = self.expr(check.condition)
         name = code.label("check")
-        code.line(f"br i1 {condition.text}, label %{name}.passed, label %{name}.failed")
-        code.open(f"{name}.failed")
-        (value,) = check.values
-        source, position = (value.buffer, scalars(value.index)) if isinstance(value, Load) else ("an index", ())
-        reported = (value, *position)[:STATUS_VALUES]  # as many as there is room for
-        for number, item in enumerate((integer(len(reported)), *reported)):
-            place = code.assign(f"getelementptr inbounds i64, ptr %status, i64 {number}")
-            code.line(f"store i64 {self.expr(item).text}, ptr {place}")
-        self.messages.append(self.procedure.messages[check.code].replace("{name}", source))
-        if self.shares:
-            code.line('call void @"rnncc.leave"(ptr %barrier)')
-        code.line(f"ret i32 {len(self.messages)}")
+        with code.region():
+            code.line(f"br i1 {condition.text}, label %{name}.passed, label %{name}.failed")
+            code.open(f"{name}.failed")
+            (value,) = check.values
+            source, position = (value.buffer, scalars(value.index)) if isinstance(value, Load) else ("an index", ())
+            reported = (value, *position)[:STATUS_VALUES]  # as many as there is room for
+            for number, item in enumerate((integer(len(reported)), *reported)):
+                place = code.assign(f"getelementptr inbounds i64, ptr %status, i64 {number}")
+                code.line(f"store i64 {self.expr(item).text}, ptr {place}")
+            self.messages.append(self.procedure.messages[check.code].replace("{name}", source))
+            if self.shares:
+                code.line('call void @"rnncc.leave"(ptr %barrier)')
+            code.line(f"ret i32 {len(self.messages)}")
         code.open(f"{name}.passed")
 
     def barrier(self) -> None:
@@ -271,9 +300,11 @@ class _Emitter:
         if buffer.space == "register":
             type_ = llvm_type(buffer.dtype, lanes)
             register = self.register(buffer, load.index)
+            if register in self.held.get(buffer.name, ()):
+                return self.held[buffer.name][register]
             return Operand(self.code.assign(f"load {type_}, ptr {register}, align 64"), buffer.dtype, lanes)
         address, span = self.address(buffer, load.index)
-        return self.code.load(buffer.dtype, lanes, address, self.mask(span))
+        return self.code.load(buffer.dtype, lanes, address, self.mask(span), buffer.space in _CONSTANT)
 
     def register(self, buffer: Buffer, index: tuple[Index, ...]) -> str:
         """The alloca of one register; its place in the group is constant."""
@@ -287,22 +318,58 @@ class _Emitter:
         return name
 
     def address(self, buffer: Buffer, index: tuple[Index, ...]) -> tuple[str, Span | None]:
-        """A pointer to the (first) element, and the span if the access is a vector."""
+        """A pointer to the (first) element, and the span if the access is a vector.
+
+        What changes least is added first, and numbers last: accesses share the beginning of their way, and most of it
+        is outside of the loop.
+        """
+        code = self.code
         span = index[-1] if index and isinstance(index[-1], Span) else None
-        offset: Expr = integer(0)
-        for axis, item in enumerate(index):
-            position = item.start if isinstance(item, Span) else item
-            offset = add(multiply(offset, buffer.shape[axis]), position)
+        terms, constant = self.distance(buffer, [item.start if isinstance(item, Span) else item for item in index])
         element = llvm_type(buffer.dtype, 1, memory=True)
-        where = self.expr(offset).text
-        pointer = f"getelementptr inbounds {element}, ptr {pointer_name(buffer)}, i64 {where}"
-        return self.code.assign(pointer), span
+        place = pointer_name(buffer)
+        for position, stride in sorted(terms, key=code.regions.depth_of):
+            unit = element
+            if stride.isdigit():
+                unit = element if stride == "1" else f"[{stride} x {element}]"
+            else:
+                position = code.pure(f"mul i64 {position}, {stride}", position, stride)
+            place = code.pure(f"getelementptr {unit}, ptr {place}, i64 {position}", place, position)
+        if constant:
+            place = code.pure(f"getelementptr {element}, ptr {place}, i64 {constant}", place)
+        return place, span
+
+    def distance(self, buffer: Buffer, position: Sequence[Expr]) -> tuple[list[tuple[str, str]], int]:
+        """How many elements after the first one of `buffer`: operands times strides, and a number."""
+        terms: list[tuple[str, str]] = []
+        constant = 0
+        stride: Expr = integer(1)
+        for item, size in zip(reversed(position), reversed(buffer.shape), strict=True):
+            for part, factor in summands(item):
+                by = multiply(stride, integer(factor))
+                if isinstance(part, Const) and isinstance(by, Const):
+                    constant += int(part.value) * int(by.value)
+                elif not isinstance(part, Const) or part.value:
+                    terms.append((self.expr(part).text, self.expr(by).text))
+            stride = multiply(size, stride)
+        return terms, constant
 
     def mask(self, span: Span | None) -> Operand | None:
         """Which lanes of a span are below its limit; None when all are."""
         if span is None or span.limit is None:
             return None
         return self.code.lane_mask(self.expr(span.start), self.expr(span.limit), span.lanes)
+
+
+_CONSTANT = ("input", "weight", "packed")
+"""Spaces that no call writes to."""
+
+
+def _turns(start: Operand, stop: Operand, step: str) -> int | None:
+    """How often a loop runs; None when only the call knows."""
+    if not all(text.isdigit() for text in (start.text, stop.text, step)):
+        return None
+    return len(range(int(start.text), int(stop.text), int(step)))
 
 
 def scalars(index: tuple[Index, ...]) -> tuple[Expr, ...]:

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
 
 from rnncc.codegen.random_bits import threefry_function
+from rnncc.codegen.regions import Regions
 from rnncc.codegen.target import Target
 from rnncc.codegen.vector_math import FUNCTIONS, MathFunction, math_function
 from rnncc.types import DType
 
 _TYPES = {DType.F32: "float", DType.F64: "double", DType.I32: "i32", DType.I64: "i64", DType.BOOL: "i1"}
 _SUFFIX = {DType.F32: "f32", DType.F64: "f64", DType.I32: "i32", DType.I64: "i64", DType.BOOL: "i1"}
+
+
+def _is_positive(text: str) -> bool:
+    return text.isdigit() and int(text) > 0
 
 
 def llvm_type(dtype: DType, lanes: int, *, memory: bool = False) -> str:
@@ -50,11 +56,16 @@ class Code:
 
     def __init__(self, target: Target) -> None:
         self.target = target
-        self.lines: list[str] = []
+        self.regions = Regions()
         self._definitions: dict[str, str] = {}
         self._declarations: dict[str, None] = {}
         self._number = 0
         self._labels: dict[str, int] = {}
+
+    @property
+    def lines(self) -> list[str]:
+        """The function's body so far."""
+        return self.regions.lines
 
     def module_lines(self) -> list[str]:
         """Definitions and declarations that the body needs."""
@@ -62,11 +73,11 @@ class Code:
 
     def line(self, text: str) -> None:
         """Append one instruction."""
-        self.lines.append(f"  {text}")
+        self.regions.append(f"  {text}")
 
     def open(self, label: str) -> None:
         """Start a basic block."""
-        self.lines.append(f"{label}:")
+        self.regions.append(f"{label}:")
 
     def label(self, hint: str) -> str:
         """A new block name."""
@@ -81,8 +92,28 @@ class Code:
     def assign(self, instruction: str) -> str:
         """Append `instruction` and return the name of its result."""
         name = self.name()
-        self.line(f"{name} = {instruction}")
+        self.bind(name, instruction)
         return name
+
+    def bind(self, name: str, instruction: str) -> None:
+        """Append `instruction`, whose result is called `name`."""
+        self.line(f"{name} = {instruction}")
+        self.regions.bind(name)
+
+    @contextmanager
+    def region(self) -> Iterator[None]:
+        """A loop or a branch: what is computed inside is known inside only, and what need not be inside goes before."""
+        self.regions.enter()
+        yield
+        self.regions.leave()
+
+    def pure(self, instruction: str, *operands: str) -> str:
+        """The result of an `instruction` that has no other effect: computed once, outside of all loops it may leave."""
+        return self.regions.value(instruction, self.regions.depth_of(operands), self.name)
+
+    def pure_here(self, instruction: str, *operands: str) -> str:
+        """The same for one that could fail where nobody asks for it: computed once, but here."""
+        return self.regions.value_here(instruction, self.regions.depth_of(operands), self.name)
 
     def declare(self, declaration: str) -> None:
         """The module needs `declaration`."""
@@ -106,15 +137,15 @@ class Code:
             return value
         assert value.lanes == 1, f"{value.lanes} lanes are not {lanes}"
         one = llvm_type(value.dtype, lanes)
-        first = self.assign(f"insertelement {one} poison, {value.type} {value.text}, i64 0")
-        all_ = self.assign(f"shufflevector {one} {first}, {one} poison, <{lanes} x i32> zeroinitializer")
+        first = self.pure(f"insertelement {one} poison, {value.type} {value.text}, i64 0", value.text)
+        all_ = self.pure(f"shufflevector {one} {first}, {one} poison, <{lanes} x i32> zeroinitializer", first)
         return Operand(all_, value.dtype, lanes)
 
     def ramp(self, start: Operand, lanes: int) -> Operand:
         """start, start + 1, ... in the lanes."""
         first = self.broadcast(start, lanes)
         numbers = ", ".join(f"i64 {lane}" for lane in range(lanes))
-        return Operand(self.assign(f"add {first.type} {first.text}, <{numbers}>"), start.dtype, lanes)
+        return Operand(self.pure(f"add {first.type} {first.text}, <{numbers}>", first.text), start.dtype, lanes)
 
     def lane_mask(self, start: Operand, limit: Operand, lanes: int) -> Operand:
         """Lane i is on when start + i < limit."""
@@ -123,35 +154,37 @@ class Code:
             bits = ", ".join(f"i1 {'true' if lane < active else 'false'}" for lane in range(lanes))
             return Operand(f"<{bits}>", DType.BOOL, lanes)
         # Not llvm.get.active.lane.mask: it compares in i64, twice the vectors, and ends LLVM's process at level 0.
-        left = Operand(self.assign(f"sub i64 {limit.text}, {start.text}"), DType.I64, 1)
+        left = Operand(self.pure(f"sub i64 {limit.text}, {start.text}", limit.text, start.text), DType.I64, 1)
         count = self.cast(self.intrinsic("smin", [left, Operand(str(lanes), DType.I64, 1)]), DType.I32)
         numbers = ", ".join(f"i32 {lane}" for lane in range(lanes))
         all_ = self.broadcast(count, lanes)
-        return Operand(self.assign(f"icmp slt {all_.type} <{numbers}>, {all_.text}"), DType.BOOL, lanes)
+        return Operand(self.pure(f"icmp slt {all_.type} <{numbers}>, {all_.text}", all_.text), DType.BOOL, lanes)
 
     # -------------------------------------------------------------- memory
 
-    def load(self, dtype: DType, lanes: int, address: str, mask: Operand | None) -> Operand:
-        """Read elements; masked ones are 0 and not touched."""
+    def load(self, dtype: DType, lanes: int, address: str, mask: Operand | None, constant: bool = False) -> Operand:
+        """Read elements; masked ones are 0 and not touched. `constant`: the whole function does not write to them."""
         memory = llvm_type(dtype, lanes, memory=True)
+        operands = (address,) if mask is None else (address, mask.text)
         if mask is None:
-            value = self.assign(f"load {memory}, ptr {address}, align {dtype.size}")
+            instruction = f"load {memory}, ptr {address}, align {dtype.size}"
         else:
             suffix = f"v{lanes}{'i8' if dtype is DType.BOOL else _SUFFIX[dtype]}.p0"
             self.declare(f"{memory} @llvm.masked.load.{suffix}(ptr, {mask.type}, {memory})")
-            value = self.assign(
+            instruction = (
                 f"call {memory} @llvm.masked.load.{suffix}(ptr align {dtype.size} {address}, "
                 f"{mask.type} {mask.text}, {memory} zeroinitializer)"
             )
+        value = self.pure_here(instruction, *operands) if constant else self.assign(instruction)
         if dtype is DType.BOOL:
-            value = self.assign(f"trunc {memory} {value} to {llvm_type(dtype, lanes)}")
+            value = self.pure(f"trunc {memory} {value} to {llvm_type(dtype, lanes)}", value)
         return Operand(value, dtype, lanes)
 
     def store(self, value: Operand, address: str, mask: Operand | None) -> None:
         """Write elements; masked ones stay as they are."""
         text, memory = value.text, llvm_type(value.dtype, value.lanes, memory=True)
         if value.dtype is DType.BOOL:
-            text = self.assign(f"zext {value.type} {text} to {memory}")
+            text = self.pure(f"zext {value.type} {text} to {memory}", text)
         align = value.dtype.size
         if mask is None:
             self.line(f"store {memory} {text}, ptr {address}, align {align}")
@@ -178,7 +211,8 @@ class Code:
         operands = [self.broadcast(arg, lanes) for arg in args]
         first = operands[0]
         is_float = operands[-1].dtype.is_float
-        names = ", ".join(operand.text for operand in operands)
+        texts = [operand.text for operand in operands]
+        names = ", ".join(texts)
         if function in FUNCTIONS:
             return self.defined(math_function(function, first.dtype, lanes, self.target), operands)
         if function == "threefry":
@@ -212,7 +246,8 @@ class Code:
             return self.floor(first)
         else:
             return self.cast(first, dtype)
-        return Operand(self.assign(text), dtype, lanes)
+        may_fail = function in ("floordiv", "mod") and not _is_positive(texts[1])  # an extent may be zero
+        return Operand(self.pure_here(text, *texts) if may_fail else self.pure(text, *texts), dtype, lanes)
 
     def zero(self, like: Operand) -> str:
         """A zero of the type of `like`."""
@@ -225,14 +260,15 @@ class Code:
         symbol = f"@llvm.{name}.{shape}{_SUFFIX[first.dtype]}"
         self.declare(f"{first.type} {symbol}({', '.join(operand.type for operand in operands)})")
         arguments = ", ".join(f"{operand.type} {operand.text}" for operand in operands)
-        return Operand(self.assign(f"call {first.type} {symbol}({arguments})"), first.dtype, first.lanes)
+        texts = [operand.text for operand in operands]
+        return Operand(self.pure(f"call {first.type} {symbol}({arguments})", *texts), first.dtype, first.lanes)
 
     def multiply_add(self, left: Operand, right: Operand, addend: Operand) -> Operand:
         """left * right + addend, rounded once where the target can."""
         if self.target.has_fma:
             return self.intrinsic("fma", [left, right, addend])
-        product = self.assign(f"fmul {left.type} {left.text}, {right.text}")
-        return Operand(self.assign(f"fadd {left.type} {product}, {addend.text}"), left.dtype, left.lanes)
+        product = self.call("mul", [left, right], left.dtype)
+        return self.call("add", [product, addend], left.dtype)
 
     def defined(self, function: MathFunction, operands: Sequence[Operand]) -> Operand:
         """exp, tanh and the like, as our own vector code; the result has the type of the operands."""
@@ -241,7 +277,8 @@ class Code:
             self._declarations[declaration] = None
         first = operands[0]
         arguments = ", ".join(f"{operand.type} {operand.text}" for operand in operands)
-        call = self.assign(f"call {first.type} @{function.symbol}({arguments})")
+        texts = [operand.text for operand in operands]
+        call = self.pure(f"call {first.type} @{function.symbol}({arguments})", *texts)
         return Operand(call, first.dtype, first.lanes)
 
     def floor(self, value: Operand) -> Operand:
@@ -267,7 +304,8 @@ class Code:
             shape = f"v{value.lanes}" if value.lanes > 1 else ""
             symbol = f"@llvm.fptosi.sat.{shape}{_SUFFIX[dtype]}.{shape}{_SUFFIX[value.dtype]}"
             self.declare(f"{result} {symbol}({value.type})")
-            return Operand(self.assign(f"call {result} {symbol}({value.type} {value.text})"), dtype, value.lanes)
+            call = self.pure(f"call {result} {symbol}({value.type} {value.text})", value.text)
+            return Operand(call, dtype, value.lanes)
         if value.dtype.is_float:
             word = "fpext" if dtype is DType.F64 else "fptrunc"
         elif dtype.is_float:
@@ -276,7 +314,7 @@ class Code:
             word = "zext"
         else:
             word = "sext" if dtype is DType.I64 else "trunc"
-        return Operand(self.assign(f"{word} {value.type} {value.text} to {result}"), dtype, value.lanes)
+        return Operand(self.pure(f"{word} {value.type} {value.text} to {result}", value.text), dtype, value.lanes)
 
     def fold_lanes(self, function: str, value: Operand) -> Operand:
         """All lanes combined, halves at a time: an order that depends on the number of lanes alone."""
@@ -289,7 +327,8 @@ class Code:
     def part(self, value: Operand, first: int, count: int) -> Operand:
         """`count` lanes from `first` on."""
         if count == 1:
-            return Operand(self.assign(f"extractelement {value.type} {value.text}, i64 {first}"), value.dtype, 1)
+            element = self.pure(f"extractelement {value.type} {value.text}, i64 {first}", value.text)
+            return Operand(element, value.dtype, 1)
         lanes = ", ".join(f"i32 {lane}" for lane in range(first, first + count))
         shuffle = f"shufflevector {value.type} {value.text}, {value.type} poison, <{count} x i32> <{lanes}>"
-        return Operand(self.assign(shuffle), value.dtype, count)
+        return Operand(self.pure(shuffle, value.text), value.dtype, count)

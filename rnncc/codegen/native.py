@@ -83,21 +83,17 @@ def _optimized(llvm_text: str, target: Target, level: int, machine: Any) -> Any:
 
 
 def _simplify(module: Any, machine: Any) -> None:
-    """What generated code needs of LLVM's optimizer: addresses, loops and registers; the rest was decided before.
+    """What generated code needs of LLVM's optimizer: registers and fewer blocks; the rest is emitted as it should be.
 
-    Math functions are inlined at the end. They are tuned as they are, stand at a hundred places, and would take LLVM's
-    default pipeline as long as everything else.
+    Math functions are inlined at the end. They are tuned as they are, and stand at a hundred places.
     """
     builder = llvm.create_pass_builder(machine, _tuning(1))
-    simplify = builder.getFunctionPassManager()
-    for function in module.functions:
-        if not function.is_declaration:
-            simplify.run(function, builder)
-    finish = llvm.create_new_module_pass_manager()
-    finish.add_always_inliner_pass()
-    finish.add_simplify_cfg_pass()
-    finish.add_global_dead_code_eliminate_pass()
-    finish.run(module, builder)
+    simplify = llvm.create_new_module_pass_manager()
+    simplify.add_sroa_pass()
+    simplify.add_always_inliner_pass()
+    simplify.add_simplify_cfg_pass()
+    simplify.add_global_dead_code_eliminate_pass()
+    simplify.run(module, builder)
 
 
 def _tuning(level: int) -> Any:

@@ -169,9 +169,10 @@ def _log1p(code: StraightCode, form: Format, x: str) -> str:
     one = code.constant(1.0)
     u = code.add(one, x)
     lost = code.subtract(x, code.subtract(u, one))
-    result = code.add(_log(code, form, u), code.divide(lost, u))
+    log = _log(code, form, u)
+    # A NaN of the second term must not meet one of the logarithm: which of the two a sum keeps, nobody says.
+    result = code.select(code.compare("ogt", u, code.constant(0.0)), code.add(log, code.divide(lost, u)), log)
     result = code.select(code.compare("oeq", u, one), x, result)  # tiny x, and both zeros
-    result = code.select(code.compare("oeq", u, code.constant(0.0)), code.constant(float("-inf")), result)
     return code.select(code.compare("oeq", u, code.constant(float("inf"))), u, result)
 
 

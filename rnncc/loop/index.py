@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from math import gcd
 
@@ -75,6 +75,18 @@ def _sum(a: Affine, b: Affine, sign: int) -> Affine:
 
 def _scale(a: Affine, factor: int) -> Affine:
     return Affine({term: factor * old for term, old in a.terms.items() if factor}, factor * a.constant)
+
+
+def summands(expr: Expr, factor: int = 1) -> Iterator[tuple[Expr, int]]:
+    """What is added up in `expr`, in order: expressions, and the number that each is multiplied by."""
+    match expr:
+        case Call("add", (a, b)):
+            yield from summands(a, factor)
+            yield from summands(b, factor)
+        case Call("mul", (a, Const(number))):
+            yield from summands(a, factor * int(number))
+        case _:
+            yield expr, factor
 
 
 def stride_in(expr: Expr, variable: str) -> int | None:
