@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache as once
 from functools import partial
-from pathlib import Path
 from time import perf_counter
 from typing import Any
 
@@ -18,10 +17,11 @@ from rnncc.codegen.emit import Emitted, emit
 from rnncc.codegen.native import NativeCode, compile_module
 from rnncc.codegen.target import Target
 from rnncc.errors import ArgumentError, caller
-from rnncc.graph.ir import Graph, count_nodes, is_scan
+from rnncc.graph.ir import Graph, count_nodes
 from rnncc.graph.printer import show as show_graph
 from rnncc.graph.trace import sources_of
 from rnncc.graph.verify import verify as verify_graph
+from rnncc.keys import key_in_cache, schedule_key
 from rnncc.layers.stateful import StateSlot
 from rnncc.loop.ir import Procedure
 from rnncc.loop.printer import show as show_procedure
@@ -64,13 +64,14 @@ from rnncc.passes.loop.vectorize import vectorize
 from rnncc.passes.manager import Pass, Snapshot, deciding, run_passes
 from rnncc.passes.streaming import expose_states
 from rnncc.runtime.artifact import Artifact
-from rnncc.runtime.cache import DiskCache, cache_folder, compiler_fingerprint, key_of, machine_fingerprint
+from rnncc.runtime.cache import DiskCache, cache_folder
 from rnncc.runtime.compiled import CompiledModel
 from rnncc.runtime.jit import load
 from rnncc.runtime.profile import Profiler
-from rnncc.runtime.schedules import remember, remembered
+from rnncc.runtime.schedules import remembered
 from rnncc.runtime.stream import Stream
 from rnncc.runtime.threads import check_threads
+from rnncc.start import graph_of, prepared
 from rnncc.types import DType
 
 STAGES = ("graph", "fused", "loop", "scheduled", "llvm", "llvm-opt", "asm")
@@ -240,32 +241,10 @@ def compile(
     check_options(level, table_bytes, cache)
     folder = cache_folder(os.environ) if cache else None
     disk = None if folder is None else DiskCache(folder)
-    graph = _graph_of(model, training)
+    graph = graph_of(model, training)
     if schedule is None and disk is not None:
-        options = replace(options, schedule=remembered(disk, _schedule_key(graph, options)))
+        options = replace(options, schedule=remembered(disk, schedule_key(graph, options)))
     return _compile(graph, options, disk, streams=True, kept=getattr(model, "state_slots", ()))
-
-
-def remember_schedule(graph: Graph, options: Options) -> Path:
-    """Let `compile` use the schedule of `options` whenever it is given this graph, these options, and no schedule.
-
-    Returns the folder of the cache. Raises ArgumentError when there is no cache.
-    """
-    folder = cache_folder(os.environ)
-    if folder is None:
-        raise ArgumentError("a schedule is remembered in the cache, and RNNCC_CACHE_DIR is off", place=caller())
-    remember(DiskCache(folder), _schedule_key(graph, options), options.schedule)
-    return folder
-
-
-def _schedule_key(graph: Graph, options: Options) -> str:
-    return _key("schedule", graph, replace(options, schedule=()))
-
-
-def _key(what: str, graph: Graph, options: Options) -> str:
-    """Where the cache has something about a graph that is compiled with these options on this machine."""
-    machine = machine_fingerprint() or repr(Target.parse("host"))
-    return key_of(what, show_graph(graph), repr(options), machine, compiler_fingerprint())
 
 
 def _compile(
@@ -321,7 +300,7 @@ def _artifact(
     """From `disk`, where there is one, or else from the compiler, and then it is kept there."""
     if disk is None:
         return compilation().artifact()
-    key = _key("code", graph, options)
+    key = key_in_cache("code", graph, options)
     content = disk.get(key)
     if content is not None:
         return Artifact.from_bytes(content)
@@ -379,12 +358,6 @@ def compile_graph(graph: Graph, options: Options) -> Compilation:
     )
 
 
-def prepared(graph: Graph, options: Options) -> Graph:
-    """What the first pass gets: `graph` with the float type and the steps in a turn that `options` ask for."""
-    start = graph if options.dtype is DType.F32 else convert_floats(graph, options.dtype)
-    return start if options.unroll is None else _with_unroll(start, options.unroll)
-
-
 def machine_of(target: Target) -> Machine:
     """What the loop passes need to know of a target."""
     return Machine(target.vector_bits // 8, target.registers, long_walk_bytes=target.long_walk_bytes)
@@ -401,50 +374,6 @@ class _Clock:
         now = perf_counter()
         self.laps[name] = (now - self._last) * 1e3
         self._last = now
-
-
-def _graph_of(model: Any, training: bool) -> Graph:
-    if not isinstance(training, bool):
-        raise ArgumentError(f"training must be True or False, not {training!r}", place=caller())
-    if training and isinstance(model, Graph):
-        raise ArgumentError(
-            "a graph is for training or not from the start",
-            place=caller(),
-            remedy="compile the model with training=True, or the graph of it: model.graph(training=True)",
-        )
-    options = {"training": True} if training else {}
-    has_graph = hasattr(model, "graph") and not isinstance(model, type)
-    graph = model if isinstance(model, Graph) else model.graph(**options) if has_graph else None
-    if not isinstance(graph, Graph):
-        what = f"the class {model.__name__}" if isinstance(model, type) else type(model).__name__
-        raise ArgumentError(f"{what} is not a model or a graph", place=caller(), remedy=_made_compilable(model))
-    return graph
-
-
-def _made_compilable(model: Any) -> str:
-    """How to make something to compile of what is not."""
-    kind = model if isinstance(model, type) else type(model)
-    is_ours = any(base.__module__.startswith("rnncc.") for base in kind.__mro__)
-    if not is_ours and hasattr(model, "get_weights"):
-        return (
-            "make the same layers with rnncc.layers, then model.set_weights(other.get_weights()): the order is Keras's"
-        )
-    if isinstance(model, type):
-        return "make an instance first"
-    if hasattr(model, "get_weights"):
-        return "put it into a model: rnncc.Sequential([layers.Input(shape=(None, 8)), layer])"
-    return 'rnncc.trace makes a graph of a function: rnncc.trace(function, ("float32", ("B", 3)))'
-
-
-def _with_unroll(graph: Graph, factor: int) -> Graph:
-    """`graph` with `factor` steps in one turn of every scan."""
-    nodes = tuple(
-        replace(node, attrs={**node.attrs, "unroll": factor, "body": _with_unroll(node.attrs["body"], factor)})
-        if is_scan(node)
-        else node
-        for node in graph.nodes
-    )
-    return replace(graph, nodes=nodes)
 
 
 def passes_of(compilation: Compilation) -> Sequence[Snapshot[Any]]:

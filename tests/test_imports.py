@@ -24,6 +24,7 @@ LEVELS = [
     {"codegen"},
     {"runtime"},
     {"options"},
+    {"start", "keys"},
     {"pipeline"},
     {"importers"},
     {"tools"},

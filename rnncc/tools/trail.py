@@ -29,8 +29,8 @@ from rnncc.pipeline import (
     graph_passes,
     loop_passes,
     machine_of,
-    prepared,
 )
+from rnncc.start import prepared
 from rnncc.tools.annotate import annotate
 
 # ------------------------------------------------------------------ a compilation, whole or not

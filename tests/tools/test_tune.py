@@ -14,9 +14,10 @@ import rnncc
 from rnncc import layers
 from rnncc.codegen.target import Target
 from rnncc.errors import ArgumentError
+from rnncc.keys import remember_schedule
 from rnncc.options import Options
 from rnncc.passes.loop.schedule import Tile
-from rnncc.pipeline import compile_graph, machine_of, remember_schedule
+from rnncc.pipeline import compile_graph, machine_of
 from rnncc.tools.bench import command, tune
 from rnncc.tools.bench.cases import Case, prepare
 from rnncc.tools.bench.workloads import Workload

@@ -18,7 +18,8 @@ from rnncc.passes.loop.schedule import Tile, shape_of
 from rnncc.passes.loop.tile import tiles_of
 from rnncc.passes.loop.tile_builders import Tiling
 from rnncc.pipeline import compile as compile_model
-from rnncc.pipeline import graph_passes, loop_passes, machine_of, prepared
+from rnncc.pipeline import graph_passes, loop_passes, machine_of
+from rnncc.start import prepared
 from rnncc.tools.bench.cases import Case
 from rnncc.tools.bench.measure import interleave
 
