@@ -10,18 +10,19 @@ from typing import TYPE_CHECKING, Any, SupportsIndex
 import numpy as np
 
 import rnncc.layers.execution as execution
-from rnncc.errors import ArgumentError, MemberError, StructureError, UnsupportedError, caller, nearest
+from rnncc.errors import ArgumentError, MemberError, UnsupportedError, caller, nearest
 from rnncc.graph.arguments import spread_arguments
 from rnncc.graph.ir import Graph
 from rnncc.graph.printer import show as show_graph
-from rnncc.graph.symbolic import Tensor, shown
+from rnncc.graph.symbolic import Tensor
 from rnncc.graph.trace import build_graph
 from rnncc.layers.base import Layer
+from rnncc.layers.connected import check_connected, check_inputs, check_names, item_text, tensors_of
 from rnncc.layers.habits import INSTEAD, KEEP_WEIGHTS
-from rnncc.layers.history import History, LayerCall, history_of, inside_layer, layer_outputs, network
+from rnncc.layers.history import inside_layer, layer_outputs, network
 from rnncc.layers.inputs import InputLayer, decide_inputs, is_undecided
 from rnncc.layers.masks import as_mask
-from rnncc.layers.nested import mapped, shapes_of
+from rnncc.layers.nested import mapped, one_or_list, shapes_of
 from rnncc.layers.replay import replay
 from rnncc.layers.stateful import StateSlot, states_of
 from rnncc.layers.subclassed import Program
@@ -97,11 +98,11 @@ class Model(Layer):
         if inputs is None and outputs is None and type(self).call is not Model.call:
             self._program = Program(self, partial(_network_of, self.name))
             return
-        self._inputs = _tensors("inputs", inputs)
-        self._outputs = _tensors("outputs", outputs)
-        _check_inputs(self.name, self._inputs)
+        self._inputs = tensors_of("inputs", inputs)
+        self._outputs = tensors_of("outputs", outputs)
+        check_inputs(self.name, self._inputs)
         calls = network(self._outputs)
-        _check_connected(self.name, self._inputs, self._outputs, calls)
+        check_connected(self.name, self._inputs, self._outputs, calls)
         self._network = calls
         self._layers = list(dict.fromkeys(call.layer for call in calls))
         check_names(self.name, self._layers)
@@ -131,22 +132,22 @@ class Model(Layer):
     @property
     def input(self) -> Any:
         """The only input, or a list of them."""
-        return _one_or_list(self.inputs)
+        return one_or_list(self.inputs)
 
     @property
     def output(self) -> Any:
         """The only output, or a list of them."""
-        return _one_or_list(self.outputs)
+        return one_or_list(self.outputs)
 
     @property
     def input_shape(self) -> Any:
         """Shape of the input, or a list of shapes; None for what is bound at the call."""
-        return _one_or_list([tensor.shape for tensor in self.inputs])
+        return one_or_list([tensor.shape for tensor in self.inputs])
 
     @property
     def output_shape(self) -> Any:
         """Shape of the output, or a list of shapes; None for what is bound at the call."""
-        return _one_or_list([tensor.shape for tensor in self.outputs])
+        return one_or_list([tensor.shape for tensor in self.outputs])
 
     @property
     def weights_version(self) -> int:
@@ -293,7 +294,7 @@ class Model(Layer):
         for tensor, value, own in zip(inputs, self.graph().inputs, masks, strict=False):
             given.append(ops.copy(tensor) if tensor.dtype is value.type.dtype else ops.cast(tensor, value.type.dtype))
             given[-1].name, given[-1].mask = tensor.name, tensor.mask if own is None else as_mask(own)
-        return _one_or_list(replay(self.name, self.inputs, self.outputs, given, {"training": training}))
+        return one_or_list(replay(self.name, self.inputs, self.outputs, given, {"training": training}))
 
     def _masks(self, args: Sequence[Any], kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
         """Nothing to do: the layers inside take the masks from the tensors, and their outputs carry theirs."""
@@ -318,7 +319,7 @@ class Model(Layer):
         if wrong or len(given) > len(names) or len(items) != len(names):
             raise ArgumentError(
                 f"{self.name} takes {len(names)} input{'s' if len(names) > 1 else ''}: {', '.join(names)}",
-                f"given: {', '.join(map(_item, (*given, *named.values())))}",
+                f"given: {', '.join(map(item_text, (*given, *named.values())))}",
                 place=caller(),
                 remedy="pass one symbolic tensor for each input",
             )
@@ -388,19 +389,6 @@ class _Variant:
         return self.made
 
 
-def check_names(model: str, layers: Sequence[Layer]) -> None:
-    """Raise ArgumentError when two layers of a model have one name."""
-    names = [layer.name for layer in layers]
-    for name in names:
-        if names.count(name) > 1:
-            raise ArgumentError(
-                f"two layers of {model} have the name {name!r}",
-                f"layers: {', '.join(names)}",
-                place=caller(),
-                remedy="give each layer a name of its own",
-            )
-
-
 def _shape_text(layer: Layer) -> str:
     """The output shape of a layer as Keras 2 writes it: a list for inputs and for several outputs."""
     shapes = {tuple(tensor.shape for tensor in outputs) for _, outputs in layer._calls}
@@ -408,71 +396,3 @@ def _shape_text(layer: Layer) -> str:
         return "multiple"
     (only,) = shapes
     return str(list(only)) if isinstance(layer, InputLayer) or len(only) > 1 else str(only[0])
-
-
-def _tensors(role: str, given: Any) -> list[Tensor]:
-    found = flatten(list(given.values()) if isinstance(given, dict) else given)
-    for item in found:
-        if not isinstance(item, Tensor):
-            raise ArgumentError(
-                f"{role} of Model must be symbolic tensors",
-                f"given: {_item(item)}",
-                place=caller(),
-                remedy="inputs come from layers.Input, outputs from calling layers on them",
-            )
-    if not found:
-        raise ArgumentError(f"Model needs {role}", place=caller())
-    return found
-
-
-def _check_inputs(name: str, inputs: Sequence[Tensor]) -> None:
-    for number, tensor in enumerate(inputs):
-        history = history_of(tensor)
-        if history is None or not isinstance(history.call.layer, InputLayer):
-            raise StructureError(
-                f"input {number} of {name} does not come from layers.Input",
-                f"given: {shown(tensor)}",
-                place=caller(),
-                remedy="start the model at an Input: x = layers.Input(shape=...)",
-            )
-        if any(tensor is other for other in inputs[:number]):
-            raise StructureError(f"{name} is given the input {tensor.name} twice", place=caller())
-
-
-def _check_connected(name: str, inputs: list[Tensor], outputs: list[Tensor], calls: list[LayerCall]) -> None:
-    """Raise StructureError when the outputs need another Input, or do not need one of `inputs`."""
-    needed = {call.serial: call.layer.name for call in calls if isinstance(call.layer, InputLayer)}
-    given = {_history(tensor).call.serial: tensor.name for tensor in inputs}
-    names = f"given:  {', '.join(given.values())}"
-    if missing := [needed[serial] for serial in needed if serial not in given]:
-        raise StructureError(
-            f"the outputs of {name} need an input that it is not given",
-            f"needed: {', '.join(missing)}",
-            names,
-            place=caller(),
-            remedy=f"add {missing[0]} to the list of inputs",
-        )
-    if unused := [given[serial] for serial in given if serial not in needed]:
-        raise StructureError(
-            f"the input {unused[0]} of {name} is not connected: no output is computed from it",
-            f"outputs: {', '.join(tensor.name for tensor in outputs)}",
-            names,
-            place=caller(),
-            remedy=f"use {unused[0]} in the network, or leave it out of the list of inputs",
-        )
-
-
-def _history(tensor: Tensor) -> History:
-    history = history_of(tensor)
-    assert history is not None
-    return history
-
-
-def _item(item: Any) -> str:
-    if isinstance(item, np.ndarray):
-        return f"an array of shape {item.shape}"
-    return shown(item) if isinstance(item, Tensor) else repr(item)
-
-
-def _one_or_list(items: Sequence[Any]) -> Any:
-    return items[0] if len(items) == 1 else list(items)

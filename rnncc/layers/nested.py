@@ -13,6 +13,11 @@ from rnncc.ops import functions as ops
 from rnncc.ops.structure import flatten, rebuild
 
 
+def one_or_list(items: Sequence[Any]) -> Any:
+    """The only item, or a list of all: how inputs and outputs are given to the user."""
+    return items[0] if len(items) == 1 else list(items)
+
+
 def is_nested(item: Any) -> bool:
     """True for tuples, lists and dicts."""
     return isinstance(item, dict | list | tuple)

@@ -10,9 +10,10 @@ import numpy as np
 from rnncc.errors import ArgumentError, StructureError, caller
 from rnncc.graph.symbolic import Tensor, shown
 from rnncc.layers.base import Layer
+from rnncc.layers.connected import check_names
 from rnncc.layers.history import history_of, outside_layers
 from rnncc.layers.inputs import InputLayer
-from rnncc.layers.model import Model, check_names
+from rnncc.layers.model import Model
 from rnncc.layers.summary import Row
 
 
