@@ -21,7 +21,7 @@ from rnncc.codegen.bfloat16 import dot_add, pair
 from rnncc.codegen.instructions import Code, Operand, llvm_type
 from rnncc.codegen.target import Target
 from rnncc.codegen.team import STOPPED, barrier_text, declarations, leave_text, team_text
-from rnncc.loop.builder import integer, multiply
+from rnncc.loop.builder import integer, multiply, product
 from rnncc.loop.index import summands
 from rnncc.loop.ir import (
     Barrier,
@@ -37,13 +37,12 @@ from rnncc.loop.ir import (
     Prefetch,
     Procedure,
     Ramp,
-    Reduce,
     Span,
     Stmt,
     Store,
     Var,
 )
-from rnncc.loop.visit import buffers_of, stores_of, walk_statements
+from rnncc.loop.visit import walk_statements
 from rnncc.types import DType
 
 STATUS_VALUES = 16
@@ -87,6 +86,12 @@ class _Emitter:
         self.registers: dict[str, str] = {}
         self.held: dict[str, dict[str, Operand]] = {}
         """What registers hold, where that is known: by buffer, then by register."""
+        self.used: set[str] = set()
+        """Buffers in memory that the code reads or writes."""
+        self.strides: dict[str, tuple[Expr, ...]] = {}
+        """By buffer: how many elements lie between neighbours along each axis."""
+        self.written: dict[int, frozenset[str]] = {}
+        """By the identity of a loop: the buffers that it writes."""
         self.messages: list[str] = []
         self.shares = any(
             isinstance(statement, For) and statement.kind == "threads" for statement in walk_statements(procedure.body)
@@ -94,15 +99,13 @@ class _Emitter:
 
     def module(self, threads: int) -> Emitted:
         procedure, code = self.procedure, self.code
-        memory = [buffer for buffer in procedure.buffers if buffer.space != "register"]
-        used = frozenset[str]().union(*map(buffers_of, procedure.body))
-        memory = [buffer for buffer in memory if buffer.name in used]
         for statement in procedure.body:
             self.statement(statement)
         code.line("ret i32 0")
+        memory = [buffer for buffer in procedure.buffers if buffer.name in self.used]
         # Buffers of one slot share a pointer: each by itself, they would not be free of aliases.
         pointers = {pointer_name(buffer): buffer.name if buffer.slot is None else buffer.slot for buffer in memory}
-        written = {pointer_name(self.buffers[store.buffer]) for one in procedure.body for store in stores_of(one)}
+        written = {pointer_name(buffer) for buffer in memory if buffer.name in self.written_in(procedure.body)}
         parameters = [
             # What other threads write as well is reached in other ways, too.
             f"ptr {pointer}" if self.shares and pointer in written else f"ptr noalias {pointer}"
@@ -162,7 +165,7 @@ class _Emitter:
         name = code.label(f"{hint}.{loop.kind}")
         variable = Operand(code.name(hint), DType.I64, 1)
         following = code.name(f"{hint}.next")
-        written = {store.buffer for store in stores_of(loop)}
+        written = self.written_in((loop,))
         self.forget(written)
         with code.region():
             if turns:
@@ -187,6 +190,18 @@ class _Emitter:
         """What the registers of `buffers` hold depends on the turn from here on."""
         for buffer in buffers:
             self.held.pop(buffer, None)
+
+    def written_in(self, statements: Iterable[Stmt]) -> frozenset[str]:
+        """The buffers that `statements` write; of a loop they are looked for once."""
+        result: set[str] = set()
+        for statement in statements:
+            if isinstance(statement, Store):
+                result.add(statement.buffer)
+            elif isinstance(statement, For):
+                if id(statement) not in self.written:
+                    self.written[id(statement)] = self.written_in(statement.body)
+                result |= self.written[id(statement)]
+        return frozenset(result)
 
     def bounds(self, loop: For) -> tuple[Operand, Operand, str]:
         """Start, stop and step; of `threads`, turn number s is of thread s % threads."""
@@ -267,23 +282,19 @@ class _Emitter:
     # -------------------------------------------------------------- expressions
 
     def expr(self, expr: Expr) -> Operand:
-        match expr:
-            case Const(value, dtype):
-                return self.code.constant(value, dtype)
-            case Var(name):
-                return self.environment[name]
-            case Load():
-                return self.load(expr)
-            case Call("pair" | "dot", args):
-                return self.pairs(expr.function, [self.expr(arg) for arg in args])
-            case Call(function, args, dtype):
-                return self.code.call(function, [self.expr(arg) for arg in args], dtype)
-            case Reduce():
-                raise AssertionError("a reduction is left after the loop passes")
-            case Ramp(start, lanes):
-                return self.code.ramp(self.expr(start), lanes)
-            case _:
-                assert_never(expr)
+        if isinstance(expr, Var):
+            return self.environment[expr.name]
+        if isinstance(expr, Const):
+            return self.code.constant(expr.value, expr.dtype)
+        if isinstance(expr, Load):
+            return self.load(expr)
+        if isinstance(expr, Call):
+            args = [self.expr(arg) for arg in expr.args]
+            if expr.function in ("pair", "dot"):
+                return self.pairs(expr.function, args)
+            return self.code.call(expr.function, args, expr.dtype)
+        assert isinstance(expr, Ramp), "a reduction is left after the loop passes"
+        return self.code.ramp(self.expr(expr.start), expr.lanes)
 
     def pairs(self, function: str, args: Sequence[Operand]) -> Operand:
         """Pairs of bfloat16, or the products of two pairs."""
@@ -328,6 +339,7 @@ class _Emitter:
         terms, constant = self.distance(buffer, [item.start if isinstance(item, Span) else item for item in index])
         element = llvm_type(buffer.dtype, 1, memory=True)
         place = pointer_name(buffer)
+        self.used.add(buffer.name)
         for position, stride in sorted(terms, key=code.regions.depth_of):
             unit = element
             if stride.isdigit():
@@ -343,16 +355,20 @@ class _Emitter:
         """How many elements after the first one of `buffer`: operands times strides, and a number."""
         terms: list[tuple[str, str]] = []
         constant = 0
-        stride: Expr = integer(1)
-        for item, size in zip(reversed(position), reversed(buffer.shape), strict=True):
+        for item, stride in zip(position, self.strides_of(buffer), strict=True):
             for part, factor in summands(item):
-                by = multiply(stride, integer(factor))
+                by = stride if factor == 1 else multiply(stride, integer(factor))
                 if isinstance(part, Const) and isinstance(by, Const):
                     constant += int(part.value) * int(by.value)
                 elif not isinstance(part, Const) or part.value:
                     terms.append((self.expr(part).text, self.expr(by).text))
-            stride = multiply(size, stride)
         return terms, constant
+
+    def strides_of(self, buffer: Buffer) -> tuple[Expr, ...]:
+        if buffer.name not in self.strides:
+            sizes = buffer.shape
+            self.strides[buffer.name] = tuple(product(sizes[axis + 1 :]) for axis in range(len(sizes)))
+        return self.strides[buffer.name]
 
     def mask(self, span: Span | None) -> Operand | None:
         """Which lanes of a span are below its limit; None when all are."""

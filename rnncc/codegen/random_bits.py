@@ -5,6 +5,8 @@ What depends on the key alone is the same in all lanes and for all elements: LLV
 
 from __future__ import annotations
 
+from functools import cache
+
 from rnncc.codegen.straight import StraightCode
 from rnncc.codegen.target import Target
 from rnncc.codegen.vector_math import MathFunction
@@ -12,6 +14,7 @@ from rnncc.loop.threefry import PARITY, ROTATIONS, ROUNDS
 from rnncc.types import DType
 
 
+@cache
 def threefry_function(lanes: int, target: Target) -> MathFunction:
     """The function `threefry` of the loop IR on vectors of `lanes` words; on scalars when `lanes` is 1."""
     code = StraightCode(DType.F32, lanes, target)  # its words are the i32

@@ -56,7 +56,12 @@ class Regions:
 
     def depth_of(self, operands: Iterable[str]) -> int:
         """The depth of the innermost operand; literals and parameters are known everywhere."""
-        return max([self._depths.get(operand, 0) for operand in operands], default=0)
+        deepest = 0
+        for operand in operands:
+            depth = self._depths.get(operand, 0)
+            if depth > deepest:
+                deepest = depth
+        return deepest
 
     def value(self, instruction: str, depth: int, fresh: Callable[[], str]) -> str:
         """The name of the result of `instruction`, written once for the whole region of its innermost operand."""

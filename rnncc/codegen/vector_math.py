@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 from rnncc.codegen.coefficients import FORMATS, Format
 from rnncc.codegen.straight import StraightCode
@@ -25,6 +26,7 @@ class MathFunction:
     declarations: tuple[str, ...]
 
 
+@cache
 def math_function(name: str, dtype: DType, lanes: int, target: Target) -> MathFunction:
     """The function `name` (one of `FUNCTIONS`) on vectors of `lanes` elements; on scalars when `lanes` is 1.
 

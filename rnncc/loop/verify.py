@@ -35,7 +35,6 @@ from rnncc.loop.ir import (
     Load,
     Prefetch,
     Procedure,
-    Ramp,
     Reduce,
     Span,
     Stmt,
@@ -242,7 +241,7 @@ class _Verifier:
     # -------------------------------------------------------------- expressions
 
     def _size(self, expr: Expr, role: str, scope: _Scope) -> None:
-        if not isinstance(expr, Const) or expr.dtype is not DType.I64:
+        if not isinstance(expr, Const) or expr.dtype is not DType.I64:  # it often is one
             self._expect(expr, DType.I64, role, scope)
 
     def _expect(self, expr: Expr, dtype: DType, role: str, scope: _Scope) -> None:
@@ -254,29 +253,25 @@ class _Verifier:
 
     def _expr(self, expr: Expr, scope: _Scope) -> int:
         """Verify `expr`; returns how many lanes it has."""
-        match expr:
-            case Const():
-                return 1
-            case Var(name):
-                self._variable(expr, scope.variables.get(name))
-                return expr.lanes
-            case Load(name, index, dtype):
-                buffer = self._access(name, index, scope)
-                if dtype is not buffer.dtype:
-                    raise self.fail(f"{name} is {buffer.dtype}, its load says {dtype}", expr)
-                return _index_lanes(index)
-            case Call():
-                return self._call(expr, scope)
-            case Reduce():
-                self._reduce(expr, scope)
-                return 1
-            case Ramp(start, lanes):
-                self._size(start, "the start of a ramp", scope)
-                if lanes < 2:
-                    raise self.fail(f"a ramp of {lanes} lanes", expr)
-                return lanes
-            case _:
-                assert_never(expr)
+        if isinstance(expr, Const):
+            return 1
+        if isinstance(expr, Var):
+            self._variable(expr, scope.variables.get(expr.name))
+            return expr.lanes
+        if isinstance(expr, Call):
+            return self._call(expr, scope)
+        if isinstance(expr, Load):
+            buffer = self._access(expr.buffer, expr.index, scope)
+            if expr.dtype is not buffer.dtype:
+                raise self.fail(f"{buffer.name} is {buffer.dtype}, its load says {expr.dtype}", expr)
+            return _index_lanes(expr.index)
+        if isinstance(expr, Reduce):
+            self._reduce(expr, scope)
+            return 1
+        self._size(expr.start, "the start of a ramp", scope)
+        if expr.lanes < 2:
+            raise self.fail(f"a ramp of {expr.lanes} lanes", expr)
+        return expr.lanes
 
     def _variable(self, used: Var, bound: Var | None) -> None:
         name = used.name
@@ -284,7 +279,7 @@ class _Verifier:
             raise self.fail(f"{name} is an extent: setup runs before extents are known", name)
         if bound is None:
             raise self.fail(f"{name} is used before it is defined", name)
-        if used != bound:
+        if used.dtype is not bound.dtype or used.lanes != bound.lanes:
             raise self.fail(f"{name} is {_type(bound)}, its use says {_type(used)}", name)
 
     def _call(self, call: Call, scope: _Scope) -> int:
@@ -295,26 +290,32 @@ class _Verifier:
             raise self.fail(f"there is no function {name}", name)
         if len(args) != function.arity:
             raise self.fail(f"{name} takes {function.arity} operands, not {len(args)}", call)
-        lanes = {self._expr(arg, scope) for arg in args}
-        operands = args
-        if name == "where":
-            if args[0].dtype is not DType.BOOL:
-                raise self.fail(f"a condition is bool, this is {args[0].dtype}", args[0])
-            operands = args[1:]
-        dtype = operands[0].dtype
-        if any(operand.dtype is not dtype for operand in operands):
-            raise self.fail(f"{name} of {' and '.join(str(operand.dtype) for operand in operands)}", call)
-        if dtype not in _TAKES.get(name, _NUMBERS):
-            raise self.fail(f"{name} does not take {dtype}", call)
+        lanes = [self._expr(arg, scope) for arg in args]
+        self._operands(call, args)
         if call.dtype is not (function.result or args[-1].dtype):
             raise self.fail(f"{result_dtype(name, args)} results, the call says {call.dtype}", call)
-        if len(lanes - {1}) > 1:
-            raise self.fail(f"operands have {' and '.join(map(str, sorted(lanes - {1})))} lanes", call)
+        widest = max(lanes)
+        if widest > 1 and not {1, widest}.issuperset(lanes):
+            raise self.fail(f"operands have {' and '.join(map(str, sorted(set(lanes) - {1})))} lanes", call)
         if not name.startswith("reduce_"):
-            return max(lanes)
-        if lanes == {1}:
+            return widest
+        if widest == 1:
             raise self.fail(f"{name} folds a vector, this is a scalar", call)
         return 1
+
+    def _operands(self, call: Call, operands: Sequence[Expr]) -> None:
+        """Verify the element types of what `call` is of."""
+        name = call.function
+        if name == "where":
+            if operands[0].dtype is not DType.BOOL:
+                raise self.fail(f"a condition is bool, this is {operands[0].dtype}", operands[0])
+            operands = operands[1:]
+        dtype = operands[0].dtype
+        for operand in operands:
+            if operand.dtype is not dtype:
+                raise self.fail(f"{name} of {' and '.join(str(operand.dtype) for operand in operands)}", call)
+        if dtype not in _TAKES.get(name, _NUMBERS):
+            raise self.fail(f"{name} does not take {dtype}", call)
 
     def _reduce(self, reduce: Reduce, scope: _Scope) -> None:
         if reduce.function not in COMBINE:

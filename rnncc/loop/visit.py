@@ -49,25 +49,21 @@ def map_expr(expr: Expr, function: Callable[[Expr], Expr]) -> Expr:
 
 def map_children(expr: Expr, function: Callable[[Expr], Expr]) -> Expr:
     """`expr` with `function` applied to its direct operands (starts and limits of spans included)."""
-    match expr:
-        case Const() | Var():
+    if isinstance(expr, Call):
+        new_args = tuple([function(arg) for arg in expr.args])
+        return expr if _same(expr.args, new_args) else Call(expr.function, new_args, expr.dtype)
+    if isinstance(expr, Load):
+        new_index = map_index(expr.index, function)
+        return expr if new_index is expr.index else Load(expr.buffer, new_index, expr.dtype)
+    if isinstance(expr, Reduce):
+        new_size, new_value = function(expr.size), function(expr.value)
+        if new_size is expr.size and new_value is expr.value:
             return expr
-        case Load(buffer, index, dtype):
-            new_index = map_index(index, function)
-            return expr if new_index is index else Load(buffer, new_index, dtype)
-        case Call(name, args, dtype):
-            new_args = tuple([function(arg) for arg in args])
-            return expr if _same(args, new_args) else Call(name, new_args, dtype)
-        case Reduce(name, variable, size, value):
-            new_size, new_value = function(size), function(value)
-            if new_size is size and new_value is value:
-                return expr
-            return Reduce(name, variable, new_size, new_value)
-        case Ramp(start, lanes):
-            new_start = function(start)
-            return expr if new_start is start else Ramp(new_start, lanes)
-        case _:
-            assert_never(expr)
+        return Reduce(expr.function, expr.variable, new_size, new_value)
+    if isinstance(expr, Ramp):
+        new_start = function(expr.start)
+        return expr if new_start is expr.start else Ramp(new_start, expr.lanes)
+    return expr  # a number or a name
 
 
 def map_index(index: tuple[Index, ...], function: Callable[[Expr], Expr]) -> tuple[Index, ...]:
@@ -88,19 +84,13 @@ def _same(old: Sequence[object], new: Sequence[object]) -> bool:
 
 def children(expr: Expr) -> Sequence[Expr]:
     """The direct operands of `expr`, starts and limits of spans included."""
-    match expr:
-        case Const() | Var():
-            return ()
-        case Load(_, index):
-            return tuple(index_exprs(index))
-        case Call(_, args):
-            return args
-        case Reduce(_, _, size, value):
-            return (size, value)
-        case Ramp(start):
-            return (start,)
-        case _:
-            assert_never(expr)
+    if isinstance(expr, Call):
+        return expr.args
+    if isinstance(expr, Load):
+        return tuple(index_exprs(expr.index))
+    if isinstance(expr, Reduce):
+        return (expr.size, expr.value)
+    return (expr.start,) if isinstance(expr, Ramp) else ()
 
 
 def index_exprs(index: Iterable[Index]) -> Iterator[Expr]:
@@ -161,12 +151,12 @@ def map_statement(statement: Stmt, function: Callable[[Expr], Expr]) -> Stmt:
             return replace(statement, start=bounds[0], stop=bounds[1], body=new_body)
         case Let(_, value):
             new_value = function(value)
-            return statement if new_value is value else replace(statement, value=new_value)
+            return statement if new_value is value else Let(statement.name, new_value)
         case Store(_, index, value):
             new_index, new_value = map_index(index, function), function(value)
             if new_index is index and new_value is value:
                 return statement
-            return replace(statement, index=new_index, value=new_value)
+            return Store(statement.buffer, new_index, new_value, statement.combine)
         case Check(condition, _, values):
             new_condition, new_values = function(condition), tuple(function(value) for value in values)
             if new_condition is condition and _same(values, new_values):
@@ -174,7 +164,7 @@ def map_statement(statement: Stmt, function: Callable[[Expr], Expr]) -> Stmt:
             return replace(statement, condition=new_condition, values=new_values)
         case Prefetch(_, index):
             new_index = map_index(index, function)
-            return statement if new_index is index else replace(statement, index=new_index)
+            return statement if new_index is index else Prefetch(statement.buffer, new_index)
         case Barrier():
             return statement
         case _:
@@ -203,6 +193,9 @@ def count_statements(procedure: Procedure) -> int:
     return sum(1 for _ in walk_statements((*procedure.setup, *procedure.body)))
 
 
+_LEAVES = (Const, Var)
+
+
 def walk_exprs(root: Expr | Stmt | Iterable[Stmt]) -> Iterator[Expr]:
     """Every expression in an expression, a statement (a loop's body included) or statements, outer before inner."""
     match root:
@@ -216,7 +209,7 @@ def walk_exprs(root: Expr | Stmt | Iterable[Stmt]) -> Iterator[Expr]:
     while waiting:
         expr = waiting.pop()
         yield expr
-        if not isinstance(expr, Const | Var):
+        if not isinstance(expr, _LEAVES):
             waiting += reversed(children(expr))
 
 

@@ -71,13 +71,13 @@ class _Walker:
         if loop.kind == "range" and _holds_panels(loop):
             number = floordiv(Var(loop.variable), integer(loop.step))
             return replace(loop, body=self.block(loop.body, number, inside))
-        if step is None or loop.kind != "parallel" or not _reads_panels(loop, self.large):
+        if step is None or loop.kind != "parallel" or not (panels := _panels(loop, self.large)):
             if loop.kind not in ("parallel", "threads"):
                 return loop
             return replace(loop, body=self.block(loop.body, step, inside))
         if multiple_of(subtract(loop.stop, loop.start), around) % loop.step:
             return loop
-        self.turned.update(_panels(loop) & self.large)
+        self.turned.update(panels)
         turn = Var(self.names.fresh("turn"))
         ends = subtract(add(loop.start, loop.stop), integer(loop.step))
         back = subtract(subtract(ends, turn), turn)
@@ -90,17 +90,12 @@ def _holds_panels(loop: For) -> bool:
     return any(isinstance(inner, For) and inner.kind in ("parallel", "threads") for inner in loop.body)
 
 
-def _reads_panels(loop: For, large: set[str]) -> bool:
-    """True when the loop's variable says which panel of one of `large` is read."""
-    return not large.isdisjoint(_panels(loop))
-
-
-def _panels(loop: For) -> set[str]:
-    """The buffers in whose first index the loop's variable stands."""
+def _panels(loop: For, large: set[str]) -> set[str]:
+    """The buffers among `large` in whose first index the loop's variable stands: it says which panel is read."""
     return {
         part.buffer
         for part in walk_exprs(loop.body)
-        if isinstance(part, Load) and part.index and _is_panel(part.index[0], loop.variable)
+        if isinstance(part, Load) and part.buffer in large and _is_panel(part.index[0], loop.variable)
     }
 
 

@@ -13,11 +13,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from rnncc.loop.builder import folded, folded_index, integer
 from rnncc.loop.ir import Check, Const, Expr, For, Let, Load, Procedure, Stmt, Store, Var
-from rnncc.loop.visit import map_expr, map_statement, map_statements, substitute, walk_exprs
+from rnncc.loop.visit import map_children, map_statement, walk_exprs
 from rnncc.passes.loop.names import Names
 
 
@@ -25,59 +25,69 @@ def unroll(procedure: Procedure) -> Procedure:
     """Unroll, fold indices, and share loads within straight lines."""
     names = Names(procedure)
     registers = {buffer.name for buffer in procedure.buffers if buffer.space == "register"}
-    body = _share_loads(_block(procedure.body, names), registers, names)
+    body = _share_loads(_Unroller(names).block(procedure.body, {}), registers, names)
     return procedure if body == procedure.body else replace(procedure, body=body)
 
 
-def _block(statements: Sequence[Stmt], names: Names) -> tuple[Stmt, ...]:
-    result: list[Stmt] = []
-    for statement in statements:
-        if not isinstance(statement, For):
-            result.append(statement)
-        elif statement.kind != "unroll":
-            result.append(replace(statement, body=_block(statement.body, names)))
-        else:
-            result += _copies(statement, names)
-    return tuple(result)
+@dataclass(frozen=True, slots=True)
+class _Unroller:
+    """Writes out loops from the outside in, so that every copy is made once, when all its numbers are known."""
+
+    names: Names
+
+    def block(self, statements: Sequence[Stmt], known: Mapping[str, Expr]) -> tuple[Stmt, ...]:
+        """`statements` where variables are replaced by what is `known` of them."""
+        result: list[Stmt] = []
+        for statement in statements:
+            if not isinstance(statement, For):
+                result.append(_resolved(statement, known))
+            elif statement.kind == "unroll":
+                result += self.copies(statement, known)
+            else:
+                start, stop = _filled(statement.start, known), _filled(statement.stop, known)
+                result.append(replace(statement, start=start, stop=stop, body=self.block(statement.body, known)))
+        return tuple(result)
+
+    def copies(self, loop: For, known: Mapping[str, Expr]) -> list[Stmt]:
+        """A copy for each turn of `loop`; every `Let` in it gets a new name."""
+        start, stop = _filled(loop.start, known), _filled(loop.stop, known)
+        assert isinstance(start, Const) and isinstance(stop, Const), "an unrolled loop has constant bounds"
+        result: list[Stmt] = []
+        for turn in range(int(start.value), int(stop.value), loop.step):
+            inside = {**known, loop.variable: integer(turn)}
+            for statement in loop.body:
+                if not isinstance(statement, Let):
+                    result += self.block((statement,), inside)
+                    continue
+                value = _filled(statement.value, inside)
+                name = self.names.fresh(statement.name)
+                inside[statement.name] = Var(name, value.dtype, value.lanes)
+                result.append(Let(name, value))
+        return result
 
 
-def _copies(loop: For, names: Names) -> list[Stmt]:
-    assert isinstance(loop.start, Const) and isinstance(loop.stop, Const), "an unrolled loop has constant bounds"
-    result: list[Stmt] = []
-    for turn in range(int(loop.start.value), int(loop.stop.value), loop.step):
-        copy = substitute(loop.body, {loop.variable: integer(turn)})
-        copy = tuple(map(_folded, map_statements(copy, lambda expr: map_expr(expr, folded))))
-        result += _renamed(_block(copy, names), names)
-    return result
+def _resolved(statement: Stmt, known: Mapping[str, Expr]) -> Stmt:
+    """A statement that is no loop, with what is `known` of variables filled in."""
+    if not known:
+        return statement
+    statement = map_statement(statement, lambda expr: _filled(expr, known))
+    if not isinstance(statement, Store):
+        return statement
+    index = folded_index(statement.index)
+    return statement if index is statement.index else replace(statement, index=index)
 
 
-def _folded(statement: Stmt) -> Stmt:
-    """`statement` with the limits of its stores folded."""
-    match statement:
-        case Store():
-            return replace(statement, index=folded_index(statement.index))
-        case For():
-            return replace(statement, body=tuple(map(_folded, statement.body)))
-        case _:
-            return statement
+def _filled(expr: Expr, known: Mapping[str, Expr]) -> Expr:
+    """`expr` with what is `known` of variables filled in, and folded."""
+    if not known:
+        return expr
 
+    def filled(part: Expr) -> Expr:
+        if isinstance(part, Const):
+            return part
+        return known.get(part.name, part) if isinstance(part, Var) else folded(map_children(part, filled))
 
-def _renamed(statements: Sequence[Stmt], names: Names) -> list[Stmt]:
-    """`statements` with a new name for every `Let` among them."""
-    new: dict[str, Expr] = {}
-    result: list[Stmt] = []
-    for statement in statements:
-        changed = map_statement(statement, lambda expr: _rename(expr, new))
-        if isinstance(changed, Let):
-            name = names.fresh(changed.name)
-            new[changed.name] = Var(name, changed.value.dtype, changed.value.lanes)
-            changed = replace(changed, name=name)
-        result.append(changed)
-    return result
-
-
-def _rename(expr: Expr, new: Mapping[str, Expr]) -> Expr:
-    return substitute(expr, new)
+    return filled(expr)
 
 
 def _share_loads(statements: Sequence[Stmt], registers: set[str], names: Names) -> tuple[Stmt, ...]:
@@ -102,24 +112,21 @@ def _shared_line(line: Sequence[Stmt], registers: set[str], names: Names) -> lis
         for statement in line
         if not isinstance(statement, Check)  # it reports where its number was loaded from
         for part in walk_exprs(statement)
-        if isinstance(part, Load) and part.index
+        if isinstance(part, Load) and part.index and part.buffer not in written
     )
+    often = {load for load, times in count.items() if times > 1}
     bound: dict[Load, Var] = {}
     result: list[Stmt] = []
+
+    def shared(expr: Expr) -> Expr:
+        expr = map_children(expr, shared)
+        if not isinstance(expr, Load) or expr.buffer in written or expr not in often:
+            return expr
+        if expr not in bound:
+            bound[expr] = Var(names.fresh(f"{expr.buffer}_at"), expr.dtype, expr.lanes)
+            result.append(Let(bound[expr].name, expr))
+        return bound[expr]
+
     for statement in line:
-        if isinstance(statement, Check):
-            result.append(statement)
-            continue
-
-        def shared(expr: Expr) -> Expr:
-            if not isinstance(expr, Load) or count[expr] < 2 or expr.buffer in written:
-                return expr
-            if expr not in bound:
-                name = names.fresh(f"{expr.buffer}_at")
-                bound[expr] = Var(name, expr.dtype, expr.lanes)
-                result.append(Let(name, expr))
-            return bound[expr]
-
-        changed = map_statement(statement, lambda expr, shared=shared: map_expr(expr, shared))  # type: ignore[misc]
-        result.append(changed)
+        result.append(statement if isinstance(statement, Check) or not often else map_statement(statement, shared))
     return result
