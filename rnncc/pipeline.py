@@ -130,8 +130,20 @@ def loop_passes(
         Pass("prefetch", "what a tile's end reads comes while its sums are added up", prefetch),
         Pass("plan_memory", "temporaries that are never alive together share memory", plan_memory),
         deciding("share_threads", "each thread its panels, step after step", share_threads, threads=threads),
-        deciding("rotate_copies", "caches have to be read as they are fastest", rotate_copies, machine=machine),
-        deciding("alternate_panels", "weights left in the cache are read first", alternate_panels, machine=machine),
+        deciding(
+            "rotate_copies",
+            "caches have to be read as they are fastest",
+            rotate_copies,
+            machine=machine,
+            schedule=schedule,
+        ),
+        deciding(
+            "alternate_panels",
+            "what the last step left is read first",
+            alternate_panels,
+            machine=machine,
+            schedule=schedule,
+        ),
     ]
     return [step for step in passes if not left_out.get(step.name)]
 
@@ -215,10 +227,12 @@ def compile(
         cache: keep the machine code in the user's cache folder (RNNCC_CACHE_DIR, or off), and take it from there when
             the same graph was compiled before, with the same options, versions and CPU features.
         training: True compiles what ``model(x, training=True)`` computes: dropout drops, other elements at every call.
-        schedule: register tiles that are not left to the cost model, by the first buffer that a nest writes, as ``rnncc
-            dump --list`` shows them: ``{"h": {"rows": 4, "width": 1, "panel": 2}}`` is 4 rows x 1 vector, and a row on
-            its own in panels of 2 vectors. The results have the same bits. Streams are left to the cost model. None
-            takes what ``rnncc bench --tune --remember`` has found for this graph, if that was ever asked for.
+        schedule: what is not left to the cost model, by the first buffer that a nest writes, as ``rnncc dump --list``
+            shows them: ``{"h": {"rows": 4, "width": 1, "panel": 2}}`` is a register tile of 4 rows x 1 vector, and a
+            row on its own in panels of 2 vectors; ``"copies": 2`` keeps two copies of the weights that rows on their
+            own read, step by step in turn; ``"back_and_forth": True`` walks over the panels from back to front at every
+            second step. The results have the same bits. Streams are left to the cost model. None takes what ``rnncc
+            bench --tune --remember`` has found for this graph, if that was ever asked for.
 
     Returns:
         A `CompiledModel`: ``fn(x)``. It serves all batch sizes and lengths, and follows the model's weights. The states

@@ -11,8 +11,10 @@ import rnncc
 from rnncc import layers
 from rnncc.errors import ArgumentError
 from rnncc.options import Options
+from rnncc.passes.loop.schedule import as_schedule
 from rnncc.pipeline import compile_graph
 
+_WALKS = ("rotate_copies", "alternate_panels")
 _RNG = np.random.default_rng(4)
 
 
@@ -49,6 +51,32 @@ def test_other_tiles_give_the_same_bits(schedule: dict[str, dict[str, int]]) -> 
         assert np.array_equal(usual(tokens), chosen(tokens))
 
 
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("walk", [{"copies": 3}, {"copies": 1}, {"back_and_forth": True}, {"back_and_forth": False}])
+def test_other_walks_give_the_same_bits(walk: dict[str, int], threads: int) -> None:
+    model = rnncc.Sequential([layers.Input(shape=(None, 5)), layers.LSTM(200, name="lstm")])
+    usual, chosen = (rnncc.compile(model, threads=threads, schedule=which) for which in ({}, {"h": walk}))
+    for batch in (1, 2, 7):
+        x = _RNG.standard_normal((batch, 9, 5)).astype(np.float32)
+        assert np.array_equal(usual(x), chosen(x))
+
+
+def test_walks_are_as_told() -> None:
+    rnncc.set_random_seed(3)
+    graph = rnncc.Sequential([layers.Input(shape=(None, 8)), layers.LSTM(128, name="lstm")]).graph()
+
+    def notes(**walk: Any) -> tuple[str, ...]:
+        compilation = compile_graph(graph, Options(target="x86-64-v4", schedule=as_schedule({"h": walk})))
+        last = [snapshot for snapshot in compilation.loop_snapshots if snapshot.name in _WALKS]
+        return tuple(note.removeprefix("lstm_recurrent_kernel_packed: ") for one in last for note in one.notes)
+
+    assert notes() == ("back and forth, 256 KiB are more than level 1 holds",)
+    assert notes(back_and_forth=False) == ("front to back (as told)",)
+    assert notes(copies=3) == ("3 copies, read in turn (as told)",)
+    assert notes(copies=2, back_and_forth=True) == ("2 copies, read in turn (as told)", "back and forth (as told)")
+    assert notes(copies=1, back_and_forth=True) == ("back and forth (as told)",)
+
+
 def test_streams_and_profiles_of_a_chosen_schedule() -> None:
     fn = rnncc.compile(_model(), target="x86-64-v3", schedule={"dense_out": _tile(2, 1, 1)}, threads=2)
     tokens = _RNG.integers(0, 11, (2, 4))
@@ -60,9 +88,13 @@ def test_streams_and_profiles_of_a_chosen_schedule() -> None:
 @pytest.mark.parametrize(
     ("schedule", "message"),
     [
-        ([1, 2], "a schedule is a dict of tiles by name"),
-        ({"h": 3}, "the tile of h is not a dict with rows, width, panel"),
-        ({"h": {"rows": 3}}, "the tile of h is not a dict with rows, width, panel"),
+        ([1, 2], "a schedule is a dict of choices by name"),
+        ({"h": 3}, "the schedule of h is not a dict with some of rows, width, panel, copies, back_and_forth"),
+        ({"h": {"row": 3}}, "the schedule of h is not a dict with some of rows, width, panel, copies, back_and_forth"),
+        ({"h": {"rows": 3}}, "the tile of h has not all of rows, width, panel"),
+        ({"h": {"copies": 17}}, "copies must be a number from 1 to 16, not 17"),
+        ({"h": {"back_and_forth": 1}}, "back_and_forth must be True or False, not 1"),
+        ({"dense_ouf": {"copies": 2}}, "dense_ouf, which no register tile writes"),
         ({"h": _tile(0, 1, 1)}, "rows must be a number from 1 to 64, not 0"),
         ({"h": _tile(True, 1, 1)}, "rows must be a number from 1 to 64, not True"),
         ({"h": _tile(1, 1, 65)}, "panel must be a number from 1 to 64, not 65"),

@@ -16,7 +16,7 @@ from rnncc.codegen.target import Target
 from rnncc.errors import ArgumentError
 from rnncc.keys import remember_schedule
 from rnncc.options import Options
-from rnncc.passes.loop.schedule import Tile
+from rnncc.passes.loop.schedule import Choice, Tile
 from rnncc.pipeline import compile_graph, machine_of
 from rnncc.tools.bench import command, tune
 from rnncc.tools.bench.cases import Case, prepare
@@ -87,10 +87,10 @@ def test_what_is_remembered_is_used_and_forgotten(tmp_path: Path, monkeypatch: p
     model = _make()
     x = np.random.default_rng(0).normal(size=(5, 4, 3)).astype("float32")
     usual = rnncc.compile(model)
-    chosen = (("h", Tile(3, 1, 1)),)
+    chosen = (("h", Choice(Tile(3, 1, 1), copies=2)),)
     assert remember_schedule(model.graph(), Options(schedule=chosen)) == tmp_path
     told = rnncc.compile(model)
-    assert told.ir("scheduled") == rnncc.compile(model, schedule={"h": chosen[0][1]}).ir("scheduled")  # type: ignore[dict-item]
+    assert told.ir("scheduled") == rnncc.compile(model, schedule={"h": chosen[0][1].given}).ir("scheduled")
     assert told.ir("scheduled") != usual.ir("scheduled")
     assert np.array_equal(told(x), usual(x))
     assert rnncc.compile(model, schedule={}).ir("scheduled") == usual.ir("scheduled")

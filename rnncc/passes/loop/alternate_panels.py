@@ -15,7 +15,7 @@ Requires: `pack`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 
 from rnncc.loop.builder import add, floordiv, integer, mod, multiply, subtract
@@ -24,21 +24,30 @@ from rnncc.loop.ir import Const, Expr, For, Index, Let, Load, Procedure, Span, S
 from rnncc.loop.visit import free_variables, walk_exprs
 from rnncc.passes.loop.machine import Machine
 from rnncc.passes.loop.names import Names
+from rnncc.passes.loop.nest import is_over_steps, written_by
+from rnncc.passes.loop.schedule import Schedule
 from rnncc.passes.manager import Note, nobody
 
+_PANEL = -5
+"""The axis of a packed buffer that says which panel; before it there may be one that says which copy."""
 
-def alternate_panels(procedure: Procedure, machine: Machine, note: Note = nobody) -> Procedure:
-    """Turn the loops over panels that read more than the level 1 cache holds."""
+
+def alternate_panels(procedure: Procedure, machine: Machine, schedule: Schedule = (), note: Note = nobody) -> Procedure:
+    """Turn the loops over panels that read more than the level 1 cache holds, or as `schedule` says."""
     sizes = {
         buffer.name: _count(buffer.shape) * buffer.dtype.size
         for buffer in procedure.buffers
         if buffer.space == "packed"
     }
-    large = {name for name, size in sizes.items() if size > machine.near_bytes}
-    walker = _Walker(large, Names(procedure))
+    rotating = {name for name, size in sizes.items() if len(procedure.buffer(name).shape) > -_PANEL}
+    large = {name for name, size in sizes.items() if size > machine.near_bytes and name not in rotating}
+    chosen = {name: choice.back_and_forth for name, choice in schedule if choice.back_and_forth is not None}
+    walker = _Walker(sizes.keys(), large, chosen, written_by(procedure), Names(procedure))
     body = walker.block(procedure.body, None, {})
     for name, size in sizes.items():
-        if name in walker.turned:
+        if name in walker.told:
+            note(f"{name}: {'back and forth' if name in walker.turned else 'front to back'} (as told)")
+        elif name in walker.turned:
             note(f"{name}: back and forth, {size >> 10:,} KiB are more than level 1 holds")
         elif name in large:
             note(f"{name}: front to back: no loop over steps reads whole panels of it")
@@ -55,10 +64,15 @@ def _count(shape: Sequence[object]) -> int:
 
 @dataclass(frozen=True, slots=True)
 class _Walker:
+    packed: Set[str]
     large: set[str]
+    chosen: Mapping[str, bool]
+    name_of: Callable[[Stmt], str]
     names: Names
     turned: set[str] = field(default_factory=set)
     """Buffers whose panels are now read back and forth."""
+    told: set[str] = field(default_factory=set)
+    """Buffers whose order is not our decision."""
 
     def block(self, statements: Sequence[Stmt], step: Expr | None, around: Mapping[str, For]) -> tuple[Stmt, ...]:
         """`statements` of turn number `step` of a loop (None: outside of such loops), inside of loops `around`."""
@@ -68,13 +82,18 @@ class _Walker:
 
     def loop(self, loop: For, step: Expr | None, around: Mapping[str, For]) -> For:
         inside = {**around, loop.variable: loop}
-        if loop.kind == "range" and _holds_panels(loop):
+        if is_over_steps(loop):
             number = floordiv(Var(loop.variable), integer(loop.step))
             return replace(loop, body=self.block(loop.body, number, inside))
-        if step is None or loop.kind != "parallel" or not (panels := _panels(loop, self.large)):
+        if step is None or loop.kind != "parallel" or not (panels := _panels(loop, self.packed)):
             if loop.kind not in ("parallel", "threads"):
                 return loop
             return replace(loop, body=self.block(loop.body, step, inside))
+        name = self.name_of(loop)
+        if name in self.chosen:
+            self.told.update(panels)
+        if not self.chosen.get(name, bool(panels & self.large)):
+            return loop
         if multiple_of(subtract(loop.stop, loop.start), around) % loop.step:
             return loop
         self.turned.update(panels)
@@ -85,17 +104,12 @@ class _Walker:
         return replace(loop, variable=turn.name, kind="range", body=(place, *loop.body))
 
 
-def _holds_panels(loop: For) -> bool:
-    """True for a loop over steps, false for one over k."""
-    return any(isinstance(inner, For) and inner.kind in ("parallel", "threads") for inner in loop.body)
-
-
-def _panels(loop: For, large: set[str]) -> set[str]:
-    """The buffers among `large` in whose first index the loop's variable stands: it says which panel is read."""
+def _panels(loop: For, packed: Set[str]) -> set[str]:
+    """The buffers among `packed` that the loop's variable says which panel to read of."""
     return {
         part.buffer
         for part in walk_exprs(loop.body)
-        if isinstance(part, Load) and part.buffer in large and _is_panel(part.index[0], loop.variable)
+        if isinstance(part, Load) and part.buffer in packed and _is_panel(part.index[_PANEL], loop.variable)
     }
 
 

@@ -21,8 +21,8 @@ from dataclasses import dataclass, replace
 
 from rnncc.loop.builder import ZERO, call, integer
 from rnncc.loop.ir import Buffer, Expr, For, Let, Procedure, Stmt, Store, Var
-from rnncc.loop.visit import walk_statements
 from rnncc.passes.loop.names import Names
+from rnncc.passes.loop.nest import is_over_steps
 from rnncc.types import DType
 
 
@@ -40,7 +40,7 @@ def kernels_of(body: Sequence[Stmt], steps: tuple[For, ...] = ()) -> list[Kernel
     for statement in body:
         if isinstance(statement, For):
             inside = (*steps, statement)
-            found += kernels_of(statement.body, inside) if _is_steps(statement) else [Kernel(statement, steps)]
+            found += kernels_of(statement.body, inside) if is_over_steps(statement) else [Kernel(statement, steps)]
     return found
 
 
@@ -70,7 +70,7 @@ class _Marker:
         for statement in statements:
             if not isinstance(statement, For):
                 result.append(statement)
-            elif _is_steps(statement):
+            elif is_over_steps(statement):
                 result.append(replace(statement, body=self.block(statement.body)))
             else:
                 since = Var(self.names.fresh("start"))
@@ -86,10 +86,3 @@ class _Marker:
 
 def _cycles(since: Expr) -> Expr:
     return call("cycles", since)
-
-
-def _is_steps(loop: For) -> bool:
-    """True for a loop over steps, false for one over k."""
-    return loop.kind == "range" and any(
-        isinstance(inner, For) and inner.kind == "parallel" for inner in walk_statements(loop.body)
-    )

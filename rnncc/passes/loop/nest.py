@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from rnncc.loop.builder import ZERO
 from rnncc.loop.index import stride_in
-from rnncc.loop.ir import Expr, For, Index, Load, Span, Stmt, Store, Var
-from rnncc.loop.visit import free_variables, substitute, walk_exprs
+from rnncc.loop.ir import Expr, For, Index, Load, Procedure, Span, Stmt, Store, Var
+from rnncc.loop.visit import free_variables, stores_of, substitute, walk_exprs, walk_statements
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +54,20 @@ def scalars(index: Sequence[Index]) -> tuple[Expr, ...]:
     """`index` of an access that is not a vector: before `vectorize`, every access."""
     assert not any(isinstance(item, Span) for item in index), "a span before vectorize"
     return tuple(item for item in index if not isinstance(item, Span))
+
+
+def is_over_steps(statement: Stmt) -> bool:
+    """True for a loop over steps or pieces of time, false for one over rows, panels or k."""
+    if not isinstance(statement, For) or statement.kind != "range":
+        return False
+    inside = walk_statements(statement.body)
+    return any(isinstance(inner, For) and inner.kind in ("parallel", "threads") for inner in inside)
+
+
+def written_by(procedure: Procedure) -> Callable[[Stmt], str]:
+    """A function that says what schedules and notes call a nest, tiled or not: the first buffer that it writes."""
+    registers = {buffer.name for buffer in procedure.buffers if buffer.space == "register"}
+    return lambda statement: next((store.buffer for store in stores_of(statement) if store.buffer not in registers), "")
 
 
 @dataclass(frozen=True, slots=True)

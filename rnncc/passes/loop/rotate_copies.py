@@ -15,7 +15,7 @@ Requires: `share_threads`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import prod
 
@@ -24,22 +24,27 @@ from rnncc.loop.ir import Buffer, Const, Expr, For, Load, Procedure, Stmt, Store
 from rnncc.loop.visit import loads_of, map_expr, map_statement, stores_of, walk_statements
 from rnncc.passes.loop.machine import Machine
 from rnncc.passes.loop.names import Names
+from rnncc.passes.loop.nest import is_over_steps, written_by
+from rnncc.passes.loop.schedule import Schedule
 from rnncc.passes.manager import Note, nobody
 
 
-def rotate_copies(procedure: Procedure, machine: Machine, note: Note = nobody) -> Procedure:
-    """Copy the weights of every loop over steps that reads too few of them for `machine`."""
+def rotate_copies(procedure: Procedure, machine: Machine, schedule: Schedule = (), note: Note = nobody) -> Procedure:
+    """Copy the weights of every loop over steps that reads too few of them for `machine`, or as `schedule` says."""
     sizes = {
         buffer.name: prod(int(size.value) for size in buffer.shape if isinstance(size, Const)) * buffer.dtype.size
         for buffer in procedure.buffers
         if buffer.space == "packed"
     }
-    survey = _Survey(sizes, machine)
-    survey.block(procedure.body, 1, None)
+    chosen = {name: choice.copies for name, choice in schedule if choice.copies is not None}
+    survey = _Survey(sizes, written_by(procedure), machine, chosen)
+    survey.block(procedure.body, _Place(), None)
+    survey.copies = {name: count for name, count in survey.copies.items() if count > 1}
     if not survey.copies:
         return procedure
     for name, count in survey.copies.items():
-        note(f"{name}: {count} copies, read in turn: {sizes[name] >> 10} KiB are few for the level 2 cache")
+        why = " (as told)" if name in survey.told else f": {sizes[name] >> 10} KiB are few for the level 2 cache"
+        note(f"{name}: {count} copies, read in turn{why}")
     copy = Var(Names(procedure).fresh("copy"))
     return replace(
         procedure,
@@ -49,32 +54,49 @@ def rotate_copies(procedure: Procedure, machine: Machine, note: Note = nobody) -
     )
 
 
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where a loop over k stands: how many threads share it, and the name of the nest around it."""
+
+    threads: int = 1
+    nest: str = ""
+
+
 @dataclass(slots=True)
 class _Survey:
     """Looks at what one thread reads in a step, and decides how many copies that needs."""
 
     sizes: Mapping[str, int]
+    name_of: Callable[[For], str]
     machine: Machine
+    chosen: Mapping[str, int]
     copies: dict[str, int] = field(default_factory=dict)
+    told: set[str] = field(default_factory=set)
+    """Weights whose number of copies is not our decision."""
 
-    def block(self, statements: Sequence[Stmt], threads: int, read: dict[str, float] | None) -> None:
-        """Add to `read`, of the step around (None: there is none), the bytes that one of `threads` threads reads."""
+    def block(self, statements: Sequence[Stmt], place: _Place, read: dict[str, float] | None) -> None:
+        """Add to `read`, of the step around (None: there is none), the bytes that one thread reads."""
         for statement in statements:
             if not isinstance(statement, For):
                 continue
             if _is_row_alone(statement, self.sizes):
                 if read is not None:
-                    for load in self.weights(statement):
-                        read.setdefault(load.buffer, self.sizes[load.buffer] / threads)
+                    self.row(statement, place, read)
             elif _is_step(statement):
                 step: dict[str, float] = {}
-                self.block(statement.body, threads, step)
+                self.block(statement.body, place, step)
                 self.decide(step)
             else:
-                self.block(statement.body, threads * _threads_of(statement), read)
+                nest = place.nest or (self.name_of(statement) if statement.kind == "parallel" else "")
+                self.block(statement.body, _Place(place.threads * _threads_of(statement), nest), read)
 
-    def weights(self, loop: For) -> list[Load]:
-        return [load for load in loads_of(loop) if load.buffer in self.sizes]
+    def row(self, loop: For, place: _Place, read: dict[str, float]) -> None:
+        """Take note of the weights of `loop`, a loop over k."""
+        for name in {load.buffer for load in loads_of(loop)} & self.sizes.keys():
+            read.setdefault(name, self.sizes[name] / place.threads)
+            if place.nest in self.chosen:
+                self.told.add(name)
+                self.copies[name] = self.chosen[place.nest]
 
     def decide(self, read: Mapping[str, float]) -> None:
         """How many copies of what is `read` in a step make a long walk, if they fit into the cache.
@@ -86,7 +108,7 @@ class _Survey:
             return
         count = -int(-long // size)
         if count * size <= long * 4 // 3:
-            for name in read:
+            for name in read.keys() - self.told:
                 self.copies[name] = max(count, self.copies.get(name, 1))
 
 
@@ -123,10 +145,8 @@ def _is_row_alone(loop: For, weights: Mapping[str, int]) -> bool:
 
 
 def _is_step(loop: For) -> bool:
-    """True for a loop over single steps, false for one over pieces of time, panels, or k."""
-    is_over_time = loop.kind == "range" and any(isinstance(inner, For) for inner in loop.body)
-    inside = walk_statements(loop.body)
-    return is_over_time and not any(isinstance(inner, For) and _is_step(inner) for inner in inside)
+    """True for a loop over single steps, false for one over pieces of time."""
+    return is_over_steps(loop) and not any(map(is_over_steps, walk_statements(loop.body)))
 
 
 def _threads_of(loop: For) -> int:

@@ -1,9 +1,9 @@
-"""What a user may decide about a schedule instead of the cost model: the register tiles of nests, by name."""
+"""What a user may decide about a schedule instead of the cost model, nest by nest."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from rnncc.errors import ArgumentError, caller, nearest
@@ -11,6 +11,8 @@ from rnncc.passes.loop.machine import TAIL_ROWS, Machine, TileShape
 
 MOST = 64
 """Of rows, and of vectors."""
+
+MOST_COPIES = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,36 +28,69 @@ class Tile:
         return max(sums * self.width * (self.rows + 1) + 1, sums * self.panel + 2)
 
 
-Schedule = tuple[tuple[str, Tile], ...]
-"""Tiles by the name of the first buffer that their nest writes."""
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What is decided about one nest; None is left to the cost model."""
+
+    tile: Tile | None = None
+    copies: int | None = None
+    """Of the weights that rows on their own read, step by step in turn."""
+    back_and_forth: bool | None = None
+    """Whether every second step walks over the panels from back to front."""
+
+    @property
+    def given(self) -> dict[str, int]:
+        """As a user gives it."""
+        walk = {"copies": self.copies, "back_and_forth": self.back_and_forth}
+        own = {} if self.tile is None else asdict(self.tile)
+        return own | {name: value for name, value in walk.items() if value is not None}
+
+
+Schedule = tuple[tuple[str, Choice], ...]
+"""Choices by the name of the first buffer that their nest writes."""
+
+_TILE = tuple(field.name for field in fields(Tile))
+_NAMES = (*_TILE, "copies", "back_and_forth")
 
 
 def as_schedule(given: Any) -> Schedule:
-    """A schedule from what a user gives: ``{"h": {"rows": 6, "width": 1, "panel": 2}}``.
+    """A schedule from what a user gives: ``{"h": {"rows": 6, "width": 1, "panel": 2, "copies": 2}}``.
 
-    Raises ArgumentError for what is no tile; that a tile fits its nest is for `shape_of` to find out.
+    Raises ArgumentError for what has no meaning; that a tile fits its nest is for `shape_of` to find out.
     """
     if given is None:
         return ()
     if not isinstance(given, Mapping):
-        raise _wrong(f"a schedule is a dict of tiles by name, not {given!r}")
-    return tuple((str(name), _tile(name, given[name])) for name in sorted(given, key=str))
+        raise _wrong(f"a schedule is a dict of choices by name, not {given!r}")
+    return tuple((str(name), _choice(name, given[name])) for name in sorted(given, key=str))
 
 
-def _tile(name: object, given: Any) -> Tile:
-    names = [field.name for field in fields(Tile)]
-    if isinstance(given, Tile):
-        given = {field: getattr(given, field) for field in names}
-    if not isinstance(given, Mapping) or set(given) != set(names):
-        raise _wrong(f"the tile of {name} is not a dict with {', '.join(names)}", f"given: {given!r}")
-    for field in names:
-        number = given[field]
-        if isinstance(number, bool) or not isinstance(number, int) or not 1 <= number <= MOST:
-            raise _wrong(f"the tile of {name}: {field} must be a number from 1 to {MOST}, not {number!r}")
-    tile = Tile(**given)
+def _choice(name: object, given: Any) -> Choice:
+    if not isinstance(given, Mapping) or not set(given) <= set(_NAMES):
+        raise _wrong(f"the schedule of {name} is not a dict with some of {', '.join(_NAMES)}", f"given: {given!r}")
+    copies, turns = given.get("copies"), given.get("back_and_forth")
+    if copies is not None:
+        _check_number(name, "copies", copies, MOST_COPIES)
+    if turns is not None and not isinstance(turns, bool):
+        raise _wrong(f"the schedule of {name}: back_and_forth must be True or False, not {turns!r}")
+    parts = {field: given[field] for field in _TILE if field in given}
+    return Choice(_tile(name, parts) if parts else None, copies, turns)
+
+
+def _tile(name: object, parts: Mapping[str, Any]) -> Tile:
+    if set(parts) != set(_TILE):
+        raise _wrong(f"the tile of {name} has not all of {', '.join(_TILE)}", f"given: {', '.join(parts)}")
+    for field, number in parts.items():
+        _check_number(name, field, number, MOST)
+    tile = Tile(**parts)
     if tile.panel % tile.width:
         raise _wrong(f"the tile of {name}: a panel of {tile.panel} vectors is not a multiple of the width {tile.width}")
     return tile
+
+
+def _check_number(name: object, field: str, number: Any, most: int) -> None:
+    if isinstance(number, bool) or not isinstance(number, int) or not 1 <= number <= most:
+        raise _wrong(f"the schedule of {name}: {field} must be a number from 1 to {most}, not {number!r}")
 
 
 def shape_of(name: str, tile: Tile, machine: Machine, sums: int, vectors: int | None) -> TileShape:
@@ -78,12 +113,12 @@ def shape_of(name: str, tile: Tile, machine: Machine, sums: int, vectors: int | 
 
 
 def check_names(schedule: Schedule, known: Mapping[str, object]) -> None:
-    """Raise ArgumentError for a tile whose nest does not exist."""
+    """Raise ArgumentError for a choice whose nest does not exist, or has no register tile."""
     for name, _ in schedule:
         if name not in known:
             meant = nearest(name, list(known))
             raise _wrong(
-                f"the schedule has a tile for {name}, which no register tile writes",
+                f"the schedule says something of {name}, which no register tile writes",
                 f"tiles: {', '.join(known) or 'none'}",
                 remedy=f"did you mean {meant!r}?" if meant else "rnncc dump --list shows the tiles",
             )

@@ -32,6 +32,7 @@ from rnncc.loop.ir import Barrier, Const, Expr, For, Index, Let, Procedure, Span
 from rnncc.loop.visit import free_variables, loads_of, stores_of, walk_statements
 from rnncc.passes.loop.dependences import are_other_halves
 from rnncc.passes.loop.names import Names
+from rnncc.passes.loop.nest import is_over_steps
 from rnncc.passes.manager import Note, nobody
 
 WORTH_BYTES = 96 << 10
@@ -111,7 +112,7 @@ class _Sharer:
     def has_panels(self, statements: Sequence[Stmt]) -> bool:
         """True when there is something to share among `statements`."""
         return bool(self.beside(statements)) or any(
-            self.is_shared(statement) or (_is_steps(statement) and self.has_panels(statement.body))
+            self.is_shared(statement) or (is_over_steps(statement) and self.has_panels(statement.body))
             for statement in statements
             if isinstance(statement, For)
         )
@@ -154,7 +155,7 @@ class _Sharer:
                 continue
             if position in done:
                 continue
-            if isinstance(statement, For) and _is_steps(statement) and self.has_panels(statement.body):
+            if isinstance(statement, For) and is_over_steps(statement) and self.has_panels(statement.body):
                 flush()
                 result.append(self.steps(statement, result))
                 continue
@@ -183,7 +184,7 @@ class _Sharer:
             group: list[For] = []
             traffic = _Traffic()
             for statement in statements[position:]:
-                if not isinstance(statement, For) or not _is_steps(statement):
+                if not isinstance(statement, For) or not is_over_steps(statement):
                     break
                 own = self.traffic_of(statement)
                 if traffic.conflicts(own):
@@ -275,12 +276,3 @@ def _last_interval(index: Index, ranges: Mapping[str, Interval]) -> Interval | N
         return interval(index, ranges)
     start = interval(index.start, ranges)
     return start and (start[0], start[1] + index.lanes - 1)
-
-
-def _is_steps(loop: Stmt) -> bool:
-    """True for a loop over steps, false for one over k."""
-    return (
-        isinstance(loop, For)
-        and loop.kind == "range"
-        and any(isinstance(inner, For) and inner.kind == "parallel" for inner in walk_statements(loop.body))
-    )

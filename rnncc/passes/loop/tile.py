@@ -73,7 +73,7 @@ class _Tiler:
 
     def __init__(self, procedure: Procedure, machine: Machine, schedule: Schedule, note: Note) -> None:
         self.machine = machine
-        self.chosen = dict(schedule)
+        self.chosen = {name: choice.tile for name, choice in schedule if choice.tile is not None}
         self.note = note
         self.tiles: dict[str, Tiling] = {}
         self.weights = {buffer.name for buffer in procedure.buffers if buffer.space == "weight"}
