@@ -35,7 +35,8 @@ def split_setup(graph: Graph) -> tuple[Graph, Graph]:
 
 def _has_fixed_size(node: Node) -> bool:
     """True when no extent has to be known to compute `node`: setup runs before there is a call."""
-    if not _are_fixed(node.outputs):
+    extents = [item for attr in node.attrs.values() for item in (attr if isinstance(attr, tuple) else (attr,))]
+    if not _are_fixed(node.outputs) or any(isinstance(item, str) for item in extents):
         return False
     if not is_scan(node):
         return True

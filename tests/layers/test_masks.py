@@ -183,6 +183,17 @@ def test_lengths_that_the_model_counts() -> None:
             call(words, [2, 1, 0])
 
 
+def test_lengths_that_are_the_same_at_every_call() -> None:
+    """They are known when weights are bound, but how many steps there are is not."""
+    x = layers.Input(batch_shape=(3, None, 4))
+    model = Model(x, layers.GRU(5)(x, lengths=np.array([2, 1, 4])))
+    fn, given = rnncc.compile(model), np.random.default_rng(2).normal(size=(3, 6, 4)).astype(np.float32)
+    np.testing.assert_allclose(fn(given), evaluate(model, given), rtol=RTOL, atol=ATOL)
+    for call in (fn, partial(evaluate, model)):
+        with pytest.raises(ArgumentError, match=r"holds 4 at position \(2,\), but the sequences have 3 steps"):
+            call(given[:, :3])
+
+
 # ------------------------------------------------------------------ masks that travel
 
 
