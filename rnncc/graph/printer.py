@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 from rnncc.graph.ir import Graph, Node, Value, set_printer
 from rnncc.graph.op import Attr
+from rnncc.names import unused
 from rnncc.types import Dim, DType, TensorType, is_extent_name
 
 
@@ -131,9 +132,7 @@ def _body_names(graph: Graph) -> Iterator[str]:
     wanted = {body.name for body in bodies}
     taken: set[str] = set()
     for body in bodies:
-        name, number = body.name, 2
-        while name in taken or (number > 2 and name in wanted):
-            name, number = f"{body.name}_{number}", number + 1
+        name = body.name if body.name not in taken else unused(body.name, taken | wanted)
         taken.add(name)
         yield name
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from rnncc.graph.ir import Graph, Node, Value, is_scan
 from rnncc.graph.op import Attr, find_op
+from rnncc.names import unused
 from rnncc.types import Dim, TensorType
 
 
@@ -20,9 +21,7 @@ class Rewriter:
 
     def unique(self, hint: str) -> str:
         """A name that no value of the graph has yet."""
-        name, number = hint, 2
-        while name in self._taken:
-            name, number = f"{hint}_{number}", number + 1
+        name = unused(hint, self._taken)
         self._taken.add(name)
         return name
 

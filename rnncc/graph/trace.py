@@ -14,6 +14,7 @@ from rnncc.errors import ArgumentError, StructureError, caller
 from rnncc.graph.ir import Feed, Graph, Node, Source, Value, is_scan
 from rnncc.graph.rewrite import rename_extents
 from rnncc.graph.symbolic import Application, FedTensor, StepTensor, Tensor, input_tensor
+from rnncc.names import unused
 from rnncc.types import Dim, TensorType, as_shape, dtype_of, is_extent_name
 
 _fresh = itertools.count(1)
@@ -225,12 +226,7 @@ class _Names:
         self._taken: set[str] = set()
 
     def __call__(self, hint: str) -> str:
-        base = _identifier(hint)
-        name = base
-        for number in itertools.count(2):
-            if name not in self._taken:
-                break
-            name = f"{base}_{number}"
+        name = unused(_identifier(hint), self._taken)
         self._taken.add(name)
         return name
 
@@ -250,13 +246,8 @@ def _plain_extents(graph: Graph) -> Graph:
     for extent in graph.extents:
         letter, fresh, _ = extent.partition("?")
         if fresh:
-            plain = letter
-            for number in itertools.count(2):
-                if plain not in taken:
-                    break
-                plain = f"{letter}_{number}"
-            taken.add(plain)
-            renamed[extent] = plain
+            renamed[extent] = unused(letter, taken)
+            taken.add(renamed[extent])
     return rename_extents(graph, renamed)
 
 

@@ -16,6 +16,7 @@ from rnncc.errors import ArgumentError, UnsupportedError
 from rnncc.graph.ir import Graph, Node, Scan, Value, is_scan, scan_view
 from rnncc.loop.builder import ZERO, add, floordiv, integer, load, mod, multiply, size_of, subtract
 from rnncc.loop.ir import Buffer, Check, Expr, For, Procedure, Stmt, Store, Var
+from rnncc.names import unused
 from rnncc.ops.lowering import Guard, Operand, Point, Region
 from rnncc.types import Dim, TensorType
 
@@ -57,9 +58,7 @@ class _Lowering:
     # -------------------------------------------------------------- names, buffers, nests
 
     def fresh(self, hint: str) -> str:
-        name, number = hint, 2
-        while name in self.taken:
-            name, number = f"{hint}_{number}", number + 1
+        name = unused(hint, self.taken)
         self.taken.add(name)
         return name
 

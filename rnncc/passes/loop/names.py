@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Set
-
 from rnncc.loop.ir import For, Let, Procedure, Reduce
 from rnncc.loop.visit import walk_exprs, walk_statements
+from rnncc.names import unused
 
 
 class Names:
@@ -29,11 +28,3 @@ class Names:
     def release(self, name: str) -> None:
         """Nothing is called `name` any more."""
         self._taken.discard(name)
-
-
-def unused(hint: str, taken: Set[str]) -> str:
-    """`hint`, or with a number behind it when it is taken."""
-    name, number = hint, 2
-    while name in taken:
-        name, number = f"{hint}_{number}", number + 1
-    return name

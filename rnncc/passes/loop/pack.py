@@ -35,7 +35,8 @@ from rnncc.loop.visit import (
     walk_exprs,
     walk_statements,
 )
-from rnncc.passes.loop.names import Names, unused
+from rnncc.names import unused
+from rnncc.passes.loop.names import Names
 from rnncc.passes.loop.nest import is_packable, scalars
 from rnncc.passes.manager import Note, nobody
 
