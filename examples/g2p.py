@@ -252,7 +252,7 @@ def words_in(text: str) -> tuple[list[str], list[str]]:
 
 def _only_letters(token: str) -> str:
     """`token` in lower case, without accents, and without what is not a letter or digit at its ends."""
-    plain = unicodedata.normalize("NFKD", token.lower())
+    plain = unicodedata.normalize("NFKD", token).lower()  # some letters have a lower case only once they are plain
     plain = "".join(character for character in plain if not unicodedata.combining(character))
     inner = [position for position, character in enumerate(plain) if character.isalnum()]
     return plain[inner[0] : inner[-1] + 1] if inner else ""

@@ -135,6 +135,7 @@ def test_symbols() -> None:
         ("-- ... 42 !", [], ["42"]),
         ("\ufffd\x00", [], []),
         ("a\ufffdb", [], ["a\ufffdb"]),
+        ("\U0001d56c\U0001d586 \u210b\u2102", ["aa", "hc"], []),  # letters of mathematics
     ],
 )
 def test_words_in_text(text: str, words: list[str], odd: list[str]) -> None:
