@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from rnncc.errors import ArgumentError, DTypeError, UnsupportedError, caller
+from rnncc.errors import ArgumentError, DTypeError, caller
 from rnncc.passes.loop.schedule import Schedule
 from rnncc.types import DType, dtype_of
 
-PRECISIONS = ("float32", "bfloat16")
-"""What factors of products with weights are rounded to."""
+PRECISIONS = ("float32", "bfloat16", "float32-bf16x6")
+"""What factors of products with weights are: as they are, rounded to bfloat16, or sums of three numbers of bfloat16."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,13 +60,7 @@ def check_options(level: object, table_bytes: object, cache: object) -> None:
 
 
 def check_precision(precision: object, dtype: Any) -> str:
-    """`precision` as it is. Raises ArgumentError, or UnsupportedError for one that this machine does not have."""
-    if precision == "float32-bf16x6":
-        raise UnsupportedError(
-            "precision='float32-bf16x6' needs matrix units (AMX), and code for them, which this version lacks",
-            place=caller(),
-            remedy="precision='float32' is at least as accurate",
-        )
+    """`precision` as it is. Raises ArgumentError for one that has no meaning."""
     if precision not in PRECISIONS:
         raise ArgumentError(f"unknown precision {precision!r}", f"known: {', '.join(PRECISIONS)}", place=caller())
     if precision != "float32" and dtype_of(dtype) is not DType.F32:

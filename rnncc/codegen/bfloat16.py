@@ -31,6 +31,12 @@ def dot_add(code: Code, first: Operand, second: Operand, addend: Operand) -> Ope
     return code.multiply_add(_low(code, first), _low(code, second), high)
 
 
+def rest(code: Code, value: Operand) -> Operand:
+    """What rounding takes from a float32: exact, and no number of an infinite one."""
+    first = _low(code, Operand(_rounded(code, value), DType.I32, value.lanes))
+    return Operand(code.assign(f"fsub {value.type} {value.text}, {first.text}"), DType.F32, value.lanes)
+
+
 def _rounded(code: Code, value: Operand) -> str:
     """The upper half of a float32, rounded, in the low bits of an i32; not-a-number stays so."""
     lanes = value.lanes

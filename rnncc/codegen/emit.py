@@ -17,7 +17,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import assert_never
 
-from rnncc.codegen.bfloat16 import dot_add, pair
+from rnncc.codegen.bfloat16 import dot_add, pair, rest
 from rnncc.codegen.instructions import Code, Operand, llvm_type
 from rnncc.codegen.target import Target
 from rnncc.codegen.team import STOPPED, barrier_text, declarations, leave_text, team_text
@@ -241,11 +241,17 @@ class _Emitter:
         code.store(value, address, self.mask(span))
 
     def combined(self, function: str, old: Operand, value: Expr) -> Operand:
-        """`old` combined with `value`: a sum of products is one fused multiply-add where there is one."""
+        """`old` combined with `value`: a sum of products is one fused multiply-add where there is one.
+
+        Of several pairs of products, each is added by itself, from left to right.
+        """
         code = self.code
         if function == "add" and isinstance(value, Call) and value.function == "dot":
             first, second = (code.broadcast(self.expr(arg), old.lanes) for arg in value.args)
             return dot_add(code, first, second, old)
+        match value:
+            case Call("add", (others, Call("dot") as last)) if function == "add":
+                return self.combined("add", self.combined("add", old, others), last)
         if function == "add" and isinstance(value, Call) and value.function == "mul" and value.dtype.is_float:
             left, right = (code.broadcast(self.expr(arg), old.lanes) for arg in value.args)
             return code.multiply_add(left, right, old)
@@ -292,6 +298,8 @@ class _Emitter:
             args = [self.expr(arg) for arg in expr.args]
             if expr.function in ("pair", "dot"):
                 return self.pairs(expr.function, args)
+            if expr.function == "rest":
+                return rest(self.code, *args)
             return self.code.call(expr.function, args, expr.dtype)
         assert isinstance(expr, Ramp), "a reduction is left after the loop passes"
         return self.code.ramp(self.expr(expr.start), expr.lanes)

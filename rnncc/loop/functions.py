@@ -94,6 +94,13 @@ def _dot(a: Any, b: Any) -> Any:
     return low_a * low_b + high_a * high_b
 
 
+def _rest(x: Any) -> Any:
+    """What rounding to bfloat16 takes from a float32: a float32."""
+    x = np.asarray(x, np.float32)
+    with np.errstate(invalid="ignore"):
+        return x - _halves(_pair(x, x))[0]
+
+
 def _halves(pair: Any) -> tuple[np.ndarray, np.ndarray]:
     bits = np.asarray(pair, np.int32).astype(np.uint32)
     halves = (bits << np.uint32(16), bits & np.uint32(0xFFFF0000))
@@ -135,6 +142,7 @@ _TABLE = (
     Function("i64", 1, lambda x: np.asarray(x).astype(np.int64), None, DType.I64),
     Function("pair", 2, _pair, None, DType.I32),
     Function("dot", 2, _dot, None, DType.F32),
+    Function("rest", 1, _rest),
     Function("cycles", 1, lambda since: np.int64(perf_counter_ns()) - since, None, DType.I64, cheap=False, pure=False),
     Function("reduce_add", 1, lambda x: np.add.reduce(x, axis=-1)),
     Function("reduce_max", 1, lambda x: np.maximum.reduce(x, axis=-1)),
@@ -143,7 +151,8 @@ _TABLE = (
 FUNCTIONS = {function.name: function for function in _TABLE}
 """Every function by name. `f32`, `f64`, `i32`, `i64` are casts; `reduce_*` folds the lanes of one vector;
 `threefry(key, key, counter, counter)` is 32 random bits; `pair` rounds two numbers to bfloat16, `dot` adds the products
-of two pairs; `cycles(since)` is the clock of the CPU when it gets there, minus `since`."""
+of two pairs, `rest` is what rounding to bfloat16 takes from a number; `cycles(since)` is the clock of the CPU when it
+gets there, minus `since`."""
 
 INFIX = {function.infix: function.name for function in _TABLE if function.infix}
 """Function names by Python operator."""

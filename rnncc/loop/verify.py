@@ -55,6 +55,7 @@ _TAKES = {
     **dict.fromkeys(_ANY, tuple(DType)),
     "pair": (DType.F32,),
     "dot": (DType.I32,),
+    "rest": (DType.F32,),
     "threefry": (DType.I32,),
     "cycles": (DType.I64,),
 }

@@ -96,16 +96,19 @@ class _Counter:
             return
         if isinstance(expr, Call) and expr.dtype.is_float:
             self.operations += _OPERATIONS.get(expr.function, 1) * prod(turns.values())
-        if isinstance(expr, Call) and expr.function == "pair" and self.is_weight(expr.args[0]):
-            self.expr(expr.args[0], turns)  # both are in memory as one number of 32 bits
+        if isinstance(expr, Call) and expr.function == "pair" and self.is_made_of_weights(expr):
+            for part in walk_exprs(expr.args[0]):  # both are in memory as one number of 32 bits
+                if isinstance(part, Load):
+                    self.touch(part.buffer, part.index, turns, is_written=False)
             return
         if isinstance(expr, Load):
             self.touch(expr.buffer, expr.index, turns, is_written=False)
         for child in children(expr):
             self.expr(child, turns)
 
-    def is_weight(self, expr: Expr) -> bool:
-        return isinstance(expr, Load) and self.procedure.buffer(expr.buffer).space == "weight"
+    def is_made_of_weights(self, expr: Expr) -> bool:
+        loads = [part for part in walk_exprs(expr) if isinstance(part, Load)]
+        return all(self.procedure.buffer(load.buffer).space == "weight" for load in loads)
 
     def touch(self, buffer: str, index: tuple[Index, ...], turns: Mapping[str, int], *, is_written: bool) -> None:
         moving = self.variables(list(index_exprs(index)))
