@@ -61,6 +61,7 @@ from rnncc.passes.loop.share_threads import share_threads
 from rnncc.passes.loop.tile import tile
 from rnncc.passes.loop.unroll import unroll
 from rnncc.passes.loop.vectorize import vectorize
+from rnncc.passes.loop.wavefront import wavefront
 from rnncc.passes.manager import Pass, Snapshot, deciding, run_passes
 from rnncc.passes.streaming import expose_states
 from rnncc.runtime.artifact import Artifact
@@ -114,7 +115,12 @@ def loop_passes(
     schedule: Schedule = (),
 ) -> list[Pass[Procedure]]:
     """The passes over the loop IR."""
-    left_out = {"share_threads": threads == 1, "narrow": precision == "float32", "instrument": not counts_cycles}
+    left_out = {
+        "narrow": precision == "float32",
+        "wavefront": threads == 1,
+        "instrument": not counts_cycles,
+        "share_threads": threads == 1,
+    }
     parts = 3 if precision == "float32-bf16x6" else 1
     passes = [
         Pass("inline_moves", "no memory for what only moves: views are index arithmetic", inline_moves),
@@ -122,6 +128,7 @@ def loop_passes(
         Pass("fuse", "every value is computed where it is used: one nest a step", fuse),
         deciding("narrow", "products with weights in bfloat16, two at a time", narrow, parts=parts),
         deciding("chunk_steps", "of what is done for all steps, only what the next ones need is kept", chunk_steps),
+        deciding("wavefront", "loops that pass sequences on, each on its own thread", wavefront, threads=threads),
         Pass("instrument", "what the cycles of a kernel are is known as long as it is one nest", instrument),
         deciding("tile", "sums in registers, the loop over k around them", tile, machine=machine, schedule=schedule),
         Pass("merge_rows", "a row that was just written is still in the cache", merge_rows),
@@ -216,7 +223,8 @@ def compile(
         dtype: "float32" (floats are as declared) or "float64" (all floats, those of inputs and results included, are
             float64; arrays that were captured while tracing keep the precision they had there).
         threads: how many threads work on a call that is worth it, the calling one included. Many rows are cut between
-            them; of few rows, each takes its panels of every large kernel. The results have the same bits.
+            them; of few rows, each takes its panels of every large kernel, or its layers, one behind the other. The
+            results have the same bits.
         precision: "float32", or "bfloat16": products with weights are of factors rounded to bfloat16 (8 bits of
             precision), and added up in float32. Weights take half the memory, and where the machine has AVX512-BF16 two
             products cost as much as one. Everything else stays float32. "float32-bf16x6": every factor is a sum of

@@ -10,6 +10,7 @@ import pytest
 import rnncc
 from rnncc import layers
 from rnncc.errors import ArgumentError
+from rnncc.graph.ir import Graph
 from rnncc.options import Options
 from rnncc.passes.loop.schedule import as_schedule
 from rnncc.pipeline import compile_graph
@@ -150,6 +151,33 @@ def test_decisions_about_large_weights() -> None:
         "lstm_recurrent_kernel_packed: back and forth, 256 KiB are more than level 1 holds",
     )
     assert notes["chunk_steps"] == ("add_all: 64 steps at a time, nothing outside of the loop reads it",)
+
+
+@pytest.mark.parametrize(
+    ("units", "decision"),
+    [
+        (8, "2 stages of chunks of 12 steps take 4 KiB a step, panels 3: left to panels"),
+        (64, "2 stages of chunks of 6 steps take 96 KiB a step, panels 171"),
+        (256, "2 stages of chunks of 4 steps take 1429 KiB a step, panels 1431: left to panels"),
+    ],
+)
+def test_equal_layers_on_threads_of_their_own(units: int, decision: str) -> None:
+    stack = [layers.LSTM(units, return_sequences=True, name="a"), layers.LSTM(units, name="b")]
+    graph = rnncc.Sequential([layers.Input(shape=(None, units)), *stack]).graph()
+    (note,) = _notes_of(graph, "wavefront")
+    assert note.split(": ", 1)[1] == decision
+
+
+def test_one_thread_for_what_is_not_cut() -> None:
+    """Two stacks that do not need each other: no layer of one waits for a layer of the other."""
+    inputs = [layers.Input(shape=(None, 64)), layers.Input(shape=(None, 64))]
+    ends = [layers.LSTM(64)(layers.LSTM(64, return_sequences=True)(x)) for x in inputs]
+    assert _notes_of(rnncc.Model(inputs, layers.add(ends)).graph(), "wavefront") == ()
+
+
+def _notes_of(graph: Graph, name: str) -> tuple[str, ...]:
+    compilation = compile_graph(graph, Options(target="x86-64-v3", threads=2))
+    return next(snapshot.notes for snapshot in compilation.loop_snapshots if snapshot.name == name)
 
 
 def test_directions_on_threads_of_their_own() -> None:

@@ -177,6 +177,25 @@ def map_statements(statements: tuple[Stmt, ...], function: Callable[[Expr], Expr
     return statements if _same(statements, new) else new
 
 
+def map_accesses(
+    statements: tuple[Stmt, ...], function: Callable[[str, tuple[Index, ...]], tuple[Index, ...]]
+) -> tuple[Stmt, ...]:
+    """`statements` with the index of every load, store and prefetch replaced by `function(buffer, index)`."""
+
+    def in_expr(expr: Expr) -> Expr:
+        return replace(expr, index=function(expr.buffer, expr.index)) if isinstance(expr, Load) else expr
+
+    def in_statement(statement: Stmt) -> Stmt:
+        match statement:
+            case For(body=body):
+                return replace(statement, body=tuple(map(in_statement, body)))
+            case Store(name, index) | Prefetch(name, index):
+                return replace(statement, index=function(name, index))
+        return statement
+
+    return tuple(map(in_statement, map_statements(statements, lambda expr: map_expr(expr, in_expr))))
+
+
 def walk_statements(statements: Iterable[Stmt]) -> Iterator[Stmt]:
     """Every statement, a loop before its body."""
     waiting = list(statements)

@@ -20,8 +20,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from rnncc.loop.builder import ZERO, add, call, integer, subtract
-from rnncc.loop.ir import Buffer, Check, Expr, For, Index, Load, Procedure, Stmt, Store, Var
-from rnncc.loop.visit import buffers_of, loads_of, map_expr, map_statements, stores_of, substitute, walk_statements
+from rnncc.loop.ir import Buffer, Check, Expr, For, Index, Procedure, Stmt, Var
+from rnncc.loop.visit import buffers_of, map_accesses, substitute, walk_statements
+from rnncc.passes.loop.dependences import indices_of, shared_by
 from rnncc.passes.loop.names import Names
 from rnncc.passes.manager import Note, nobody
 
@@ -103,13 +104,13 @@ class _Chunker:
         return all(
             self.at_own_step(loop, name) and self.at_own_step(member, name)
             for member in members
-            for name in _shared(loop, member)
+            for name in shared_by(loop, member)
         )
 
     def at_own_step(self, loop: For, name: str) -> bool:
         """True when every access of `loop` to the buffer `name` is at the step of the loop."""
         return self.buffers[name].shape[:1] == (loop.stop,) and all(
-            index[:1] == (Var(loop.variable),) for index in _indices(loop, name)
+            index[:1] == (Var(loop.variable),) for index in indices_of(loop, name)
         )
 
     def chunked(self, run: _Run) -> list[Stmt]:
@@ -139,42 +140,17 @@ def _part(loop: For, start: Var, count: Expr, short: set[str]) -> For:
     """`loop` over `count` steps from `start` on."""
     own = Var(loop.variable)
 
-    def near(index: tuple[Index, ...], name: str) -> tuple[Index, ...]:
+    def near(name: str, index: tuple[Index, ...]) -> tuple[Index, ...]:
         return (_HERE, *index[1:]) if name in short else index
 
-    def in_expr(expr: Expr) -> Expr:
-        return replace(expr, index=near(expr.index, expr.buffer)) if isinstance(expr, Load) else expr
-
-    def in_stores(statement: Stmt) -> Stmt:
-        match statement:
-            case For(body=body):
-                return replace(statement, body=tuple(map(in_stores, body)))
-            case Store(name, index):
-                return replace(statement, index=near(index, name))
-        return statement
-
-    body = tuple(map(in_stores, map_statements(loop.body, lambda expr: map_expr(expr, in_expr))))
+    body = map_accesses(loop.body, near)
     body = substitute(substitute(body, {loop.variable: add(own, start)}), {_HERE.name: own})
     return replace(loop, stop=count, body=body)
-
-
-def _indices(loop: For, name: str) -> list[tuple[Index, ...]]:
-    accesses: list[Load | Store] = [*loads_of(loop), *stores_of(loop)]
-    return [access.index for access in accesses if access.buffer == name]
 
 
 def _buffers(loops: Sequence[For]) -> list[str]:
     return sorted({name for loop in loops for name in buffers_of(loop)})
 
 
-def _written(statement: Stmt) -> set[str]:
-    return {inner.buffer for inner in walk_statements([statement]) if isinstance(inner, Store)}
-
-
-def _shared(one: Stmt, other: Stmt) -> set[str]:
-    """Buffers that one of the two writes, and the other one uses."""
-    return _written(one) & buffers_of(other) | _written(other) & buffers_of(one)
-
-
 def _are_apart(statement: Stmt, members: Sequence[Stmt]) -> bool:
-    return all(not _shared(statement, member) for member in members)
+    return all(not shared_by(statement, member) for member in members)

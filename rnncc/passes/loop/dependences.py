@@ -1,4 +1,4 @@
-"""Which statements of a block must follow which: the order that `fuse` keeps when it brings statements together.
+"""Which statements need each other, and where they meet; and the order that `fuse` keeps when it brings them together.
 
 A statement depends on an earlier one that writes what it reads or writes, or that reads what it writes. The two halves
 of a state are different memory; and nothing that a check protects may move in front of it.
@@ -10,8 +10,8 @@ import heapq
 from collections.abc import Iterable, Sequence
 
 from rnncc.loop.index import difference
-from rnncc.loop.ir import Call, Check, Const, Index, Stmt
-from rnncc.loop.visit import loads_of, stores_of, walk_statements
+from rnncc.loop.ir import Call, Check, Const, Index, Load, Stmt, Store
+from rnncc.loop.visit import buffers_of, loads_of, stores_of, walk_statements
 
 _Places = dict[str, set[Index | None]]
 """What a statement touches: for each buffer the first indices, where they tell halves of a state apart, else None."""
@@ -59,6 +59,21 @@ def in_order(keys: Sequence[int], followers: Sequence[Iterable[int]]) -> list[in
                 heapq.heappush(ready, (keys[after], after))
     assert len(order) == len(keys), "statements that were fused depend on each other in a circle"
     return order
+
+
+def shared_by(one: Stmt, other: Stmt) -> set[str]:
+    """Buffers that one of the two writes, and the other one uses."""
+    return _written(one) & buffers_of(other) | _written(other) & buffers_of(one)
+
+
+def indices_of(statement: Stmt, name: str) -> list[tuple[Index, ...]]:
+    """Where `statement` reads or writes the buffer `name`."""
+    accesses: list[Load | Store] = [*loads_of(statement), *stores_of(statement)]
+    return [access.index for access in accesses if access.buffer == name]
+
+
+def _written(statement: Stmt) -> set[str]:
+    return {store.buffer for store in stores_of(statement)}
 
 
 def _places(accesses: Iterable[tuple[str, Sequence[Index]]]) -> _Places:

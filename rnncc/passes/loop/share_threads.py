@@ -14,7 +14,7 @@ barrier at all. Else, a thread keeps its panels from step to step, so that they 
 small to be worth a barrier is done by the first thread. A barrier stands where a statement reads what was written
 since the last one, or writes what was read or written since, in the same slot of memory. The two halves of a state
 are different places, and so are different columns: what panels leave over needs no barrier. Sums are added up by one
-thread each, in the order of k: the bits are those of one thread.
+thread each, in the order of k: the bits are those of one thread. Stages that `wavefront` gave to threads stay there.
 
 Requires: `plan_memory`.
 """
@@ -43,7 +43,9 @@ def share_threads(procedure: Procedure, threads: int, worth_bytes: int | None = 
     """Share the loops over at least `worth_bytes` of panels (None: `WORTH_BYTES`) among `threads` threads."""
     worth_bytes = WORTH_BYTES if worth_bytes is None else worth_bytes
     sharer = _Sharer(procedure, threads, worth_bytes)
-    if not sharer.has_panels(procedure.body):
+    if all(isinstance(statement, Let | Barrier) or _is_for_threads(statement) for statement in procedure.body):
+        return procedure
+    if not sharer.has_panels(procedure.body) and not any(map(_is_for_threads, procedure.body)):
         note(f"no {worth_bytes >> 10} KiB of panels, no loops over steps to run side by side: only rows are shared")
         return procedure
     body = sharer.block(procedure.body)
@@ -155,6 +157,10 @@ class _Sharer:
                 continue
             if position in done:
                 continue
+            if _is_for_threads(statement):
+                flush()
+                result += self.after_all(statement)
+                continue
             if isinstance(statement, For) and is_over_steps(statement) and self.has_panels(statement.body):
                 flush()
                 result.append(self.steps(statement, result))
@@ -184,7 +190,7 @@ class _Sharer:
             group: list[For] = []
             traffic = _Traffic()
             for statement in statements[position:]:
-                if not isinstance(statement, For) or not is_over_steps(statement):
+                if not isinstance(statement, For) or not is_over_steps(statement) or _is_for_threads(statement):
                     break
                 own = self.traffic_of(statement)
                 if traffic.conflicts(own):
@@ -212,6 +218,12 @@ class _Sharer:
             name = self.names.fresh("side")
             result.append(For(name, "threads", integer(thread), integer(thread + 1), 1, (loop,)))
         return result
+
+    def after_all(self, loop: Stmt) -> list[Stmt]:
+        """A loop whose stages have their threads, and whose every turn ends with a barrier."""
+        waits = [Barrier()] if self.traffic.reads or self.traffic.writes else []
+        self.traffic.clear()
+        return [*waits, loop]
 
     def steps(self, loop: For, before: list[Stmt]) -> For:
         """A loop over steps: all threads meet at the end of each."""
@@ -276,3 +288,8 @@ def _last_interval(index: Index, ranges: Mapping[str, Interval]) -> Interval | N
         return interval(index, ranges)
     start = interval(index.start, ranges)
     return start and (start[0], start[1] + index.lanes - 1)
+
+
+def _is_for_threads(statement: Stmt) -> bool:
+    """True when what `statement` does is given to threads already."""
+    return any(isinstance(inner, For) and inner.kind == "threads" for inner in walk_statements([statement]))

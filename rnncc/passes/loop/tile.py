@@ -88,7 +88,7 @@ class _Tiler:
         result: list[Stmt] = []
         for statement in statements:
             nest = nest_of(statement)
-            if isinstance(statement, For) and statement.kind == "range":
+            if isinstance(statement, For) and statement.kind in ("range", "threads"):
                 result.append(replace(statement, body=self.block(statement.body)))
             elif nest is None or not nest.stores:
                 result.append(statement)

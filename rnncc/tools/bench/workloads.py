@@ -84,6 +84,15 @@ def _lstm(units: int, width: int) -> Callable[[], Model]:
     return _vectors(width, lambda: layers.LSTM(units))
 
 
+def _deep(units: int) -> Callable[[], Model]:
+    """Four equal layers."""
+
+    def layer(*, return_sequences: bool = True) -> Layer:
+        return layers.LSTM(units, return_sequences=return_sequences)
+
+    return _vectors(units, layer, layer, layer, lambda: layer(return_sequences=False))
+
+
 def _dropping() -> Model:
     x = layers.Input(shape=(None, 64))
     return Model(x, layers.LSTM(128, recurrent_dropout=0.2, seed=1)(x, training=True))
@@ -115,6 +124,8 @@ WORKLOADS = (
         (_best(2.0, _BOTH),),
     ),
     Workload("stack-32", "the same, 32 rows", _stack, ((32, 100),), (_best(1.7, _BOTH),)),
+    Workload("deep-64", "four LSTM(64), width 64", _deep(64), ((1, 100), (1, 1000)), (_best(2.0, _BOTH),)),
+    Workload("deep-128", "four LSTM(128), width 128", _deep(128), ((1, 100), (1, 1000)), (_best(2.0, _BOTH),)),
     Workload(
         "seq2seq-1",
         "LSTM(64) encoder, its state starts an LSTM(64) decoder, Dense(10)",
