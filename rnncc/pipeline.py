@@ -58,6 +58,7 @@ from rnncc.passes.loop.prefetch import prefetch
 from rnncc.passes.loop.rotate_copies import rotate_copies
 from rnncc.passes.loop.schedule import Schedule, as_schedule
 from rnncc.passes.loop.share_threads import share_threads
+from rnncc.passes.loop.split_nests import split_nests
 from rnncc.passes.loop.tile import tile
 from rnncc.passes.loop.unroll import unroll
 from rnncc.passes.loop.vectorize import vectorize
@@ -126,6 +127,7 @@ def loop_passes(
         Pass("inline_moves", "no memory for what only moves: views are index arithmetic", inline_moves),
         Pass("forward_copies", "results are computed where they are wanted", forward_copies),
         Pass("fuse", "every value is computed where it is used: one nest a step", fuse),
+        Pass("split_nests", "what was fused without need, and has too many sums", split_nests),
         deciding("narrow", "products with weights in bfloat16, two at a time", narrow, parts=parts),
         deciding("chunk_steps", "of what is done for all steps, only what the next ones need is kept", chunk_steps),
         deciding("wavefront", "loops that pass sequences on, each on its own thread", wavefront, threads=threads),
