@@ -142,7 +142,7 @@ def loop_passes(
         deciding("share_threads", "each thread its panels, step after step", share_threads, threads=threads),
         deciding(
             "rotate_copies",
-            "caches have to be read as they are fastest",
+            "a cache that is asked too soon for the same line is slow",
             rotate_copies,
             machine=machine,
             schedule=schedule,

@@ -242,6 +242,8 @@ def set_printer(printer: Callable[[Procedure], str]) -> None:
 
 
 SPACES = ("input", "output", "weight", "packed", "temporary", "register")
+PACKED_AXES = 5
+"""Of a packed buffer: panel, k, member, vector, lane. An axis before them says which of several equal copies."""
 KINDS = ("range", "parallel", "unroll", "lanes", "threads")
 COMBINE = {"add": "sum", "max": "max", "min": "min"}
 """Combining functions and the name of the reduction in text."""

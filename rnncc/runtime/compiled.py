@@ -17,13 +17,21 @@ from rnncc.errors import ArgumentError, MemberError, RnnccError, UnsupportedErro
 from rnncc.graph.arguments import bind_arguments
 from rnncc.graph.ir import Feed, Graph, Source, Value
 from rnncc.layers.stateful import StateSlot, run_with_states
-from rnncc.loop.ir import Procedure
+from rnncc.loop.ir import PACKED_AXES, Procedure
 from rnncc.memory import as_memory_limit, memory_errors
 from rnncc.ops.refusals import refused
 from rnncc.runtime.frame import Frame, Frames, Layout, Native, Places, address_of
 from rnncc.runtime.jit import Loaded
 from rnncc.runtime.memory import shape_of, slot_offsets
-from rnncc.runtime.threads import NO_TEAM, ROWS_TO_PART, WORTH_PRODUCTS, Plan, part_rows
+from rnncc.runtime.threads import (
+    FAR_BYTES,
+    FAR_ROWS_TO_PART,
+    NO_TEAM,
+    ROWS_TO_PART,
+    WORTH_PRODUCTS,
+    Plan,
+    part_rows,
+)
 from rnncc.runtime.weights import BoundWeights, WeightBinder
 
 if TYPE_CHECKING:
@@ -98,7 +106,11 @@ class CompiledModel:
         self._places = Places.of(procedure, emitted.pointers)
         self._threads = threads
         self._rows = rows
-        self._weight_count = sum(math.prod(shape_of(b, {})) for b in procedure.buffers if b.space == "packed")
+        packed = [buffer for buffer in procedure.buffers if buffer.space == "packed"]
+        counts = [math.prod(shape_of(buffer, {})[-PACKED_AXES:]) for buffer in packed]
+        self._weight_count = sum(counts)
+        far = any(count * buffer.dtype.size > FAR_BYTES for count, buffer in zip(counts, packed, strict=True))
+        self._rows_to_part = FAR_ROWS_TO_PART if far else ROWS_TO_PART
         self._frames = Frames()
         self._native: Native | None = None
         self._layouts: dict[tuple[int, ...], Layout] = {}
@@ -305,7 +317,7 @@ class CompiledModel:
         products = self._weight_count * rows * max(extents.values(), default=1)
         if self._threads == 1 or products < WORTH_PRODUCTS:
             return None
-        if self._rows is not None and rows >= self._threads * ROWS_TO_PART:
+        if self._rows is not None and rows >= self._threads * self._rows_to_part:
             return Plan(self._threads, tuple(part_rows(rows, self._threads)), self._procedure.dims.index(self._rows))
         return Plan(self._threads) if self._emitted.shares else None
 

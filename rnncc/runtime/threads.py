@@ -29,8 +29,14 @@ _ALIGNMENT = 64
 WORTH_PRODUCTS = 1 << 19
 """Multiply-adds that take one thread longer than waking another one, about."""
 
-ROWS_TO_PART = 6
-"""A thread takes at least as many rows as fill a register tile; fewer rows are shared panel by panel."""
+ROWS_TO_PART = 4
+"""A thread takes at least so many rows: reading the weights takes less time than their multiply-adds. Fewer rows are
+shared panel by panel."""
+
+FAR_ROWS_TO_PART = 6
+"""The same where a product has more than FAR_BYTES of weights, which come from beyond the level 2 cache."""
+
+FAR_BYTES = 2 << 20
 
 
 NO_TEAM = (ctypes.c_int64 * (BARRIER_BYTES // 8))()

@@ -20,16 +20,13 @@ from dataclasses import dataclass, field, replace
 
 from rnncc.loop.builder import add, floordiv, integer, mod, multiply, subtract
 from rnncc.loop.index import multiple_of
-from rnncc.loop.ir import Const, Expr, For, Index, Let, Load, Procedure, Span, Stmt, Var
+from rnncc.loop.ir import PACKED_AXES, Const, Expr, For, Index, Let, Load, Procedure, Span, Stmt, Var
 from rnncc.loop.visit import free_variables, walk_exprs
 from rnncc.passes.loop.machine import Machine
 from rnncc.passes.loop.names import Names
 from rnncc.passes.loop.nest import is_over_steps, written_by
 from rnncc.passes.loop.schedule import Schedule
 from rnncc.passes.manager import Note, nobody
-
-_PANEL = -5
-"""The axis of a packed buffer that says which panel; before it there may be one that says which copy."""
 
 
 def alternate_panels(procedure: Procedure, machine: Machine, schedule: Schedule = (), note: Note = nobody) -> Procedure:
@@ -39,7 +36,7 @@ def alternate_panels(procedure: Procedure, machine: Machine, schedule: Schedule 
         for buffer in procedure.buffers
         if buffer.space == "packed"
     }
-    rotating = {name for name, size in sizes.items() if len(procedure.buffer(name).shape) > -_PANEL}
+    rotating = {name for name, size in sizes.items() if len(procedure.buffer(name).shape) > PACKED_AXES}
     large = {name for name, size in sizes.items() if size > machine.near_bytes and name not in rotating}
     chosen = {name: choice.back_and_forth for name, choice in schedule if choice.back_and_forth is not None}
     walker = _Walker(sizes.keys(), large, chosen, written_by(procedure), Names(procedure))
@@ -109,7 +106,7 @@ def _panels(loop: For, packed: Set[str]) -> set[str]:
     return {
         part.buffer
         for part in walk_exprs(loop.body)
-        if isinstance(part, Load) and part.buffer in packed and _is_panel(part.index[_PANEL], loop.variable)
+        if isinstance(part, Load) and part.buffer in packed and _is_panel(part.index[-PACKED_AXES], loop.variable)
     }
 
 
