@@ -1,10 +1,14 @@
-"""The two kernels that measure a machine, as LLVM text for vectors of any length.
+"""The kernels that measure a machine, as LLVM text for vectors of any length.
 
 `peak` keeps independent chains of multiply-adds in registers. `read` adds up a block of memory as integers, into
-independent sums, again and again. Both write their results to the block, so that nothing can be left out.
+independent sums, again and again. Both write their results to the block, so that nothing can be left out. `meet` lets
+threads do nothing but meet, at the barrier of compiled models.
 """
 
 from __future__ import annotations
+
+from rnncc.codegen.target import Target
+from rnncc.codegen.team import barrier_text, declarations
 
 
 def peak_text(lanes: int, chains: int, *, has_fma: bool) -> str:
@@ -80,6 +84,24 @@ def read_text(lanes: int, sums: int) -> str:
         "}",
     ]
     return "\n".join(lines) + "\n"
+
+
+def meet_text(target: Target) -> str:
+    """`void meet(ptr barrier, i64 repeats, i64 thread, i64 threads)`: so many meetings."""
+    return f"""{declarations(target)}{barrier_text(target)}
+define void @meet(ptr %barrier, i64 %repeats, i64 %thread, i64 %threads) nounwind {{
+entry:
+  br label %loop
+loop:
+  %r = phi i64 [ 0, %entry ], [ %r.next, %loop ]
+  %left = call i1 @"rnncc.barrier"(ptr %barrier, i64 %thread, i64 %threads)
+  %r.next = add i64 %r, 1
+  %more = icmp slt i64 %r.next, %repeats
+  br i1 %more, label %loop, label %exit
+exit:
+  ret void
+}}
+"""
 
 
 def _moves(kind: str, stem: str, vector: str, count: int) -> list[str]:

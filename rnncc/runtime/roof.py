@@ -1,7 +1,8 @@
 """The roof of this machine: how fast it multiplies and adds, and reads from each cache, in code that we compile.
 
 Every figure is the best of several short runs of a kernel (see `codegen.roof_code`), with as many threads at once as
-are asked for, and the sum over these threads.
+are asked for, and the sum over these threads. What a meeting of the threads takes depends on how far apart their cores
+are.
 """
 
 from __future__ import annotations
@@ -17,8 +18,9 @@ from time import perf_counter_ns
 import numpy as np
 
 from rnncc.codegen.native import compile_module
-from rnncc.codegen.roof_code import peak_text, read_text
+from rnncc.codegen.roof_code import meet_text, peak_text, read_text
 from rnncc.codegen.target import Target
+from rnncc.codegen.team import BARRIER_BYTES, SLOT_BYTES
 from rnncc.runtime.caches import Caches, caches
 from rnncc.runtime.jit import Loaded, load
 from rnncc.runtime.memory import aligned
@@ -26,6 +28,7 @@ from rnncc.types import DType
 
 RUNS = 60
 RUN_NANOSECONDS = 1_000_000
+MEETINGS = 1000
 _CHAINS = {32: 24, 16: 12}
 """Independent accumulators by number of vector registers: enough to hide the latency, few enough not to spill."""
 _SUMS = 8
@@ -47,6 +50,8 @@ class Roof:
     memory: float
     caches: Caches
     register_bytes: int
+    meeting: float = 0.0
+    """Nanoseconds in which all threads meet once."""
 
 
 @cache
@@ -63,7 +68,8 @@ def measure_roof(threads: int = 1) -> Roof:
     with ThreadPoolExecutor(threads) as pool:
         flops = _best(pool, threads, kernels.peak_runner)
         l1, l2, l3, memory = (_best(pool, threads, partial(kernels.read_runner, size)) for size in blocks)
-    return Roof(threads, flops, l1, l2, l3, memory, sizes, target.registers * target.vector_bits // 8)
+        meeting = _meeting(pool, threads, kernels)
+    return Roof(threads, flops, l1, l2, l3, memory, sizes, target.registers * target.vector_bits // 8, meeting)
 
 
 def read_time(size: int, roof: Roof, resident: int | None = None) -> tuple[str, float]:
@@ -96,11 +102,14 @@ class _Kernels:
     def __init__(self, target: Target) -> None:
         self._lanes = target.lanes(DType.F32)
         self._chains = _CHAINS[32 if target.registers >= 32 else 16]
-        text = peak_text(self._lanes, self._chains, has_fma=target.has_fma) + read_text(self._lanes, _SUMS)
+        peak = peak_text(self._lanes, self._chains, has_fma=target.has_fma)
+        text = peak + read_text(self._lanes, _SUMS) + meet_text(target)
         self._loaded: Loaded = load(compile_module(text, target).object_code, target)
         prototype = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)
         self._peak = prototype(self._loaded.address("peak"))
         self._read = prototype(self._loaded.address("read"))
+        meet = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64, ctypes.c_int64)
+        self._meet = meet(self._loaded.address("meet"))
 
     def peak_runner(self) -> Runner:
         """Multiply-adds; one repeat is one of every chain."""
@@ -114,6 +123,26 @@ class _Kernels:
         block = aligned(max(size // step, 1) * step)
         block[:] = 1  # so that every page exists
         return lambda repeats: self._read(block.ctypes.data, repeats, block.nbytes // step), block.nbytes
+
+    def meeting_runners(self, threads: int) -> list[Runner]:
+        """One for each thread; one repeat is one meeting."""
+        block = aligned(BARRIER_BYTES + threads * SLOT_BYTES)
+        block[:] = 0
+
+        def runner(number: int) -> Runner:
+            return lambda repeats: self._meet(block.ctypes.data, repeats, number, threads), 1
+
+        return [runner(number) for number in range(threads)]
+
+
+def _meeting(pool: ThreadPoolExecutor, threads: int, kernels: _Kernels) -> float:
+    """Nanoseconds of a meeting, in the best run; no time for one thread."""
+    if threads == 1:
+        return 0.0
+    times: list[int] = []
+    while len(times) < RUNS and sum(times) < RUNS * RUN_NANOSECONDS:  # busy cores meet a thousand times as slowly
+        times.append(_time_once(pool, kernels.meeting_runners(threads), MEETINGS))
+    return min(times) / MEETINGS
 
 
 def _best(pool: ThreadPoolExecutor, threads: int, make: Callable[[], Runner]) -> float:

@@ -332,6 +332,8 @@ def test_the_roof_is_positive_and_ordered() -> None:
     roof = measure_roof(1)
     assert min(roof.flops, roof.l1, roof.l2, roof.l3, roof.memory) > 0
     assert roof.register_bytes >= 256
+    assert roof.meeting == 0
+    assert measure_roof(2).meeting > 1
 
 
 # ------------------------------------------------------------------ the floor
