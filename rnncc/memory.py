@@ -12,7 +12,7 @@ try:
 except ImportError:  # not a Unix
     resource = None  # type: ignore[assignment]
 
-SMALLER_CALL = "call with fewer samples at a time (predict has batch_size=), or with shorter sequences"
+SMALLER_CALL = "call with fewer samples at a time (model.predict has batch_size=), or with shorter sequences"
 """What to do when a call is too large."""
 
 

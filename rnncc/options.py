@@ -29,7 +29,7 @@ class Options:
     precision: str = "float32"
     """What products with weights are computed in: see `PRECISIONS`."""
     schedule: Schedule = ()
-    """Register tiles that are not left to the cost model."""
+    """What is not left to the cost model: register tiles, copies of weights, the order of walking."""
     counts_cycles: bool = False
     """Whether the code counts the cycles of every kernel, as a last output."""
 

@@ -75,7 +75,18 @@ def test_walks_are_as_told() -> None:
     assert notes(back_and_forth=False) == ("front to back (as told)",)
     assert notes(copies=3) == ("3 copies, read in turn (as told)",)
     assert notes(copies=2, back_and_forth=True) == ("2 copies, read in turn (as told)", "back and forth (as told)")
-    assert notes(copies=1, back_and_forth=True) == ("back and forth (as told)",)
+    assert notes(copies=1, back_and_forth=True) == ("one copy (as told)", "back and forth (as told)")
+    assert notes(copies=np.int64(2))[0] == "2 copies, read in turn (as told)"
+
+
+def test_walks_that_are_none_say_so() -> None:
+    rnncc.set_random_seed(3)
+    graph = rnncc.Sequential([layers.Input(shape=(None, 8)), layers.LSTM(72), layers.Dense(9, name="dense")]).graph()
+    schedule = as_schedule({"dense_out": {"copies": 3, "back_and_forth": True}, "h": {"back_and_forth": True}})
+    compilation = compile_graph(graph, Options(target="x86-64-v4", schedule=schedule))
+    notes = {snapshot.name: snapshot.notes for snapshot in compilation.loop_snapshots}
+    assert notes["rotate_copies"] == ("dense_out: no rows on their own read weights for it at every step: one copy",)
+    assert "dense_out: no loop over steps walks over its panels: front to back" in notes["alternate_panels"]
 
 
 def test_streams_and_profiles_of_a_chosen_schedule() -> None:

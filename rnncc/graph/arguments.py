@@ -213,7 +213,7 @@ def _check_whole(name: str, array: np.ndarray) -> None:
             place=caller(),
             remedy="fill or drop missing values first"
             if np.isnan(array[position])
-            else "token ids are integers; round them, or pass an integer array",
+            else "it is for counting, as token ids and lengths are: round them, or pass an integer array",
         )
 
 

@@ -10,7 +10,7 @@ A cache that keeps what was used last is of no use to a walk from front to back 
 is what it has just dropped. Going back it hits as much as it holds. The loop over k inside always goes forwards: the
 order of the additions stays what it is. Measured on weights of 64 KiB to 4 MiB: 1.05 to 1.6 times the bandwidth.
 
-Requires: `pack`.
+Requires: `rotate_copies`.
 """
 
 from __future__ import annotations
@@ -41,8 +41,12 @@ def alternate_panels(procedure: Procedure, machine: Machine, schedule: Schedule 
     chosen = {name: choice.back_and_forth for name, choice in schedule if choice.back_and_forth is not None}
     walker = _Walker(sizes.keys(), large, chosen, written_by(procedure), Names(procedure))
     body = walker.block(procedure.body, None, {})
+    for nest in chosen.keys() - walker.obeyed:
+        note(f"{nest}: no loop over steps walks over its panels: front to back")
     for name, size in sizes.items():
-        if name in walker.told:
+        if name in walker.uneven:
+            note(f"{name}: front to back: the walk does not end with a whole panel")
+        elif name in walker.told:
             note(f"{name}: {'back and forth' if name in walker.turned else 'front to back'} (as told)")
         elif name in walker.turned:
             note(f"{name}: back and forth, {size >> 10:,} KiB are more than level 1 holds")
@@ -70,6 +74,10 @@ class _Walker:
     """Buffers whose panels are now read back and forth."""
     told: set[str] = field(default_factory=set)
     """Buffers whose order is not our decision."""
+    uneven: set[str] = field(default_factory=set)
+    """Buffers that were to be read back and forth, and cannot be."""
+    obeyed: set[str] = field(default_factory=set)
+    """Nests of the schedule that walk over panels."""
 
     def block(self, statements: Sequence[Stmt], step: Expr | None, around: Mapping[str, For]) -> tuple[Stmt, ...]:
         """`statements` of turn number `step` of a loop (None: outside of such loops), inside of loops `around`."""
@@ -89,9 +97,11 @@ class _Walker:
         name = self.name_of(loop)
         if name in self.chosen:
             self.told.update(panels)
+            self.obeyed.add(name)
         if not self.chosen.get(name, bool(panels & self.large)):
             return loop
         if multiple_of(subtract(loop.stop, loop.start), around) % loop.step:
+            self.uneven.update(panels)
             return loop
         self.turned.update(panels)
         turn = Var(self.names.fresh("turn"))

@@ -76,7 +76,8 @@ class _Prefetcher:
         by_row, others = _by_row(wanted, rows, part)
         if not by_row:
             return [*wanted, loop]
-        size = integer(-(-int(loop.stop.value) // parts))
+        assert loop.start == ZERO and loop.step == 1, "a loop over k takes every k"
+        size = integer(-(-int(loop.stop.value) // parts))  # the last parts may be empty
         start = multiply(part, size)
         stop = add(start, size)
         if int(loop.stop.value) % parts:

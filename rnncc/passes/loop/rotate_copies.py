@@ -39,6 +39,10 @@ def rotate_copies(procedure: Procedure, machine: Machine, schedule: Schedule = (
     chosen = {name: choice.copies for name, choice in schedule if choice.copies is not None}
     survey = _Survey(sizes, written_by(procedure), machine, chosen)
     survey.block(procedure.body, _Place(), None)
+    for nest in chosen.keys() - survey.obeyed:
+        note(f"{nest}: no rows on their own read weights for it at every step: one copy")
+    for name in survey.told - {name for name, count in survey.copies.items() if count > 1}:
+        note(f"{name}: one copy (as told)")
     survey.copies = {name: count for name, count in survey.copies.items() if count > 1}
     if not survey.copies:
         return procedure
@@ -73,6 +77,8 @@ class _Survey:
     copies: dict[str, int] = field(default_factory=dict)
     told: set[str] = field(default_factory=set)
     """Weights whose number of copies is not our decision."""
+    obeyed: set[str] = field(default_factory=set)
+    """Nests of the schedule that have such weights."""
 
     def block(self, statements: Sequence[Stmt], place: _Place, read: dict[str, float] | None) -> None:
         """Add to `read`, of the step around (None: there is none), the bytes that one thread reads."""
@@ -87,7 +93,7 @@ class _Survey:
                 self.block(statement.body, place, step)
                 self.decide(step)
             else:
-                nest = place.nest or (self.name_of(statement) if statement.kind == "parallel" else "")
+                nest = self.name_of(statement) if statement.kind == "parallel" else place.nest
                 self.block(statement.body, _Place(place.threads * _threads_of(statement), nest), read)
 
     def row(self, loop: For, place: _Place, read: dict[str, float]) -> None:
@@ -96,6 +102,7 @@ class _Survey:
             read.setdefault(name, self.sizes[name] / place.threads)
             if place.nest in self.chosen:
                 self.told.add(name)
+                self.obeyed.add(place.nest)
                 self.copies[name] = self.chosen[place.nest]
 
     def decide(self, read: Mapping[str, float]) -> None:
@@ -167,6 +174,7 @@ def _filled(statement: Stmt, copies: Mapping[str, int], copy: Var) -> Stmt:
     counts = {copies.get(store.buffer, 1) for store in stores_of(statement)}
     if counts == {1}:
         return statement
+    assert len(counts) == 1, "a statement of setup fills one packed buffer"
     (count,) = counts
     return For(copy.name, "parallel", ZERO, integer(count), 1, (_stored(statement, copy),))
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from typing import Any
+from operator import index
+from typing import Any, SupportsIndex
 
 from rnncc.errors import ArgumentError, caller, nearest
 from rnncc.passes.loop.machine import TAIL_ROWS, Machine, TileShape
@@ -71,6 +72,7 @@ def _choice(name: object, given: Any) -> Choice:
     copies, turns = given.get("copies"), given.get("back_and_forth")
     if copies is not None:
         _check_number(name, "copies", copies, MOST_COPIES)
+        copies = index(copies)
     if turns is not None and not isinstance(turns, bool):
         raise _wrong(f"the schedule of {name}: back_and_forth must be True or False, not {turns!r}")
     parts = {field: given[field] for field in _TILE if field in given}
@@ -82,14 +84,14 @@ def _tile(name: object, parts: Mapping[str, Any]) -> Tile:
         raise _wrong(f"the tile of {name} has not all of {', '.join(_TILE)}", f"given: {', '.join(parts)}")
     for field, number in parts.items():
         _check_number(name, field, number, MOST)
-    tile = Tile(**parts)
+    tile = Tile(**{field: index(number) for field, number in parts.items()})
     if tile.panel % tile.width:
         raise _wrong(f"the tile of {name}: a panel of {tile.panel} vectors is not a multiple of the width {tile.width}")
     return tile
 
 
 def _check_number(name: object, field: str, number: Any, most: int) -> None:
-    if isinstance(number, bool) or not isinstance(number, int) or not 1 <= number <= most:
+    if isinstance(number, bool) or not isinstance(number, SupportsIndex) or not 1 <= index(number) <= most:
         raise _wrong(f"the schedule of {name}: {field} must be a number from 1 to {most}, not {number!r}")
 
 
