@@ -25,6 +25,7 @@ from rnncc.tools.inputs import distinct_sizes, random_arrays
 from rnncc.tools.load import load_subject
 from rnncc.tools.options import add_compile_options, add_subject, compile_options
 from rnncc.tools.page import Page
+from rnncc.tools.tolerance import COARSE
 from rnncc.tools.trail import Trail, from_compilation, steps_of, trail_of
 from rnncc.types import DType, bind_shape
 
@@ -33,6 +34,9 @@ TOLERANCE = {DType.F32: 2e-5, DType.F64: 1e-12}
 
 _NOISE_FACTOR = 16.0
 """Rounding may move a result by as many times as it moves that of the graph as declared."""
+
+_NARROWING = "narrow"
+"""The pass from which on products are computed in the precision that the options ask for."""
 
 _TOO_LARGE, _SMALLER = "all values at these sizes", "give smaller sizes with --dims"
 
@@ -69,6 +73,8 @@ def check_trail(trail: Trail, *, dims: Mapping[str, int], seed: int) -> list[Res
     reference = _Reference.of(graph, arrays, extents)
     results: list[Result] = []
     for name, changed, compute in _computations(trail, arrays, extents):
+        if name == _NARROWING:
+            reference = reference.in_precision(trail.options.precision)
         if changed or not results:
             results.append(_result(name, compute, reference))
         else:
@@ -192,6 +198,13 @@ class _Reference:
             allowed.append(tolerance * _largest(output) + _NOISE_FACTOR * rounding)
         return _Reference(tuple(value.name for value in graph.outputs), outputs, tuple(allowed))
 
+    def in_precision(self, precision: str) -> _Reference:
+        """The same outputs, for products with weights that are computed in `precision`."""
+        coarse = COARSE.get(precision, 0.0)
+        pairs = zip(self.outputs, self.allowed, strict=True)
+        allowed = (more + coarse * _largest(output) if more else more for output, more in pairs)
+        return replace(self, allowed=tuple(allowed))
+
     def compare(self, name: str, outputs: Arrays) -> Result:
         """`outputs` of a snapshot against these."""
         if len(outputs) != len(self.outputs):
@@ -296,6 +309,8 @@ def _command(arguments: Namespace) -> str:
     words += [f"--dtype {arguments.dtype}"] if arguments.dtype != "float32" else []
     words += [f"--target {arguments.target}"] if arguments.target != "host" else []
     words += [f"--unroll {arguments.unroll}"] if arguments.unroll is not None else []
+    words += [f"--precision {arguments.precision}"] if arguments.precision != "float32" else []
+    words += [f"--threads {arguments.threads}"] if arguments.threads != 1 else []
     return " ".join(words)
 
 

@@ -26,7 +26,7 @@ from rnncc.tools.bench import command, machine, worker
 from rnncc.tools.bench.cases import STEPS, Case, prepare
 from rnncc.tools.bench.cells import LayerNormLSTMCell, OwnLSTMCell, ScanLSTM
 from rnncc.tools.bench.floor import Floor, floor_of, work_of
-from rnncc.tools.bench.measure import difference, interleave, measure
+from rnncc.tools.bench.measure import difference, interleave, measure, tolerance
 from rnncc.tools.bench.network import describe, stepwise
 from rnncc.tools.bench.peers import PEERS, Function, Peer, numpy_loop
 from rnncc.tools.bench.report import microseconds, plain_text, write_report
@@ -318,6 +318,11 @@ def test_whoever_takes_all_the_time_runs_once() -> None:
     samples = interleave(runs, 0.0, str)
     assert calls == ["a", "b"]
     assert {name: len(taken) for name, taken in samples.items()} == {"a": 1, "b": 1}
+
+
+def test_only_rounded_factors_allow_more() -> None:
+    assert tolerance("float32") == tolerance("float32-bf16x6") == (1e-4, 1e-5)
+    assert tolerance("bfloat16") == (3e-2, 3e-2)
 
 
 def test_difference_counts_in_tolerances() -> None:

@@ -83,6 +83,14 @@ def test_bisect_of_right_passes(models: Path, capsys: Capture) -> None:
     assert "snapshots agree with the numpy meaning of classifier" in out
 
 
+@pytest.mark.parametrize("precision", ["bfloat16", "float32-bf16x6"])
+@pytest.mark.parametrize("name", ["classifier", "with_states"])
+def test_a_right_model_is_right_in_every_precision(name: str, precision: str, models: Path, capsys: Capture) -> None:
+    out = shown(capsys, "bisect", f"{models}:{name}", "--precision", precision)
+    assert "narrow " in out and "WRONG" not in out
+    assert f"snapshots agree with the numpy meaning of {name}" in out
+
+
 def test_bisect_of_text(models: Path, tmp_path: Path, capsys: Capture) -> None:
     graph = tmp_path / "graph.txt"
     graph.write_text(shown(capsys, "dump", f"{models}:with_states", "--stage", "graph"))
@@ -114,24 +122,38 @@ def test_a_wrong_graph_pass_is_found(models: Path, capsys: Capture, monkeypatch:
     assert "sub(" in shown(capsys, *lines[-1].split()[4:])
 
 
+def _forget(procedure: Procedure) -> Procedure:
+    """`procedure` with a number for what its last statement stores."""
+    *rest, last = procedure.body
+    return replace(procedure, body=(*rest, _with_constants(last)))
+
+
+def _with_constants(statement: Any) -> Any:
+    match statement:
+        case For():
+            return replace(statement, body=tuple(map(_with_constants, statement.body)))
+        case Store(combine=None):
+            return replace(statement, value=Const(3.0, DType.F32))
+    return statement
+
+
 def test_a_wrong_loop_pass_is_found(models: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
-    def forget(procedure: Procedure) -> Procedure:
-        *rest, last = procedure.body
-        return replace(procedure, body=(*rest, _with_constants(last)))
-
-    def _with_constants(statement: Any) -> Any:
-        match statement:
-            case For():
-                return replace(statement, body=tuple(map(_with_constants, statement.body)))
-            case Store(combine=None):
-                return replace(statement, value=Const(3.0, DType.F32))
-        return statement
-
-    _inject(monkeypatch, "inline_moves", forget)
+    _inject(monkeypatch, "inline_moves", _forget)
     code, out, _ = run(capsys, "bisect", f"{models}:classifier")
     assert code == 1
     assert "first wrong: inline_moves" in out
     assert "right is" in out and "--diff inline_moves" in out
+
+
+@pytest.mark.parametrize("name", ["split_nests", "narrow", "chunk_steps"])
+def test_a_wrong_pass_is_found_in_bfloat16(
+    name: str, models: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _inject(monkeypatch, name, _forget)
+    code, out, _ = run(capsys, "bisect", f"{models}:classifier", "--precision", "bfloat16")
+    assert code == 1
+    assert f"first wrong: {name}" in out
+    assert out.endswith(f"rnncc dump {models}:classifier --precision bfloat16 --diff {name}\n")
 
 
 def test_a_pass_that_breaks_the_graph_is_found(models: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:

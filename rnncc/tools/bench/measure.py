@@ -24,17 +24,16 @@ from rnncc.tools.bench.floor import floor_of
 from rnncc.tools.bench.peers import Peer, Run, numpy_loop
 from rnncc.tools.bench.results import SELF, Row, Target, Timing
 from rnncc.tools.bench.ways import Ready, compilations, meaning, ready_model, ready_peer, reference
+from rnncc.tools.tolerance import COARSE
 
 RELATIVE, ABSOLUTE = 1e-4, 1e-5
 """How far an output may be from the reference, the NumPy loop: sums of float32 in another order, over many steps."""
 
-COARSE = 3e-2
-"""The same, relative and absolute, where products are of factors with 8 bits."""
-
 
 def tolerance(precision: str) -> tuple[float, float]:
     """The relative and the absolute distance from the reference that is right in a precision."""
-    return (RELATIVE, ABSOLUTE) if precision == "float32" else (COARSE, COARSE)
+    coarse = COARSE.get(precision)
+    return (RELATIVE, ABSOLUTE) if coarse is None else (coarse, coarse)
 
 
 _ROUNDS = 10
