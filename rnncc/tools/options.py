@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from argparse import ArgumentParser, Namespace
 
 from rnncc.codegen.target import KNOWN_TARGETS
 from rnncc.errors import ArgumentError
 from rnncc.options import PRECISIONS, Options
+from rnncc.passes.loop.schedule import Schedule, as_schedule
 from rnncc.runtime.threads import check_threads
 from rnncc.types import dtype_of
 
@@ -29,13 +31,18 @@ def add_subject(parser: ArgumentParser) -> None:
 
 
 def add_compile_options(parser: ArgumentParser) -> None:
-    """--dtype, --target, --unroll, --precision and --threads."""
+    """--dtype, --target, --unroll, --precision, --threads and --schedule."""
     group = parser.add_argument_group("how it is compiled (see rnncc.compile)")
     group.add_argument("--dtype", default="float32", help="float32 (default) or float64")
     group.add_argument("--target", default="host", help=f"{', '.join(KNOWN_TARGETS)}; default: host")
     group.add_argument("--unroll", type=int, metavar="N", help="steps in one turn of every loop over time")
     group.add_argument("--precision", choices=PRECISIONS, default="float32", help="of products with weights")
     group.add_argument("--threads", type=int, default=1, metavar="N", help="threads that share a call; default: 1")
+    group.add_argument(
+        "--schedule",
+        metavar="JSON",
+        help='what the cost model does not decide, by the names in dump --list: \'{"h": {"copies": 2}}\'',
+    )
 
 
 def compile_options(arguments: Namespace) -> Options:
@@ -46,4 +53,19 @@ def compile_options(arguments: Namespace) -> Options:
     if arguments.unroll is not None and not 1 <= arguments.unroll <= 64:
         raise ArgumentError(f"--unroll {arguments.unroll}: a turn holds 1 to 64 steps")
     threads = check_threads(arguments.threads)
-    return Options(dtype, arguments.target, arguments.unroll, threads=threads, precision=arguments.precision)
+    return Options(
+        dtype,
+        arguments.target,
+        arguments.unroll,
+        threads=threads,
+        precision=arguments.precision,
+        schedule=_schedule(arguments.schedule),
+    )
+
+
+def _schedule(text: str | None) -> Schedule:
+    """The schedule that --schedule gives as JSON."""
+    try:
+        return as_schedule(None if text is None else json.loads(text))
+    except json.JSONDecodeError as error:
+        raise ArgumentError(f"--schedule is not JSON: {error}", remedy='such as \'{"h": {"copies": 2}}\'') from None

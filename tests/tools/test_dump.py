@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import json
 import os
 import pty
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -437,3 +439,14 @@ def test_no_command(capsys: Capture) -> None:
     assert all(stage in out for stage in STAGES)
     code, out, err = run(capsys, "--version")
     assert (code, err) == (0, "") and out.startswith("rnncc ")
+
+
+def test_a_schedule_on_the_command_line(models: Path, capsys: Capture) -> None:
+    subject = f"{models}:classifier"
+    decided = shown(capsys, "dump", subject, "--list").partition("tile decided:")[2]
+    name = re.search(r"(\w+)(, \w+)*: \d+ x", decided)
+    assert name is not None
+    out = shown(capsys, "dump", subject, "--list", "--schedule", json.dumps({name[1]: {"copies": 3}}))
+    assert "rotate_copies decided:" in out
+    assert "--schedule is not JSON" in refused(capsys, "dump", subject, "--schedule", "{")
+    assert "is not a dict with some of" in refused(capsys, "dump", subject, "--schedule", '{"h": 1}')
