@@ -109,7 +109,7 @@ class GlobalMaxPooling1D(_GlobalPooling1D):
         batch_input_shape: The same with the batch size (or None) in front.
 
     Input shape:
-        Floats of shape ``(batch, time, width)``.
+        Floats of shape ``(batch, time, width)``. The largest number of a sequence without steps is -infinity.
 
     Output shape:
         ``(batch, width)``, or ``(batch, 1, width)`` with `keepdims`.
