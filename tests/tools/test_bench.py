@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from rnncc import layers
-from rnncc.errors import ArgumentError, UnsupportedError
+from rnncc.errors import ArgumentError, MemoryLimitError, UnsupportedError
 from rnncc.layers.execution import evaluate
 from rnncc.layers.model import Model
 from rnncc.layers.sequential import Sequential
@@ -548,6 +548,14 @@ def test_a_run_in_a_process_of_its_own() -> None:
 def test_what_has_no_meaning(words: list[str], message: str) -> None:
     with pytest.raises(ArgumentError, match=message):
         command.run(arguments(*words))
+
+
+@pytest.mark.parametrize("more", [["--profile"], ["--tune"], ["--peers", "none"]])
+def test_what_is_too_large(more: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(command, "measure_in_process", worker.measure_rows)
+    message = r"memory for classify-1, 99999999999 x 100\n  needed: 72\.76 TB[\s\S]*smaller --batch or --length"
+    with pytest.raises(MemoryLimitError, match=message):
+        command.run(arguments("classify-1", "--batch", "99999999999", *more))
 
 
 def test_the_list_names_everything(capsys: pytest.CaptureFixture[str]) -> None:

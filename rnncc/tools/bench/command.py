@@ -28,7 +28,7 @@ from rnncc.tools.bench.progress import ProgressLine
 from rnncc.tools.bench.report import microseconds, write_report
 from rnncc.tools.bench.results import Report, as_json
 from rnncc.tools.bench.tune import graph_of, tune
-from rnncc.tools.bench.worker import Order, jobs, measure_in_process
+from rnncc.tools.bench.worker import Order, enough_memory, jobs, measure_in_process
 from rnncc.tools.bench.workloads import WORKLOADS, find_workload
 
 DEFAULT_WORKLOADS = ("classify-1", "classify-32")
@@ -100,8 +100,9 @@ def run(args: argparse.Namespace) -> int:
         raise ArgumentError("--remember goes with --tune")
     if args.profile or args.tune:
         for name, batch, length in jobs(Order(names, (), 1, 0.0, args.batch, args.length)):
-            case = prepare(find_workload(name), batch, length)
-            _show_tuning(case, args, threads) if args.tune else _show_profile(case, args)
+            with enough_memory(name, batch, length):
+                case = prepare(find_workload(name), batch, length)
+                _show_tuning(case, args, threads) if args.tune else _show_profile(case, args)
         return 0
     if args.plot:
         check_plot(args.plot)

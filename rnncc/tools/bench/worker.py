@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from rnncc.errors import RnnccError
+from rnncc.memory import memory_errors
 from rnncc.runtime.roof import Roof, measure_roof
 from rnncc.tools.bench.cases import prepare
 from rnncc.tools.bench.machine import cores, environment, stay_on
@@ -72,10 +73,16 @@ def measure_rows(order: Order) -> tuple[Roof, list[Row]]:
     for number, (name, batch, length) in enumerate(todo, 1):
         title = f"[{number}/{len(todo)}] {name} {batch} x {length}, threads {order.threads}: "
         line.show(f"{title}preparing")
-        case = prepare(find_workload(name), batch, length, order.precision)
-        rows.append(measure(case, peers, order.threads, order.seconds, roof, partial(_show, line, title)))
+        with enough_memory(name, batch, length):
+            case = prepare(find_workload(name), batch, length, order.precision)
+            rows.append(measure(case, peers, order.threads, order.seconds, roof, partial(_show, line, title)))
     line.clear()
     return roof, rows
+
+
+def enough_memory(name: str, batch: int, length: int) -> memory_errors:
+    """For a ``with`` block that works on a workload at one size: its MemoryErrors say which, and what to do."""
+    return memory_errors(f"{name}, {batch} x {length}", "give a smaller --batch or --length")
 
 
 def _show(line: ProgressLine, title: str, text: str) -> None:
