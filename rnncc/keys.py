@@ -26,13 +26,23 @@ def key_in_cache(what: str, graph: Graph, options: Options) -> str:
     return key_of(what, show_graph(graph), repr(options), machine, compiler_fingerprint())
 
 
+def schedule_folder() -> Path:
+    """The folder of the cache, where schedules are remembered. Raises ArgumentError when there is no cache."""
+    folder = cache_folder(os.environ)
+    if folder is None:
+        raise ArgumentError(
+            "a schedule is remembered in the cache, and RNNCC_CACHE_DIR is off",
+            place=caller(),
+            remedy="unset RNNCC_CACHE_DIR, or let it name a folder",
+        )
+    return folder
+
+
 def remember_schedule(graph: Graph, options: Options) -> Path:
     """Let `compile` use the schedule of `options` whenever it is given this graph, these options, and no schedule.
 
     Returns the folder of the cache. Raises ArgumentError when there is no cache.
     """
-    folder = cache_folder(os.environ)
-    if folder is None:
-        raise ArgumentError("a schedule is remembered in the cache, and RNNCC_CACHE_DIR is off", place=caller())
+    folder = schedule_folder()
     remember(DiskCache(folder), schedule_key(graph, options), options.schedule)
     return folder

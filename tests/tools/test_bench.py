@@ -550,6 +550,20 @@ def test_what_has_no_meaning(words: list[str], message: str) -> None:
         command.run(arguments(*words))
 
 
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--tune", "--json"], "--tune has no use for --json\n  leave out --tune or --json"),
+        (["--tune", "--plot", "a.svg", "--peers", "none"], "--tune has no use for --plot, --peers"),
+        (["--profile", "--threads", "2", "--json"], "--profile has no use for --json, --threads"),
+    ],
+)
+def test_what_has_no_use(words: list[str], message: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(command, "cores", range)
+    with pytest.raises(ArgumentError, match=message):
+        command.run(arguments("tiny-8", *words, "--length", "3"))
+
+
 @pytest.mark.parametrize("more", [["--profile"], ["--tune"], ["--peers", "none"]])
 def test_what_is_too_large(more: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(command, "measure_in_process", worker.measure_rows)

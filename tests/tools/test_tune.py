@@ -117,3 +117,7 @@ def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: py
     assert third == f"  remembered in {tmp_path}"
     with pytest.raises(ArgumentError, match="--remember goes with --tune"):
         command.run(parser.parse_args(["tiny-8", "--remember"]))
+    monkeypatch.setenv("RNNCC_CACHE_DIR", "off")
+    with pytest.raises(ArgumentError, match="RNNCC_CACHE_DIR is off"):
+        command.run(parser.parse_args(["tiny-8", "--tune", "--remember", "--length", "5"]))
+    assert capsys.readouterr().out == ""  # nothing was tried

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from rnncc.errors import ArgumentError, nearest
-from rnncc.keys import remember_schedule
+from rnncc.keys import remember_schedule, schedule_folder
 from rnncc.options import PRECISIONS, Options
 from rnncc.passes.loop.schedule import as_schedule
 from rnncc.pipeline import compile as compile_model
@@ -96,8 +96,7 @@ def run(args: argparse.Namespace) -> int:
     threads = _thread_counts(args.threads)
     if not args.seconds > 0:
         raise ArgumentError(f"--seconds must be above 0, not {args.seconds:g}")
-    if args.remember and not args.tune:
-        raise ArgumentError("--remember goes with --tune")
+    _check_together(args)
     if args.profile or args.tune:
         for name, batch, length in jobs(Order(names, (), 1, 0.0, args.batch, args.length)):
             with enough_memory(name, batch, length):
@@ -128,6 +127,19 @@ def run(args: argparse.Namespace) -> int:
     else:
         write_report(report, sys.stdout)
     return 0 if all(row.is_correct for row in report.rows) else 1
+
+
+def _check_together(args: argparse.Namespace) -> None:
+    """Raise ArgumentError for options that have no meaning beside each other, or not here."""
+    if args.remember and not args.tune:
+        raise ArgumentError("--remember goes with --tune")
+    if args.remember:
+        schedule_folder()
+    mode = "--tune" if args.tune else "--profile" if args.profile else ""
+    without = ["json", "plot", "peers", *(["threads"] if args.profile and not args.tune else [])]
+    given = [f"--{option}" for option in without if getattr(args, option) not in (None, False, "1")]
+    if mode and given:
+        raise ArgumentError(f"{mode} has no use for {', '.join(given)}", remedy=f"leave out {mode} or {given[0]}")
 
 
 def _show_profile(case: Case, args: argparse.Namespace) -> None:
