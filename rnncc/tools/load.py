@@ -58,7 +58,7 @@ def load_subject(where: str, specs: Sequence[str] = ()) -> Subject:
             raise ArgumentError(f"{path} is neither a Python file (.py) nor text") from None
     found = run_file(path)
     if not name:
-        name = _only_candidate(path, found, types)
+        name = only_candidate(path, found, types)
     item = _lookup(path, found, name)
     with _user_code(path):
         return Subject(f"{path}:{name}", as_graph(item, name, types))
@@ -152,14 +152,18 @@ def _failure(path: Path, error: Exception) -> RnnccError:
 # ------------------------------------------------------------------ names
 
 
-def _only_candidate(path: Path, found: Mapping[str, Any], types: Sequence[TensorType]) -> str:
+def only_candidate(path: Path, found: Mapping[str, Any], types: Sequence[TensorType], *, traces: bool = True) -> str:
+    """The name of the one model or graph in a file. Raises ArgumentError when there is none, or more.
+
+    `traces`: functions can be traced, which the message then proposes.
+    """
     names = candidates(found, types)
     if len(names) == 1:
         return names[0]
     if names:
         choices = [f"{path}:{name}" for name in names]
         raise ArgumentError(f"{path} holds {len(names)} models and graphs: say which one", *choices)
-    functions = [name for name, item in _own_functions(found).items() if not name.startswith("_")]
+    functions = [name for name in _own_functions(found) if traces and not name.startswith("_")]
     raise ArgumentError(
         f"{path} holds no model and no graph",
         *([f"functions: {', '.join(functions)}"] if functions else []),

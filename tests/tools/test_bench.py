@@ -176,6 +176,16 @@ def test_a_file_of_ones_own(tmp_path: Path) -> None:
         load_model(f"{file}:second")
 
 
+def test_a_file_without_a_model(tmp_path: Path) -> None:
+    file = tmp_path / "none.py"
+    file.write_text("number = 3\ndef twice(left):\n    return 2 * left\n")
+    with pytest.raises(ArgumentError, match=r"none\.py holds no model and no graph\n  assign a model to a name in it"):
+        load_model(str(file))
+    file.write_text("import rnncc\nfirst, second = rnncc.Sequential([]), rnncc.Sequential([])\n")
+    with pytest.raises(ArgumentError, match=r"holds 2 models and graphs: say which one\n  .*none\.py:first\n"):
+        load_model(str(file))
+
+
 # ------------------------------------------------------------------ measuring
 
 

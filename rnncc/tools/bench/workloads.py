@@ -14,7 +14,7 @@ from rnncc.layers.model import Model
 from rnncc.layers.sequential import Sequential
 from rnncc.tools.bench.cells import LayerNormLSTMCell, OwnLSTMCell, ScanLSTM
 from rnncc.tools.bench.results import Target
-from rnncc.tools.load import candidates, run_file, split_name
+from rnncc.tools.load import candidates, only_candidate, run_file, split_name
 
 RTNEURAL_STEP = 288
 """Nanoseconds of a step of LSTM(40) in RTNeural, a C++ library that the benchmark cannot run (AVX-512, Eigen)."""
@@ -252,15 +252,13 @@ def load_model(where: str) -> Any:
     """The model or graph that ``FILE[:NAME]`` names; a function without arguments is called for it."""
     path, name = split_name(where)
     found = run_file(path)
-    names = [name] if name else candidates(found, ())
-    if len(names) != 1 or names[0] not in found:
-        raise ArgumentError(
-            f"{path} defines no {name!r}" if name else f"{path} holds {len(names)} models and graphs: say which one",
-            *[f"{path}:{candidate}" for candidate in candidates(found, ())],
-        )
-    item = found[names[0]]
+    name = name or only_candidate(path, found, (), traces=False)
+    if name not in found:
+        choices = [f"{path}:{candidate}" for candidate in candidates(found, ())]
+        raise ArgumentError(f"{path} defines no {name!r}", *choices)
+    item = found[name]
     if not isinstance(item, Model | Graph) and callable(item):
         item = item()
     if not isinstance(item, Model | Graph):
-        raise ArgumentError(f"{names[0]} in {path} is not a model or a graph", f"it is of type {type(item).__name__}")
+        raise ArgumentError(f"{name} in {path} is not a model or a graph", f"it is of type {type(item).__name__}")
     return item
