@@ -1,8 +1,8 @@
 """Scheduled loop IR to LLVM IR text: one instruction after the other, each as far outside of loops as it may stand.
 
-Every buffer (temporaries: every slot) is a pointer argument that aliases no other, every dim an i64; registers become
-allocas that LLVM turns into values. A loop's block is named after its variable, so that the assembly shows which loop
-is which.
+Every buffer (temporaries: every slot) is a pointer argument that aliases no other, every dim an i64; registers and
+stacks become allocas, of which LLVM turns the registers into values. A loop's block is named after its variable, so
+that the assembly shows which loop is which.
 
 The entry point is `i32 name(ptr pointers, ptr dims, ptr status, i64 thread, i64 threads, ptr barrier)`: pointers in the
 order of `Emitted.pointers`, dims in that of the procedure. It returns 0, or 1 + the number of the message of a failed
@@ -13,14 +13,16 @@ The last three arguments say which thread of how many this is, and where they me
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from math import prod
 from typing import assert_never
 
 from rnncc.codegen.bfloat16 import dot_add, pair, rest
 from rnncc.codegen.instructions import Code, Operand, llvm_type
 from rnncc.codegen.target import Target
 from rnncc.codegen.team import STOPPED, barrier_text, declarations, leave_text, team_text
+from rnncc.codegen.tile_ends import is_tile_end, pattern_of
 from rnncc.loop.builder import integer, multiply, product
 from rnncc.loop.index import summands
 from rnncc.loop.ir import (
@@ -73,6 +75,15 @@ def emit(procedure: Procedure, target: Target, threads: int = 1) -> Emitted:
     return _Emitter(procedure, target).module(threads)
 
 
+@dataclass(frozen=True, slots=True)
+class _End:
+    """A function that does the ends of some tiles: the buffers that it touches, and its arguments behind the values."""
+
+    name: str
+    buffers: frozenset[str]
+    arguments: Sequence[str]
+
+
 class _Emitter:
     """Walks the statements once; `environment` holds loop variables, dims and lets."""
 
@@ -84,6 +95,10 @@ class _Emitter:
             dim: Operand(f"%dim.{ascii_name(dim)}", DType.I64, 1) for dim in procedure.dims
         }
         self.registers: dict[str, str] = {}
+        """Types of registers by name."""
+        self.ends: dict[For, _End] = {}
+        """Functions by what they do; see `codegen.tile_ends`."""
+        self.is_in_end = False
         self.held: dict[str, dict[str, Operand]] = {}
         """What registers hold, where that is known: by buffer, then by register."""
         self.used: set[str] = set()
@@ -102,18 +117,16 @@ class _Emitter:
         for statement in procedure.body:
             self.statement(statement)
         code.line("ret i32 0")
-        memory = [buffer for buffer in procedure.buffers if buffer.name in self.used]
+        memory = [buffer for buffer in procedure.buffers if buffer.name in self.used and buffer.space != "stack"]
         # Buffers of one slot share a pointer: each by itself, they would not be free of aliases.
         pointers = {pointer_name(buffer): buffer.name if buffer.slot is None else buffer.slot for buffer in memory}
-        written = {pointer_name(buffer) for buffer in memory if buffer.name in self.written_in(procedure.body)}
-        parameters = [
-            # What other threads write as well is reached in other ways, too.
-            f"ptr {pointer}" if self.shares and pointer in written else f"ptr noalias {pointer}"
-            for pointer in pointers
-        ]
-        parameters += [f"i64 %dim.{ascii_name(dim)}" for dim in procedure.dims] + ["ptr noalias %status"]
-        parameters += _TEAM if self.shares else ()
-        allocas = "\n".join(f"  {register} = alloca {type}, align 64" for register, type in self.registers.items())
+        parameters = [*self.parameters(pointers), "ptr noalias %status", *(_TEAM if self.shares else ())]
+        frame = self.registers | {
+            pointer_name(buffer): f"[{prod(map(_number, buffer.shape))} x {llvm_type(buffer.dtype, 1, memory=True)}]"
+            for buffer in procedure.buffers
+            if buffer.name in self.used and buffer.space == "stack"
+        }
+        allocas = "\n".join(f"  {name} = alloca {type}, align 64" for name, type in frame.items())
         entry = f"rnncc.{procedure.name}"
         body = (
             f'define internal i32 @"{entry}.body"({", ".join(parameters)}) nounwind noinline {{\n'
@@ -126,6 +139,16 @@ class _Emitter:
             parts += [team_text(code.target), declarations(code.target)]
         return Emitted("\n".join(parts), entry, tuple(pointers.values()), tuple(self.messages), self.shares)
 
+    def parameters(self, pointers: Iterable[str]) -> list[str]:
+        """Of a function that works on what is behind `pointers`: these, and all dims."""
+        written = map(self.buffers.__getitem__, self.written_in(self.procedure.body))
+        others = {pointer_name(buffer) for buffer in written if self.shares and not buffer.is_private}
+        return [
+            # What other threads write as well is reached in other ways, too.
+            *(f"ptr {pointer}" if pointer in others else f"ptr noalias {pointer}" for pointer in pointers),
+            *(f"i64 %dim.{ascii_name(dim)}" for dim in self.procedure.dims),
+        ]
+
     # -------------------------------------------------------------- statements
 
     def block(self, statements: Sequence[Stmt]) -> None:
@@ -134,6 +157,8 @@ class _Emitter:
 
     def statement(self, statement: Stmt) -> None:
         match statement:
+            case For() if not self.is_in_end and is_tile_end(statement, self.buffers):
+                self.tile_end(statement)
             case For():
                 self.loop(statement)
             case Let(name, value):
@@ -162,7 +187,7 @@ class _Emitter:
             self.loop_body(loop, start)
             return
         hint = ascii_name(loop.variable)
-        name = code.label(f"{hint}.{loop.kind}")
+        name = code.label(_label(loop))
         variable = Operand(code.name(hint), DType.I64, 1)
         following = code.name(f"{hint}.next")
         written = self.written_in((loop,))
@@ -185,6 +210,40 @@ class _Emitter:
             code.line(f"br i1 {more}, label %{name}, label %{name}.exit")
             code.open(f"{name}.exit")
         self.forget(written)
+
+    def tile_end(self, loop: For) -> None:
+        """A call of the function that does `loop`."""
+        code = self.code
+        pattern, given = pattern_of(loop)
+        arguments = {name: self.expr(value) for name, value in given.items()}
+        if pattern not in self.ends:
+            self.ends[pattern] = self.end_function(pattern, arguments)
+        else:
+            for inner in walk_statements((loop,)):
+                if isinstance(inner, For):
+                    code.label(_label(inner))  # which loops have which label depends on the procedure only
+        end = self.ends[pattern]
+        self.used |= end.buffers
+        own = [f"{argument.type} {argument.text}" for argument in arguments.values()]
+        code.line(f'call void @"{end.name}"({", ".join([*own, *end.arguments])})')
+
+    def end_function(self, pattern: For, arguments: Mapping[str, Operand]) -> _End:
+        """Define what does `pattern`, the end of some tiles."""
+        name = f"rnncc.{self.procedure.name}.end.{len(self.ends) + 1}"
+        own = {key: replace(argument, text=f"%{key}") for key, argument in arguments.items()}
+        environment, used = self.environment, self.used
+        self.environment, self.used, self.is_in_end = {**environment, **own}, set(), True
+        with self.code.function() as body:
+            self.loop(pattern)
+            self.code.line("ret void")
+        buffers = [buffer for buffer in self.procedure.buffers if buffer.name in self.used]
+        self.environment, self.used, self.is_in_end = environment, used, False
+        parameters = self.parameters(dict.fromkeys(map(pointer_name, buffers)))
+        header = ", ".join([*(f"{operand.type} {operand.text}" for operand in own.values()), *parameters])
+        lines = "\n".join(body.lines)
+        self.code.define(name, f'define internal void @"{name}"({header}) nounwind noinline {{\nentry:\n{lines}\n}}\n')
+        same = [parameter.replace(" noalias", "") for parameter in parameters]
+        return _End(name, frozenset(buffer.name for buffer in buffers), same)
 
     def forget(self, buffers: Iterable[str]) -> None:
         """What the registers of `buffers` hold depends on the turn from here on."""
@@ -406,8 +465,17 @@ def _lanes(index: tuple[Index, ...]) -> int:
     return index[-1].lanes if index and isinstance(index[-1], Span) else 1
 
 
+def _number(size: Expr) -> int:
+    assert isinstance(size, Const), "the verifier has looked at the sizes of private buffers"
+    return int(size.value)
+
+
+def _label(loop: For) -> str:
+    return f"{ascii_name(loop.variable)}.{loop.kind}"
+
+
 def pointer_name(buffer: Buffer) -> str:
-    """The pointer behind a buffer: its own, or that of its slot."""
+    """The pointer behind a buffer in memory: its own, or that of its slot."""
     return f"%buffer.{ascii_name(buffer.name)}" if buffer.slot is None else f"%slot.{buffer.slot}"
 
 

@@ -107,6 +107,17 @@ class Code:
         yield
         self.regions.leave()
 
+    @contextmanager
+    def function(self) -> Iterator[Regions]:
+        """What is written inside is the body of another function, whose lines are in what this yields."""
+        outside, self.regions = self.regions, Regions()
+        yield self.regions
+        self.regions = outside
+
+    def define(self, name: str, text: str) -> None:
+        """The module needs the function `name`."""
+        self._definitions[name] = text
+
     def pure(self, instruction: str, *operands: str) -> str:
         """The result of an `instruction` that has no other effect: computed once, outside of all loops it may leave."""
         return self.regions.value(instruction, self.regions.depth_of(operands), self.name)

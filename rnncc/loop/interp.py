@@ -81,7 +81,7 @@ def interpret(procedure: Procedure, arrays: Mapping[str, np.ndarray], dims: Mapp
 
 def _contents(buffer: Buffer, shape: tuple[int, ...], arrays: Mapping[str, np.ndarray]) -> np.ndarray:
     if buffer.space not in ("input", "weight"):
-        return _poisoned(buffer.dtype, 0 if buffer.space == "register" else math.prod(shape))
+        return _poisoned(buffer.dtype, 0 if buffer.is_private else math.prod(shape))
     array = np.asarray(arrays[buffer.name])
     assert array.shape == shape, f"{buffer.name} has shape {array.shape}, {shape} is needed"
     assert array.dtype == buffer.dtype.numpy, f"{buffer.name} holds {array.dtype}, {buffer.dtype} is needed"
@@ -305,7 +305,7 @@ class _Machine:
 
     def _memory(self, block: _Block, scope: _Scope, *, write: bool) -> tuple[np.ndarray, Array]:
         """The flat memory of a block, and for each iteration its row in there: more than one for registers only."""
-        if block.buffer.space != "register":
+        if not block.buffer.is_private:
             return block.data, 0
         name = block.buffer.name
         registers = scope.registers

@@ -2,7 +2,7 @@
 
     procedure  ::=  def name(dims): buffers; with setup(): statement*; statement*
     buffer     ::=  name = space(dtype, [size, ...]) | name = space(dtype, [size, ...], slot=number)
-                    space: input | output | weight | packed | temporary | register
+                    space: input | output | weight | packed | temporary | register | stack
     statement  ::=  for i in kind(start, stop, step): statement*
                     kind: range (in this order) | parallel (any order) | unroll | lanes (one vector) |
                     threads (side by side: turn number s on thread s % threads)
@@ -194,14 +194,22 @@ Stmt = For | Let | Store | Check | Prefetch | Barrier
 
 @dataclass(frozen=True, slots=True)
 class Buffer:
-    """A block of memory or (space `register`) a group of registers. Row-major; the last axis is contiguous."""
+    """A block of memory or (space `register`) a group of registers. Row-major; the last axis is contiguous.
+
+    A `stack` is a small block that belongs to one thread of one call, like a register, but is indexed by variables.
+    """
 
     name: str
     dtype: DType
     shape: tuple[Expr, ...]
-    space: str  # input, output, weight, packed, temporary, register
+    space: str  # one of SPACES
     slot: int | None = None
     """Temporaries of one slot share memory; set by `plan_memory`."""
+
+    @property
+    def is_private(self) -> bool:
+        """True when each turn of a parallel loop has its own: nothing is carried in it from one to the next."""
+        return self.space in ("register", "stack")
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,7 +249,7 @@ def set_printer(printer: Callable[[Procedure], str]) -> None:
     _printers[:] = [printer]
 
 
-SPACES = ("input", "output", "weight", "packed", "temporary", "register")
+SPACES = ("input", "output", "weight", "packed", "temporary", "register", "stack")
 PACKED_AXES = 5
 """Of a packed buffer: panel, k, member, vector, lane. An axis before them says which of several equal copies."""
 KINDS = ("range", "parallel", "unroll", "lanes", "threads")

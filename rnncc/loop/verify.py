@@ -136,7 +136,7 @@ class _Verifier:
         self._check_new(buffer.name, scope)
         for size in buffer.shape:
             self._size(size, "a size", scope)
-            if buffer.space in ("register", "weight", "packed") and not isinstance(size, Const):
+            if (buffer.is_private or buffer.space in ("weight", "packed")) and not isinstance(size, Const):
                 raise self.fail(f"sizes of a {buffer.space} buffer are constant", size)
         self.buffers[buffer.name] = buffer
 

@@ -204,13 +204,17 @@ def _scan_of(loop: _Loop, loops: Mapping[str, _Loop]) -> _Loop | None:
 
 
 def _hottest(loops: Mapping[str, _Loop]) -> set[str]:
-    """Headers of the innermost loops with most arithmetic: one for each scan."""
+    """Headers of the innermost loops with most arithmetic: one for each scan, a loop over k if there is one."""
+
+    def heat(loop: _Loop) -> tuple[bool, int]:
+        return loop.source is not None and loop.source.loop.kind == "range", loop.census.work
+
     best: dict[str, _Loop] = {}
     for loop in loops.values():
         scan = _scan_of(loop, loops)
         if scan is not None and loop.is_innermost and loop.census.work:
             known = best.get(scan.header)
-            if known is None or loop.census.work > known.census.work:
+            if known is None or heat(loop) > heat(known):
                 best[scan.header] = loop
     return {loop.header for loop in best.values()}
 

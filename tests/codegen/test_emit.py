@@ -10,6 +10,7 @@ import pytest
 from rnncc.codegen.emit import ascii_name, emit
 from rnncc.codegen.native import compile_module
 from rnncc.codegen.target import KNOWN_TARGETS, Target
+from rnncc.loop.interp import interpret
 from rnncc.loop.ir import Procedure
 from rnncc.loop.parser import parse
 from rnncc.loop.verify import verify
@@ -212,6 +213,53 @@ def f(N):
         y[j] = x[j]
 """)
     assert emit(procedure, Target.parse("host")).pointers == ("x", "y")
+
+
+ENDS = """
+def f(N):
+    x = input(f32, [N, 8])
+    y = output(f32, [N, 8])
+    z = output(f32, [N, 8])
+    held = stack(f32, [4, 8])
+    end = N // 4 * 4
+    for r in parallel(0, end, 4):
+        held[0, span(0, 8)] = x[r, span(0, 8)]
+        held[1, span(0, 8)] = x[r + 1, span(0, 8)]
+        held[2, span(0, 8)] = x[r + 2, span(0, 8)]
+        held[3, span(0, 8)] = x[r + 3, span(0, 8)]
+        for m in parallel(0, 4):
+            a = held[m, span(0, 8)] * 2.0
+            y[r + m, span(0, 8)] = a + f32(N)
+        for m in parallel(0, 4):
+            z[r + m, span(0, 8)] = held[m, span(0, 8)] + 1.0
+    for r_2 in parallel(end, N):
+        held[0, span(0, 8)] = x[r_2, span(0, 8)]
+        for m in parallel(0, 1):
+            b = held[m, span(0, 8)] * 2.0
+            y[r_2 + m, span(0, 8)] = b + f32(N)
+        for m in parallel(0, 1):
+            z[r_2 + m, span(0, 8)] = held[m, span(0, 8)] - 1.0
+"""
+
+
+def test_ends_of_tiles_that_do_the_same_are_one_function() -> None:
+    """Names and counts may differ, nothing else; and every loop has the label that it would have without functions."""
+    procedure = parse(ENDS)
+    text = emit(procedure, Target.parse("host")).text
+    calls = re.findall(r'call void @"(rnncc\.f\.end\.\d)"\(i64 (\d)', text)
+    assert calls == [("rnncc.f.end.1", "4"), ("rnncc.f.end.2", "4"), ("rnncc.f.end.1", "1"), ("rnncc.f.end.3", "1")]
+    assert len(re.findall(r'define internal void @"rnncc\.f\.end', text)) == 3
+    assert [label in text for label in ("m.parallel:", "m.parallel.2:", "m.parallel.3:", "m.parallel.4:")] == [
+        True,
+        True,
+        False,
+        True,
+    ]
+    x = np.random.default_rng(0).normal(size=(7, 8)).astype(np.float32)
+    sign = np.array([1, 1, 1, 1, -1, -1, -1], np.float32)[:, None]
+    for outputs in (run_native(procedure, {"x": x}, {"N": 7}), interpret(procedure, {"x": x}, {"N": 7})):
+        np.testing.assert_array_equal(outputs["y"], x * 2 + 7)
+        np.testing.assert_array_equal(outputs["z"], x + sign)
 
 
 def test_loops_give_their_names_to_blocks() -> None:

@@ -175,6 +175,7 @@ def test_declarations() -> None:
         (Buffer("q", DType.F32, (ONE,), "temporary"), "a size is i64, this is f32", "1.0"),
         (Buffer("q", DType.F32, (Var("N"),), "temporary"), "N is used before it is defined", "N"),
         (Buffer("q", DType.F32, (size,), "register"), "sizes of a register buffer are constant", "B"),
+        (Buffer("q", DType.F32, (size,), "stack"), "sizes of a stack buffer are constant", "B"),
         (Buffer("q", DType.F32, (size,), "packed"), "sizes of a packed buffer are constant", "B"),
         (Buffer("q", DType.F32, (size,), "weight"), "sizes of a weight buffer are constant", "B"),
     ]:

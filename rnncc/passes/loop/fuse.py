@@ -20,7 +20,6 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from rnncc.loop.functions import FUNCTIONS
 from rnncc.loop.index import affine, difference
 from rnncc.loop.ir import Call, Const, Expr, For, Index, Let, Load, Procedure, Ramp, Reduce, Span, Stmt, Store, Var
 from rnncc.loop.visit import (
@@ -34,7 +33,7 @@ from rnncc.loop.visit import (
 )
 from rnncc.passes.loop.dependences import followers_of, in_order
 from rnncc.passes.loop.names import Names
-from rnncc.passes.loop.nest import Definition, Nest, definition_of, loops_of, nest_of, scalars
+from rnncc.passes.loop.nest import Definition, Nest, definition_of, is_costly, loops_of, nest_of, scalars
 
 MAX_REDUCTIONS = 8
 """Reductions that may share a nest: each needs accumulators of its own, and registers are few."""
@@ -213,7 +212,7 @@ def _may_inline(definition: Definition, cluster: _Cluster) -> bool:
 
 
 def _is_cheap(value: Expr) -> bool:
-    return all(not isinstance(part, Call) or FUNCTIONS[part.function].cheap for part in walk_exprs(value))
+    return not any(map(is_costly, walk_exprs(value)))
 
 
 def _reduction_count(definition: Definition, reads: Collection[_Read], cluster: _Cluster) -> int:

@@ -30,6 +30,17 @@ class Machine:
         return lanes
 
 
+TAIL_ROWS = (4, 3, 2)
+"""Tiles of fewer rows, for those that full tiles leave over."""
+
+TAIL_OF_MANY = (2,)
+"""The same where there are many rows, all steps of all sequences: to be fast with few of them is not worth the code."""
+
+ODD_ROWS = 3
+"""Rows of the tile that is used once where the number of rows is odd, and else not: two rows and one on its own take as
+long as four."""
+
+
 @dataclass(frozen=True, slots=True)
 class TileShape:
     """How a nest is cut: panels of `panel` vectors, and in a panel blocks of (rows, vectors), most rows first.
@@ -41,6 +52,13 @@ class TileShape:
     panel: int
     blocks: tuple[tuple[int, int], ...]
 
+    @staticmethod
+    def of(rows: int, width: int, panel: int, *, many: bool) -> TileShape:
+        """Tiles of `rows` x `width`, fewer rows for what they leave over, and single rows in panels of `panel`."""
+        tails = TAIL_OF_MANY if many else TAIL_ROWS
+        counts = [rows, *(fewer for fewer in tails if fewer < rows)] if rows > 1 else []
+        return TileShape(panel, (*((count, width) for count in counts), (1, panel)))
+
 
 FMA_CHAINS = 8
 """Independent accumulators that keep two multiply-add units with a latency of four cycles busy."""
@@ -49,16 +67,12 @@ STREAM_CHAINS = 4
 """Accumulators that keep up with weights which come from beyond the level 1 cache: one vector a cycle at best."""
 
 
-TAIL_ROWS = (4, 2)
-"""Tiles of fewer rows, for those that full tiles leave over."""
-
-
-def tile_shape(machine: Machine, reductions: int, vectors: int | None, *, streams: bool) -> TileShape:
+def tile_shape(machine: Machine, reductions: int, vectors: int | None, *, streams: bool, many: bool) -> TileShape:
     """The tiles for a nest with `reductions` accumulators a point and `vectors` vectors in a row (None: not known).
 
     Many rows: each weight vector and each broadcast input is used as often as the registers allow; they hold
-    reductions * vectors * rows sums, the weights of one k, and one input. Four and two rows at a time take what full
-    tiles leave over. One row: every weight is used once. When they are in the level 1 cache, all that counts is to have
+    reductions * vectors * rows sums, the weights of one k, and one input. Tiles of fewer rows take what full tiles
+    leave over. One row: every weight is used once. When they are in the level 1 cache, all that counts is to have
     FMA_CHAINS sums on the way; when they are not (`streams`), that they are read in one stream from front to back,
     which a panel of the same width as that of many rows is: the prefetcher follows one stream at full bandwidth, and
     two of them in turn at two thirds of it.
@@ -69,8 +83,7 @@ def tile_shape(machine: Machine, reductions: int, vectors: int | None, *, stream
         width = min(width, max(vectors, 1))
     rows = max(1, min(8, (available - reductions * width - 1) // (reductions * width)))
     panel = width if streams else _panel(reductions, width, vectors, available)
-    counts = [rows, *(fewer for fewer in TAIL_ROWS if fewer < rows)] if rows > 1 else []
-    return TileShape(panel, (*((count, width) for count in counts), (1, panel)))
+    return TileShape.of(rows, width, panel, many=many)
 
 
 def _panel(reductions: int, width: int, vectors: int | None, available: int) -> int:

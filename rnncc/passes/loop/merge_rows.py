@@ -26,7 +26,7 @@ from rnncc.loop.visit import loads_of, stores_of, substitute, walk_statements
 
 def merge_rows(procedure: Procedure) -> Procedure:
     """Merge neighbouring loops over the same rows in every block."""
-    registers = {buffer.name for buffer in procedure.buffers if buffer.space == "register"}
+    registers = {buffer.name for buffer in procedure.buffers if buffer.is_private}
     body = _block(procedure.body, registers)
     return procedure if body == procedure.body else replace(procedure, body=body)
 

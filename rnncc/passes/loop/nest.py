@@ -6,8 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from rnncc.loop.builder import ZERO
+from rnncc.loop.functions import FUNCTIONS
 from rnncc.loop.index import stride_in
-from rnncc.loop.ir import Expr, For, Index, Load, Procedure, Span, Stmt, Store, Var
+from rnncc.loop.ir import Call, Expr, For, Index, Load, Procedure, Span, Stmt, Store, Var
 from rnncc.loop.visit import free_variables, stores_of, substitute, walk_exprs, walk_statements
 
 
@@ -56,6 +57,11 @@ def scalars(index: Sequence[Index]) -> tuple[Expr, ...]:
     return tuple(item for item in index if not isinstance(item, Span))
 
 
+def is_costly(part: Expr) -> bool:
+    """True for a function that takes longer than to keep its result in memory."""
+    return isinstance(part, Call) and not FUNCTIONS[part.function].cheap
+
+
 def is_over_steps(statement: Stmt) -> bool:
     """True for a loop over steps or pieces of time, false for one over rows, panels or k."""
     if not isinstance(statement, For) or statement.kind != "range":
@@ -66,7 +72,7 @@ def is_over_steps(statement: Stmt) -> bool:
 
 def written_by(procedure: Procedure) -> Callable[[Stmt], str]:
     """A function that says what schedules and notes call a nest, tiled or not: the first buffer that it writes."""
-    registers = {buffer.name for buffer in procedure.buffers if buffer.space == "register"}
+    registers = {buffer.name for buffer in procedure.buffers if buffer.is_private}
     return lambda statement: next((store.buffer for store in stores_of(statement) if store.buffer not in registers), "")
 
 

@@ -22,12 +22,21 @@ Requires: `unroll`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from rnncc.loop.builder import ZERO, add, call, integer, multiply
+from rnncc.loop.builder import ZERO, add, call, folded, integer, multiply
 from rnncc.loop.ir import Const, Expr, For, Let, Load, Prefetch, Procedure, Span, Stmt, Var
-from rnncc.loop.visit import free_variables, index_exprs, map_index, substitute, walk_exprs, walk_statements
+from rnncc.loop.visit import (
+    free_variables,
+    index_exprs,
+    loads_of,
+    map_expr,
+    map_index,
+    substitute,
+    walk_exprs,
+    walk_statements,
+)
 from rnncc.passes.loop.names import Names
 from rnncc.types import DType
 
@@ -42,15 +51,17 @@ def prefetch(procedure: Procedure) -> Procedure:
         for buffer in procedure.buffers
         if buffer.space in ("input", "temporary", "weight") and len(buffer.shape) > 1
     }
-    body = _Prefetcher(far, Names(procedure)).block(procedure.body, None)
+    stacks = {buffer.name for buffer in procedure.buffers if buffer.space == "stack"}
+    body = _Prefetcher(far, stacks, Names(procedure)).block(procedure.body, None)
     return procedure if body == procedure.body else replace(procedure, body=body)
 
 
 @dataclass(frozen=True, slots=True)
 class _Prefetcher:
-    """`far` are the buffers that are worth a prefetch."""
+    """`far` are the buffers that are worth a prefetch; loops that read `stacks` are over the rows of a tile."""
 
     far: set[str]
+    stacks: set[str]
     names: Names
 
     def block(self, statements: Sequence[Stmt], around: For | None) -> tuple[Stmt, ...]:
@@ -63,19 +74,20 @@ class _Prefetcher:
                 result.append(replace(statement, body=self.block(statement.body, statement)))
             else:
                 has_some = any(isinstance(other, Prefetch) for other in walk_statements(result))
-                wanted = [] if has_some else _prefetches(statements[position + 1 :], self.far)
+                wanted = [] if has_some else _prefetches(statements[position + 1 :], self.far, self.stacks)
                 result += self.loop_over_k(statement, wanted, around)
         return tuple(result)
 
-    def loop_over_k(self, loop: For, wanted: Sequence[Prefetch], rows: For | None) -> list[Stmt]:
+    def loop_over_k(self, loop: For, wanted: Sequence[_Wanted], rows: For | None) -> list[Stmt]:
         """`loop` with what is `wanted`: at once, or row by row if the loop `rows` around it takes several at a time."""
+        at_once = [line for one in wanted for line in one.statements()]
         parts = rows.step if rows is not None and rows.kind == "parallel" else 1
         if rows is None or parts == 1 or not isinstance(loop.stop, Const) or loop.stop.value < parts * TURNS:
-            return [*wanted, loop]
+            return [*at_once, loop]
         part = Var(self.names.fresh("part"))
         by_row, others = _by_row(wanted, rows, part)
         if not by_row:
-            return [*wanted, loop]
+            return [*at_once, loop]
         assert loop.start == ZERO and loop.step == 1, "a loop over k takes every k"
         size = integer(-(-int(loop.stop.value) // parts))  # the last parts may be empty
         start = multiply(part, size)
@@ -83,7 +95,8 @@ class _Prefetcher:
         if int(loop.stop.value) % parts:
             stop = call("min", stop, loop.stop)
         piece = replace(loop, start=start, stop=stop)
-        return [*others, For(part.name, "range", ZERO, integer(parts), 1, (*by_row, piece))]
+        first, later = ([line for one in some for line in one.statements()] for some in (others, by_row))
+        return [*first, For(part.name, "range", ZERO, integer(parts), 1, (*later, piece))]
 
 
 def _adds_up(loop: For) -> bool:
@@ -91,44 +104,76 @@ def _adds_up(loop: For) -> bool:
     return loop.kind == "range" and not any(isinstance(inner, For) for inner in loop.body)
 
 
-def _by_row(wanted: Sequence[Prefetch], rows: For, part: Var) -> tuple[list[Prefetch], list[Prefetch]]:
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """A line of memory, or with `loops` one in each of their turns; `by_row`: the first of them is over rows."""
+
+    line: Prefetch
+    loops: tuple[For, ...] = ()
+    by_row: bool = False
+
+    def at(self, place: Mapping[str, Expr]) -> _Wanted:
+        """Where `place` says what variables are."""
+        index = map_index(self.line.index, lambda expr: map_expr(substitute(expr, place), folded))
+        return replace(self, line=replace(self.line, index=index))
+
+    def statements(self) -> list[Prefetch]:
+        """What asks for it, turn by turn."""
+        if not self.loops:
+            return [self.line]
+        loop, *inner = self.loops
+        assert isinstance(loop.stop, Const), "a tile has as many rows and vectors as the code says"
+        copies = (self.at({loop.variable: integer(turn)}) for turn in range(int(loop.stop.value)))
+        return [line for copy in copies for line in replace(copy, loops=tuple(inner)).statements()]
+
+
+def _by_row(wanted: Sequence[_Wanted], rows: For, part: Var) -> tuple[list[_Wanted], list[_Wanted]]:
     """What is wanted alike for every row of a tile, said once, for row number `part`; and what else is wanted."""
-
-    def at(one: Prefetch, row: Expr) -> Prefetch:
-        place = {rows.variable: add(Var(rows.variable), row)}
-        return replace(one, index=map_index(one.index, lambda expr: substitute(expr, place)))
-
-    taken: set[Prefetch] = set()
-    by_row: list[Prefetch] = []
+    taken: set[_Wanted] = set()
+    by_row: list[_Wanted] = []
     for one in wanted:
-        copies = {at(one, integer(number)) for number in range(rows.step)}
+        if one.by_row and one.loops[0].stop == integer(rows.step):
+            taken.add(one)
+            by_row.append(replace(one.at({one.loops[0].variable: part}), loops=one.loops[1:]))
+            continue
+        row = Var(rows.variable)
+        copies = {one.at({row.name: add(row, integer(number))}) for number in range(rows.step)}
         if len(copies) == rows.step and copies <= set(wanted) - taken:
             taken |= copies
-            by_row.append(at(one, part))
+            by_row.append(one.at({row.name: add(row, part)}))
     return by_row, [one for one in wanted if one not in taken]
 
 
-def _prefetches(line: Sequence[Stmt], far: set[str]) -> list[Prefetch]:
+def _prefetches(line: Sequence[Stmt], far: set[str], stacks: set[str]) -> list[_Wanted]:
     """One for every vector that `line` loads from `far`, and whose place is known before the line.
 
     A row of a table is: its number, which the line looks up, is looked up here as well.
     """
-    found: dict[Prefetch, None] = {}
+    found: dict[_Wanted, None] = {}
     numbers: dict[str, Expr] = {}
     own: set[str] = set()
-    for statement in walk_statements(line):
-        if isinstance(statement, For):
-            own.add(statement.variable)
-            continue
-        for part in walk_exprs(statement):
-            if isinstance(part, Load) and part.buffer in far and part.index and isinstance(part.index[-1], Span):
-                index = map_index(part.index, lambda expr: substitute(expr, numbers))
-                if all(own.isdisjoint(free_variables(expr)) for expr in index_exprs(index)):
-                    found[Prefetch(part.buffer, index)] = None
-        if isinstance(statement, Let):
-            value = substitute(statement.value, numbers)
-            if value.dtype is DType.I64 and value.lanes == 1 and own.isdisjoint(free_variables(value)):
-                numbers[statement.name] = value
-            else:
-                own.add(statement.name)
+
+    def search(statements: Sequence[Stmt], loops: tuple[For, ...]) -> None:
+        for statement in statements:
+            if isinstance(statement, For):
+                if stacks.isdisjoint(load.buffer for load in loads_of(statement)):
+                    own.add(statement.variable)
+                search(statement.body, (*loops, statement))
+                continue
+            for part in walk_exprs(statement):
+                if isinstance(part, Load) and part.buffer in far and part.index and isinstance(part.index[-1], Span):
+                    index = map_index(part.index, lambda expr: substitute(expr, numbers))
+                    used = frozenset[str]().union(*map(free_variables, index_exprs(index)))
+                    if own.isdisjoint(used):
+                        around = tuple(replace(loop, body=()) for loop in loops if loop.variable in used)
+                        by_row = bool(loops) and loops[0].variable in used
+                        found[_Wanted(Prefetch(part.buffer, index), around, by_row)] = None
+            if isinstance(statement, Let):
+                value = substitute(statement.value, numbers)
+                if value.dtype is DType.I64 and value.lanes == 1 and own.isdisjoint(free_variables(value)):
+                    numbers[statement.name] = value
+                else:
+                    own.add(statement.name)
+
+    search(line, ())
     return list(found)

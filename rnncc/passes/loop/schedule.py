@@ -8,7 +8,7 @@ from operator import index
 from typing import Any, SupportsIndex
 
 from rnncc.errors import ArgumentError, caller, nearest
-from rnncc.passes.loop.machine import TAIL_ROWS, Machine, TileShape
+from rnncc.passes.loop.machine import Machine, TileShape
 
 MOST = 64
 """Of rows, and of vectors."""
@@ -95,7 +95,7 @@ def _check_number(name: object, field: str, number: Any, most: int) -> None:
         raise _wrong(f"the schedule of {name}: {field} must be a number from 1 to {most}, not {number!r}")
 
 
-def shape_of(name: str, tile: Tile, machine: Machine, sums: int, vectors: int | None) -> TileShape:
+def shape_of(name: str, tile: Tile, machine: Machine, sums: int, vectors: int | None, *, many: bool) -> TileShape:
     """`tile` for a nest with `sums` accumulators a point and `vectors` vectors in a row (None: not known).
 
     Raises ArgumentError when it needs more registers than there are.
@@ -110,8 +110,7 @@ def shape_of(name: str, tile: Tile, machine: Machine, sums: int, vectors: int | 
     panel = tile.panel // tile.width * width
     if vectors is not None:
         panel = min(panel, -(-max(vectors, 1) // width) * width)
-    counts = [tile.rows, *(fewer for fewer in TAIL_ROWS if fewer < tile.rows)] if tile.rows > 1 else []
-    return TileShape(panel, (*((count, width) for count in counts), (1, panel)))
+    return TileShape.of(tile.rows, width, panel, many=many)
 
 
 def check_names(schedule: Schedule, known: Mapping[str, object]) -> None:

@@ -108,7 +108,7 @@ class _Sharer:
         self.memory = {
             buffer.name: buffer.name if buffer.slot is None else str(buffer.slot)
             for buffer in procedure.buffers
-            if buffer.space not in ("register", "weight", "packed")
+            if not buffer.is_private and buffer.space not in ("weight", "packed")
         }
 
     def has_panels(self, statements: Sequence[Stmt]) -> bool:

@@ -1,7 +1,7 @@
 """Give every nest its register tile: accumulators, the loop over k outside of the tile's rows and vectors.
 
     for b in parallel(0, B):                       for js in parallel(0, 128, 32):
-        for j in parallel(0, 128):                     for b in parallel(0, B // 6 * 6, 6):
+        for j in parallel(0, 128):                     for b in parallel(0, end_6, 6):
             z = sum(h[b, k] * u[k, j] ...)                 for m in unroll(0, 6):
             y[b, j] = tanh(z)                ->                for j in lanes(js, js + 16):
                                                                    sum_0[m, 0, j - js] = 0.0
@@ -11,10 +11,14 @@
                                                                        sum_0[m, 0, j - js] += h[b + m, k] * u[k, j]
                                                            for m in unroll(0, 6):
                                                                for j in lanes(js, js + 16):
-                                                                   z = sum_0[m, 0, j - js]
-                                                                   y[b + m, j] = tanh(z)
-                                                       for b in parallel(B // 6 * 6, B):   (one row, more vectors)
+                                                                   held[m, 0, j - js] = sum_0[m, 0, j - js]
+                                                           for m in parallel(0, 6):
+                                                               for j in lanes(js, js + 16):
+                                                                   y[b + m, j] = tanh(held[m, 0, j - js])
+                                                       for b in parallel(end_6, end_2, 2):   (fewer rows)
+                                                       for b in parallel(end_2, B):   (one row, more vectors)
 
+The end of a tile is a loop, with the sums on the stack, where it is long, and else written out like the loop over k.
 The order of the additions of one sum is that of k, in every tile: a row has the same bits whatever its neighbours.
 A nest whose last axis is not contiguous in memory runs over k in vectors if that is, and else point by point.
 
@@ -65,11 +69,11 @@ def tile(procedure: Procedure, machine: Machine, schedule: Schedule = (), note: 
     check_names(schedule, tiler.tiles)
     if body == procedure.body:
         return procedure
-    return replace(procedure, body=body, buffers=(*procedure.buffers, *tiler.registers))
+    return replace(procedure, body=body, buffers=(*procedure.buffers, *tiler.buffers))
 
 
 class _Tiler:
-    """Holds what all nests share: names, new registers, which buffers are weights."""
+    """Holds what all nests share: names, new buffers, which buffers are weights."""
 
     def __init__(self, procedure: Procedure, machine: Machine, schedule: Schedule, note: Note) -> None:
         self.machine = machine
@@ -78,7 +82,7 @@ class _Tiler:
         self.tiles: dict[str, Tiling] = {}
         self.weights = {buffer.name for buffer in procedure.buffers if buffer.space == "weight"}
         self.names = Names(procedure)
-        self.registers: list[Buffer] = []
+        self.buffers: list[Buffer] = []
         self.row, self.vector = self.fresh("m"), self.fresh("v")
 
     def fresh(self, hint: str) -> str:
@@ -116,9 +120,9 @@ class _Tiler:
         self.note(f"{', '.join(written)}: in vectors, no sums")
         return vector_tile(plain, self.machine, self)
 
-    def register(self, hint: str, dtype: DType, *shape: int) -> str:
+    def private(self, space: str, hint: str, dtype: DType, *shape: int) -> str:
         name = self.fresh(hint)
-        self.registers.append(Buffer(name, dtype, tuple(map(integer, shape)), "register"))
+        self.buffers.append(Buffer(name, dtype, tuple(map(integer, shape)), space))
         return name
 
 

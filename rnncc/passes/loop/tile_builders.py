@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from rnncc.loop.builder import ZERO, add, call, floordiv, integer, mod, multiply, product, subtract
+from rnncc.loop.builder import ZERO, add, call, floordiv, folded, integer, mod, multiply, product, subtract
 from rnncc.loop.functions import identity_of
-from rnncc.loop.ir import Const, Expr, For, Load, Reduce, Stmt, Store, Var
+from rnncc.loop.ir import Const, Expr, For, Let, Load, Reduce, Stmt, Store, Var
 from rnncc.loop.visit import substitute, walk_exprs
-from rnncc.passes.loop.machine import Machine, TileShape, tile_shape
-from rnncc.passes.loop.nest import Nest, loops_of, walks
+from rnncc.passes.loop.machine import ODD_ROWS, Machine, TileShape, tile_shape
+from rnncc.passes.loop.nest import Nest, is_costly, loops_of, walks
 from rnncc.passes.loop.schedule import Tile, shape_of
 from rnncc.types import DType
 
@@ -19,12 +19,16 @@ SUM_CHAINS = 4
 """Vectors that a long sum at one point is added up in, side by side: an addition takes some cycles, and two may begin
 in each."""
 
+LONG_END = 2
+"""Calls of costly functions that are worth a loop around them, where a tile would have a copy for each row. Of what
+there is to compile, the ends of tiles are the most, and to run, such a loop costs nothing."""
+
 Sums = Mapping[str, Reduce]
 """The reductions of a nest, by the name that its body uses for the result."""
 
 
 class Names(Protocol):
-    """Hands out names and registers that the procedure does not have yet.
+    """Hands out names and buffers that the procedure does not have yet.
 
     `row` and `vector` are the loop variables inside of every tile.
     """
@@ -35,8 +39,8 @@ class Names(Protocol):
     def fresh(self, hint: str) -> str:
         """A new name."""
 
-    def register(self, hint: str, dtype: DType, *shape: int) -> str:
-        """A new register buffer."""
+    def private(self, space: str, hint: str, dtype: DType, *shape: int) -> str:
+        """A new buffer that is private to each turn of a parallel loop: `register` or `stack`."""
 
 
 # ------------------------------------------------------------------ register tiles
@@ -44,7 +48,10 @@ class Names(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Tiling:
-    """How a nest is cut, and what that follows from: its sums, lanes, vectors in a row, bytes of its weights."""
+    """How a nest is cut, and what that follows from: its sums, lanes, vectors in a row, bytes of its weights.
+
+    `many`: its rows are all steps of all sequences.
+    """
 
     shape: TileShape
     sums: int
@@ -52,6 +59,7 @@ class Tiling:
     vectors: int | None
     bytes: int
     streams: bool
+    many: bool
 
     @property
     def text(self) -> str:
@@ -72,11 +80,12 @@ def tiling_of(nest: Nest, sums: Sums, machine: Machine, name: str, tile: Tile | 
     vectors = None if fixed is None else -(-fixed // lanes)
     size = weight_bytes(nest, sums)
     streams = size > machine.near_bytes
+    many = len(nest.sizes) > 2
     if tile is not None:
-        shape = shape_of(name, tile, machine, len(sums), vectors)
+        shape = shape_of(name, tile, machine, len(sums), vectors, many=many)
     else:
-        shape = tile_shape(machine, len(sums), vectors, streams=streams)
-    return Tiling(shape, len(sums), lanes, vectors, size, streams)
+        shape = tile_shape(machine, len(sums), vectors, streams=streams, many=many)
+    return Tiling(shape, len(sums), lanes, vectors, size, streams, many)
 
 
 def register_tile(nest: Nest, sums: Sums, tiling: Tiling, names: Names) -> tuple[Stmt, ...]:
@@ -92,7 +101,10 @@ class _RegisterTile:
         *self.row_variables, self.j = nest.variables
         *self.row_sizes, self.extent = nest.sizes
         self.lanes, self.shape = tiling.lanes, tiling.shape
-        self.row_count = product(self.row_sizes)
+        self.held: dict[int, dict[str, str]] = {}
+        """Where the sums of a tile are kept for its end: buffers by the number of vectors, then by sum."""
+        self.ends: list[Stmt] = []
+        self.parts = self.cut(product(self.row_sizes))
 
     def loops(self) -> tuple[Stmt, ...]:
         """The whole nest."""
@@ -109,48 +121,77 @@ class _RegisterTile:
         elif not isinstance(self.extent, Const):
             rest = self.panel(panel, 1, True)
             loops.append(For(panel.name, "parallel", full, self.extent, self.lanes, rest))
-        return tuple(loops)
+        return (*self.ends, *loops)
+
+    def cut(self, count: Expr) -> list[_Part]:
+        """Which of `count` rows are done in which tiles."""
+        if not self.row_sizes:
+            return [_Part(*self.shape.blocks[-1], ZERO, count)]
+        count = self.named("rows", count)
+        full, *others = (rows for rows, _ in self.shape.blocks)
+        odd: Expr = ZERO
+        if ODD_ROWS in others:
+            is_odd = call("min", floordiv(count, integer(ODD_ROWS)), mod(count, integer(2)))
+            odd = self.named("odd", multiply(folded(is_odd), integer(ODD_ROWS)))
+        parts: list[_Part] = []
+        begin: Expr = ZERO
+        for rows, width in self.shape.blocks:
+            end = count
+            if rows == ODD_ROWS < full:
+                end, odd = add(begin, odd), ZERO
+            elif rows > 1:
+                left = subtract(subtract(count, odd), begin)
+                end = add(begin, multiply(floordiv(left, integer(rows)), integer(rows)))
+            if end != begin:
+                end = end if rows == 1 else self.named(f"end_{rows}", end)
+                parts.append(_Part(rows, width, begin, end))
+                begin = end
+        return parts
+
+    def named(self, hint: str, value: Expr) -> Expr:
+        """`value` by a name, if it is more than a name or a number."""
+        if isinstance(value, Const | Var):
+            return value
+        name = self.names.fresh(hint)
+        self.ends.append(Let(name, value))
+        return Var(name)
 
     def panel(self, start: Expr, vectors: int, partial: bool) -> tuple[Stmt, ...]:
         """All rows of `vectors` vectors from `start`; `partial`: the last one ends at the extent."""
         loops: list[Stmt] = []
-        begin: Expr = ZERO
-        for rows, width in self.shape.blocks:
-            left = subtract(self.row_count, begin)
-            end = add(begin, multiply(floordiv(left, integer(rows)), integer(rows)))
-            if end != begin and (rows == 1 or self.row_sizes):
-                loops += self.block(start, vectors, partial, rows, width, begin, end)
-                begin = end
+        for part in self.parts:
+            loops += self.block(start, vectors, partial, part)
         return tuple(loops)
 
-    def block(
-        self, start: Expr, vectors: int, partial: bool, rows: int, width: int, begin: Expr, end: Expr
-    ) -> list[Stmt]:
-        """The rows from `begin` to `end`, `rows` at a time and in each tile `width` vectors."""
+    def block(self, start: Expr, vectors: int, partial: bool, part: _Part) -> list[Stmt]:
+        """The rows of `part`."""
+        width = part.width
         if vectors % width == 0 and vectors > width and not partial:
             inner = Var(self.names.fresh("jt"))
-            body = tuple(self.rows(inner, width, False, rows, begin, end))
+            body = tuple(self.rows(inner, width, False, part))
             stop = add(start, integer(vectors * self.lanes))
             return [For(inner.name, "parallel", start, stop, width * self.lanes, body)]
         loops: list[Stmt] = []
         for first in range(0, vectors, width):
             some = min(width, vectors - first)
             last = partial and first + some == vectors
-            loops += self.rows(add(start, integer(first * self.lanes)), some, last, rows, begin, end)
+            loops += self.rows(add(start, integer(first * self.lanes)), some, last, part)
         return loops
 
-    def rows(self, start: Expr, vectors: int, partial: bool, rows: int, begin: Expr, end: Expr) -> list[Stmt]:
-        """A loop over tiles of `rows` rows."""
+    def rows(self, start: Expr, vectors: int, partial: bool, part: _Part) -> list[Stmt]:
+        """A loop over the tiles of `part`."""
         if not self.row_sizes:
-            return list(self.tile(start, vectors, partial, rows, None))
+            return list(self.tile(start, vectors, partial, part.rows, None))
         row = Var(self.names.fresh("r"))
-        return [For(row.name, "parallel", begin, end, rows, self.tile(start, vectors, partial, rows, row))]
+        body = self.tile(start, vectors, partial, part.rows, row)
+        return [For(row.name, "parallel", part.begin, part.end, part.rows, body)]
 
     def tile(self, start: Expr, vectors: int, partial: bool, rows: int, row: Var | None) -> tuple[Stmt, ...]:
         """Zero the sums, add up over k, and finish with the body of the nest."""
         place = self.place(start, vectors, partial, rows, row)
         registers = {
-            name: self.names.register("acc", one.dtype, rows, vectors, self.lanes) for name, one in self.sums.items()
+            name: self.names.private("register", "acc", one.dtype, rows, vectors, self.lanes)
+            for name, one in self.sums.items()
         }
         zero = [
             Store(registers[name], place.register, Const(identity_of(one.function, one.dtype), one.dtype))
@@ -163,8 +204,45 @@ class _RegisterTile:
         statements = [*self.positions(place), *place.around(zero)]
         for (variable, size), updates in loops.items():
             statements.append(For(variable, "range", ZERO, size, 1, place.around(updates)))
-        results = {name: Load(registers[name], place.register, one.dtype) for name, one in self.sums.items()}
-        return (*statements, *place.around(substitute(self.nest.body, results)))
+        looped = self.loops_of_end(place, partial)
+        if looped:
+            return (*statements, *self.end_in_loops(place, registers, looped))
+        return (*statements, *place.around(self.end(registers, place)))
+
+    def end(self, sums: Mapping[str, str], place: _Place) -> tuple[Stmt, ...]:
+        """The body of the nest, of the sums that are in the buffers `sums`."""
+        results = {name: Load(sums[name], place.register, one.dtype) for name, one in self.sums.items()}
+        return substitute(self.nest.body, results)
+
+    def loops_of_end(self, place: _Place, partial: bool) -> int:
+        """How many of the loops of `place`, from the outermost on, the end of its tile keeps."""
+        rows, _ = place.shape
+        copies = sum(is_costly(part) for part in walk_exprs(self.nest.body)) if rows > 1 else 0
+        for number, (variable, first, stop) in reversed(list(enumerate(place.loops, 1))):
+            if copies >= LONG_END and not (partial and variable == self.names.vector):
+                return number
+            copies *= stop - first
+        return 0
+
+    def end_in_loops(self, place: _Place, registers: Mapping[str, str], looped: int) -> tuple[Stmt, ...]:
+        """The end of a tile, with the sums in memory, so that there is no copy of it for each row."""
+        rows, vectors = place.shape
+        held = self.held.setdefault(vectors, {})
+        for name, one in self.sums.items():
+            if name not in held:  # the first tile that asks is the one with most rows
+                held[name] = self.names.private("stack", "held", one.dtype, rows, vectors, self.lanes)
+        copies = [
+            Store(held[name], place.register, Load(registers[name], place.register, one.dtype))
+            for name, one in self.sums.items()
+        ]
+        numbers, where = self.numbers(place)
+        inner = replace(place, loops=place.loops[looped:], where=where)
+        body = inner.around(self.end(held, place))
+        for variable, first, stop in reversed(place.loops[1:looped]):
+            body = (For(variable, "parallel", integer(first), integer(stop), 1, body),)
+        row, first, stop = place.loops[0]
+        loop = For(row, "parallel", integer(first), integer(stop), 1, (*numbers, *body))
+        return (*place.around(copies), loop)
 
     def place(self, start: Expr, vectors: int, partial: bool, rows: int, row: Var | None) -> _Place:
         """The tile of `rows` x `vectors` at (`row`, `start`), and where on each row axis its rows are."""
@@ -177,32 +255,60 @@ class _RegisterTile:
             where = {self.row_variables[0]: add(row, m)}
         elif row is not None:
             where = {
-                name: Load(self.names.register(f"{name}_of", DType.I64, rows), (m,), DType.I64)
+                name: Load(self.names.private("register", f"{name}_of", DType.I64, rows), (m,), DType.I64)
                 for name in self.row_variables
             }
         loops = tuple((str(x.name), 0, n) for x, n in ((m, rows), (v, vectors)) if isinstance(x, Var))
         lanes = For(self.j, "lanes", begin, call("min", stop, self.extent) if partial else stop, 1, ())
-        return _Place(loops, lanes, (m, v, subtract(Var(self.j), begin)), where, None if row is None else add(row, m))
+        return _Place(
+            (rows, vectors),
+            loops,
+            lanes,
+            (m, v, subtract(Var(self.j), begin)),
+            where,
+            None if row is None else add(row, m),
+        )
 
     def positions(self, place: _Place) -> tuple[Stmt, ...]:
         """When several axes are rows: fill the registers that hold each row's index on each axis."""
         if len(self.row_variables) < 2 or place.row is None:
             return ()
-        rest = place.row
         stores: list[Stmt] = []
-        for variable, size in reversed(list(zip(self.row_variables, self.row_sizes, strict=True))):
+        for variable, value in self.split(place.row):
             register = place.where[variable]
             assert isinstance(register, Load)
-            value = rest if variable == self.row_variables[0] else mod(rest, size)
             stores.append(Store(register.buffer, register.index, value))
-            rest = floordiv(rest, size)
         return _unrolled(place.loops[:1] if place.register[0] != ZERO else (), tuple(stores))
+
+    def numbers(self, place: _Place) -> tuple[list[Stmt], Mapping[str, Expr]]:
+        """Statements that give the index of one row on each axis a name, and those names."""
+        if len(self.row_variables) < 2 or place.row is None:
+            return [], place.where
+        values = {variable: (self.names.fresh(variable), value) for variable, value in self.split(place.row)}
+        return [Let(*named) for named in values.values()], {key: Var(name) for key, (name, _) in values.items()}
+
+    def split(self, row: Expr) -> Iterator[tuple[str, Expr]]:
+        """The index on each axis of row number `row` of all, from the last axis to the first."""
+        for variable, size in reversed(list(zip(self.row_variables, self.row_sizes, strict=True))):
+            yield variable, row if variable == self.row_variables[0] else mod(row, size)
+            row = floordiv(row, size)
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """The rows from `begin` to `end`, `rows` at a time and in each tile `width` vectors."""
+
+    rows: int
+    width: int
+    begin: Expr
+    end: Expr
 
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """One register tile: the unrolled loops and the lanes around a point, and how that point is said."""
+    """One register tile of `shape`: the loops and the lanes around a point, and how that point is said."""
 
+    shape: tuple[int, int]
     loops: tuple[tuple[str, int, int], ...]
     lanes: For
     register: tuple[Expr, Expr, Expr]
@@ -274,7 +380,7 @@ def point_tile(nest: Nest, sums: Sums, machine: Machine, names: Names) -> tuple[
     body: list[Stmt] = []
     results: dict[str, Expr] = {}
     for name, one in sums.items():
-        register = names.register(name, one.dtype, 1)
+        register = names.private("register", name, one.dtype, 1)
         body += _sum_over_k(register, one, machine, names)
         results[name] = Load(register, (ZERO,), one.dtype)
     body += substitute(nest.body, results)
@@ -289,7 +395,7 @@ def _sum_over_k(register: str, one: Reduce, machine: Machine, names: Names) -> l
         update = Store(register, (ZERO,), one.value, one.function)
         return [Store(register, (ZERO,), start), For(one.variable, "range", ZERO, one.size, 1, (update,))]
     chains = SUM_CHAINS if fixed is None or fixed >= 2 * SUM_CHAINS * lanes else 1
-    partial = names.register(f"{register}_part", one.dtype, chains, lanes)
+    partial = names.private("register", f"{register}_part", one.dtype, chains, lanes)
     chain: Expr = Var(names.vector) if chains > 1 else ZERO
     lane = Var(names.fresh("lane"))
 

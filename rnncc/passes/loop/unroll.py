@@ -24,7 +24,7 @@ from rnncc.passes.loop.names import Names
 def unroll(procedure: Procedure) -> Procedure:
     """Unroll, fold indices, and share loads within straight lines."""
     names = Names(procedure)
-    registers = {buffer.name for buffer in procedure.buffers if buffer.space == "register"}
+    registers = {buffer.name for buffer in procedure.buffers if buffer.is_private}
     body = _share_loads(_Unroller(names).block(procedure.body, {}), registers, names)
     return procedure if body == procedure.body else replace(procedure, body=body)
 

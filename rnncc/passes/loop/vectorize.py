@@ -25,7 +25,7 @@ from rnncc.passes.loop.nest import scalars
 
 def vectorize(procedure: Procedure) -> Procedure:
     """Replace every loop over lanes by vector statements."""
-    padded = {buffer.name for buffer in procedure.buffers if buffer.space in ("register", "packed")}
+    padded = {buffer.name for buffer in procedure.buffers if buffer.is_private or buffer.space == "packed"}
     names = _LetNames(procedure)
     body = tuple(inner for statement in procedure.body for inner in _statement(statement, padded, names))
     return procedure if body == procedure.body else replace(procedure, body=body)

@@ -106,7 +106,7 @@ def candidates(name: str, tiling: Tiling, machine: Machine) -> Iterator[Tile]:
                 tile = Tile(rows, width, width * times)
                 if tile.registers(tiling.sums) > machine.registers:
                     continue
-                shape = shape_of(name, tile, machine, tiling.sums, tiling.vectors)
+                shape = shape_of(name, tile, machine, tiling.sums, tiling.vectors, many=tiling.many)
                 if shape not in seen:
                     seen.add(shape)
                     yield tile
