@@ -22,7 +22,7 @@ from rnncc.codegen.bfloat16 import dot_add, pair, rest
 from rnncc.codegen.instructions import Code, Operand, llvm_type
 from rnncc.codegen.target import Target
 from rnncc.codegen.team import STOPPED, barrier_text, declarations, leave_text, team_text
-from rnncc.codegen.tile_ends import is_tile_end, pattern_of
+from rnncc.codegen.tile_ends import pattern_of
 from rnncc.loop.builder import integer, multiply, product
 from rnncc.loop.index import summands
 from rnncc.loop.ir import (
@@ -44,7 +44,7 @@ from rnncc.loop.ir import (
     Store,
     Var,
 )
-from rnncc.loop.visit import walk_statements
+from rnncc.loop.visit import is_tile_end, walk_statements
 from rnncc.types import DType
 
 STATUS_VALUES = 16
@@ -90,6 +90,7 @@ class _Emitter:
     def __init__(self, procedure: Procedure, target: Target) -> None:
         self.procedure = procedure
         self.buffers = {buffer.name: buffer for buffer in procedure.buffers}
+        self.stacks = {buffer.name for buffer in procedure.buffers if buffer.space == "stack"}
         self.code = Code(target)
         self.environment: dict[str, Operand] = {
             dim: Operand(f"%dim.{ascii_name(dim)}", DType.I64, 1) for dim in procedure.dims
@@ -157,7 +158,7 @@ class _Emitter:
 
     def statement(self, statement: Stmt) -> None:
         match statement:
-            case For() if not self.is_in_end and is_tile_end(statement, self.buffers):
+            case For() if not self.is_in_end and is_tile_end(statement, self.stacks):
                 self.tile_end(statement)
             case For():
                 self.loop(statement)

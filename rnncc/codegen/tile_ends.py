@@ -18,18 +18,11 @@ that needs every register spills a sum at each turn.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 
-from rnncc.loop.ir import Buffer, Expr, For, Let, Stmt, Var
-from rnncc.loop.visit import loads_of, map_children, map_statement, stores_of
+from rnncc.loop.ir import Expr, For, Let, Stmt, Var
+from rnncc.loop.visit import map_children, map_statement
 from rnncc.types import DType
-
-
-def is_tile_end(loop: For, buffers: Mapping[str, Buffer]) -> bool:
-    """True for a loop over the rows of a tile: it reads what the tile has left on the stack."""
-    stacks = {load.buffer for load in loads_of(loop) if buffers[load.buffer].space == "stack"}
-    return bool(stacks) and stacks.isdisjoint(store.buffer for store in stores_of(loop))
 
 
 def pattern_of(loop: For) -> tuple[For, dict[str, Expr]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from operator import is_
 from typing import assert_never, overload
@@ -240,6 +240,12 @@ def loads_of(statement: Stmt) -> Iterator[Load]:
 def stores_of(statement: Stmt) -> Iterator[Store]:
     """Every store in `statement`, a loop's body included."""
     return (inner for inner in walk_statements([statement]) if isinstance(inner, Store))
+
+
+def is_tile_end(loop: For, stacks: Collection[str]) -> bool:
+    """True for a loop over the rows or vectors of a register tile: it reads what the tile has left on the stack."""
+    read = {load.buffer for load in loads_of(loop)}.intersection(stacks)
+    return bool(read) and read.isdisjoint(store.buffer for store in stores_of(loop))
 
 
 def buffers_of(statement: Stmt) -> frozenset[str]:

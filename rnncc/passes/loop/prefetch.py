@@ -30,7 +30,7 @@ from rnncc.loop.ir import Const, Expr, For, Let, Load, Prefetch, Procedure, Span
 from rnncc.loop.visit import (
     free_variables,
     index_exprs,
-    loads_of,
+    is_tile_end,
     map_expr,
     map_index,
     substitute,
@@ -58,7 +58,7 @@ def prefetch(procedure: Procedure) -> Procedure:
 
 @dataclass(frozen=True, slots=True)
 class _Prefetcher:
-    """`far` are the buffers that are worth a prefetch; loops that read `stacks` are over the rows of a tile."""
+    """`far` are the buffers that are worth a prefetch, `stacks` those in which a tile leaves its sums for its end."""
 
     far: set[str]
     stacks: set[str]
@@ -156,7 +156,7 @@ def _prefetches(line: Sequence[Stmt], far: set[str], stacks: set[str]) -> list[_
     def search(statements: Sequence[Stmt], loops: tuple[For, ...]) -> None:
         for statement in statements:
             if isinstance(statement, For):
-                if stacks.isdisjoint(load.buffer for load in loads_of(statement)):
+                if not is_tile_end(statement, stacks):
                     own.add(statement.variable)
                 search(statement.body, (*loops, statement))
                 continue
