@@ -135,7 +135,7 @@ def test_passes_say_what_they_decided() -> None:
     )
     assert _notes("tile", target="x86-64-v3") == [
         "h, c: in vectors, no sums",
-        "h, c: 2 x 1 rows x vectors of 8, single rows in panels of 2; 4 sums; 22 KiB of weights stay near",
+        "h, c: 3 x 1 rows x vectors of 8, single rows in panels of 2; 4 sums; 22 KiB of weights stay near",
         "dense_out: 6 x 2 rows x vectors of 8, single rows in panels of 2; 1 sum; 2 KiB of weights stay near",
     ]
     assert _notes("cse") == []

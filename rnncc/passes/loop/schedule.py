@@ -8,7 +8,7 @@ from operator import index
 from typing import Any, SupportsIndex
 
 from rnncc.errors import ArgumentError, caller, nearest
-from rnncc.passes.loop.machine import Machine, TileShape
+from rnncc.passes.loop.machine import Machine, TileShape, registers_of
 
 MOST = 64
 """Of rows, and of vectors."""
@@ -25,8 +25,8 @@ class Tile:
     panel: int
 
     def registers(self, sums: int) -> int:
-        """Vector registers that it needs with so many sums a point: the sums, the weights of one k, and an input."""
-        return max(sums * self.width * (self.rows + 1) + 1, sums * self.panel + 2)
+        """Vector registers that it needs with so many sums a point."""
+        return max(registers_of(self.rows, sums * self.width), sums * self.panel + 2)
 
 
 @dataclass(frozen=True, slots=True)

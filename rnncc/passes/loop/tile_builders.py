@@ -129,15 +129,17 @@ class _RegisterTile:
             return [_Part(*self.shape.blocks[-1], ZERO, count)]
         count = self.named("rows", count)
         full, *others = (rows for rows, _ in self.shape.blocks)
+        spare = ODD_ROWS if full > ODD_ROWS else ODD_ROWS - 1
         odd: Expr = ZERO
-        if ODD_ROWS in others:
-            is_odd = call("min", floordiv(count, integer(ODD_ROWS)), mod(count, integer(2)))
-            odd = self.named("odd", multiply(folded(is_odd), integer(ODD_ROWS)))
+        if spare in others:
+            turns = mod(count, integer(2)) if spare == ODD_ROWS else mod(multiply(count, integer(2)), integer(full))
+            most = floordiv(count, integer(spare))
+            odd = self.named("odd", multiply(folded(call("min", most, turns)), integer(spare)))
         parts: list[_Part] = []
         begin: Expr = ZERO
         for rows, width in self.shape.blocks:
             end = count
-            if rows == ODD_ROWS < full:
+            if rows == spare < full:
                 end, odd = add(begin, odd), ZERO
             elif rows > 1:
                 left = subtract(subtract(count, odd), begin)
@@ -203,7 +205,7 @@ class _RegisterTile:
             loops.setdefault((one.variable, one.size), []).append(update)
         statements = [*self.positions(place), *place.around(zero)]
         for (variable, size), updates in loops.items():
-            statements.append(For(variable, "range", ZERO, size, 1, place.around(updates)))
+            statements.append(For(variable, "range", ZERO, size, 1, place.added(updates)))
         looped = self.loops_of_end(place, partial)
         if looped:
             return (*statements, *self.end_in_loops(place, registers, looped))
@@ -314,6 +316,14 @@ class _Place:
     register: tuple[Expr, Expr, Expr]
     where: Mapping[str, Expr]
     row: Expr | None
+
+    def added(self, updates: Sequence[Stmt]) -> tuple[Stmt, ...]:
+        """`updates` of the sums at one k. What there are fewer of, inputs of rows or weights, stays in registers."""
+        rows, vectors = self.shape
+        if rows >= len(updates) * vectors:
+            return self.around(updates)
+        by_weight = replace(self, loops=self.loops[::-1])
+        return tuple(statement for update in updates for statement in by_weight.around([update]))
 
     def around(self, body: Sequence[Stmt]) -> tuple[Stmt, ...]:
         """Loops over the points of the tile around `body`, which speaks of the nest's own variables."""
