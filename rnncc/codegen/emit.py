@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import groupby
 from math import prod
 from typing import assert_never
 
@@ -22,7 +23,7 @@ from rnncc.codegen.bfloat16 import dot_add, pair, rest
 from rnncc.codegen.instructions import Code, Operand, llvm_type
 from rnncc.codegen.target import Target
 from rnncc.codegen.team import STOPPED, barrier_text, declarations, leave_text, team_text
-from rnncc.codegen.tile_ends import pattern_of
+from rnncc.codegen.tile_ends import Pattern, pattern_of
 from rnncc.loop.builder import integer, multiply, product
 from rnncc.loop.index import summands
 from rnncc.loop.ir import (
@@ -97,7 +98,7 @@ class _Emitter:
         }
         self.registers: dict[str, str] = {}
         """Types of registers by name."""
-        self.ends: dict[For, _End] = {}
+        self.ends: dict[Pattern, _End] = {}
         """Functions by what they do; see `codegen.tile_ends`."""
         self.is_in_end = False
         self.held: dict[str, dict[str, Operand]] = {}
@@ -115,8 +116,7 @@ class _Emitter:
 
     def module(self, threads: int) -> Emitted:
         procedure, code = self.procedure, self.code
-        for statement in procedure.body:
-            self.statement(statement)
+        self.block(procedure.body)
         code.line("ret i32 0")
         memory = [buffer for buffer in procedure.buffers if buffer.name in self.used and buffer.space != "stack"]
         # Buffers of one slot share a pointer: each by itself, they would not be free of aliases.
@@ -153,13 +153,21 @@ class _Emitter:
     # -------------------------------------------------------------- statements
 
     def block(self, statements: Sequence[Stmt]) -> None:
-        for statement in statements:
-            self.statement(statement)
+        for end, group in groupby(statements, self.end_of_tile):
+            if end is None:
+                for statement in group:
+                    self.statement(statement)
+            else:
+                self.tile_end([loop for loop in group if isinstance(loop, For)])
+
+    def end_of_tile(self, statement: Stmt) -> Expr | None:
+        """The number of turns of a loop that is the end of a tile, or one stage of it; None of all other statements."""
+        if self.is_in_end or not isinstance(statement, For) or not is_tile_end(statement, self.stacks):
+            return None
+        return statement.stop
 
     def statement(self, statement: Stmt) -> None:
         match statement:
-            case For() if not self.is_in_end and is_tile_end(statement, self.stacks):
-                self.tile_end(statement)
             case For():
                 self.loop(statement)
             case Let(name, value):
@@ -212,15 +220,15 @@ class _Emitter:
             code.open(f"{name}.exit")
         self.forget(written)
 
-    def tile_end(self, loop: For) -> None:
-        """A call of the function that does `loop`."""
+    def tile_end(self, loops: Sequence[For]) -> None:
+        """A call of the function that does `loops`."""
         code = self.code
-        pattern, given = pattern_of(loop)
+        pattern, given = pattern_of(loops)
         arguments = {name: self.expr(value) for name, value in given.items()}
         if pattern not in self.ends:
             self.ends[pattern] = self.end_function(pattern, arguments)
         else:
-            for inner in walk_statements((loop,)):
+            for inner in walk_statements(loops):
                 if isinstance(inner, For):
                     code.label(_label(inner))  # which loops have which label depends on the procedure only
         end = self.ends[pattern]
@@ -228,14 +236,14 @@ class _Emitter:
         own = [f"{argument.type} {argument.text}" for argument in arguments.values()]
         code.line(f'call void @"{end.name}"({", ".join([*own, *end.arguments])})')
 
-    def end_function(self, pattern: For, arguments: Mapping[str, Operand]) -> _End:
+    def end_function(self, pattern: Pattern, arguments: Mapping[str, Operand]) -> _End:
         """Define what does `pattern`, the end of some tiles."""
         name = f"rnncc.{self.procedure.name}.end.{len(self.ends) + 1}"
         own = {key: replace(argument, text=f"%{key}") for key, argument in arguments.items()}
         environment, used = self.environment, self.used
         self.environment, self.used, self.is_in_end = {**environment, **own}, set(), True
         with self.code.function() as body:
-            self.loop(pattern)
+            self.block(pattern)
             self.code.line("ret void")
         buffers = [buffer for buffer in self.procedure.buffers if buffer.name in self.used]
         self.environment, self.used, self.is_in_end = environment, used, False

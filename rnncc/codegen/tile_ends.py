@@ -18,15 +18,19 @@ that needs every register spills a sum at each turn.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from rnncc.loop.ir import Expr, For, Let, Stmt, Var
 from rnncc.loop.visit import map_children, map_statement
 from rnncc.types import DType
 
+Pattern = tuple[For, ...]
+"""Loops that follow one another, one for each stage of an end, of equally many turns."""
 
-def pattern_of(loop: For) -> tuple[For, dict[str, Expr]]:
-    """What `loop` has in common with the ends of other tiles: all but its number of turns and the names of values.
+
+def pattern_of(loops: Sequence[For]) -> tuple[Pattern, dict[str, Expr]]:
+    """What `loops` have in common with the ends of other tiles: all but the number of turns and the names of values.
 
     Returns it with new names, and what those that it does not bind itself stand for.
     """
@@ -53,7 +57,10 @@ def pattern_of(loop: For) -> tuple[For, dict[str, Expr]]:
         return statement
 
     count = Var("count", DType.I64)
-    pattern = copied(replace(loop, stop=count))
-    assert isinstance(pattern, For) and len(names) == len(set(names.values())), "two values got one name"
-    given[names[count.name]] = loop.stop
-    return pattern, given
+    pattern: list[For] = []
+    for loop in loops:
+        one = copied(replace(loop, stop=count))
+        assert isinstance(one, For) and len(names) == len(set(names.values())), "two values got one name"
+        pattern.append(one)
+    given[names[count.name]] = loops[0].stop
+    return tuple(pattern), given

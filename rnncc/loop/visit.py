@@ -242,6 +242,12 @@ def stores_of(statement: Stmt) -> Iterator[Store]:
     return (inner for inner in walk_statements([statement]) if isinstance(inner, Store))
 
 
+def is_over_k(loop: For) -> bool:
+    """True for the loop in which the sums of a tile are added up, in order."""
+    inside = any(isinstance(statement, For) for statement in loop.body)
+    return loop.kind == "range" and not inside and any(store.combine is not None for store in stores_of(loop))
+
+
 def is_tile_end(loop: For, stacks: Collection[str]) -> bool:
     """True for a loop over the rows or vectors of a register tile: it reads what the tile has left on the stack."""
     read = {load.buffer for load in loads_of(loop)}.intersection(stacks)

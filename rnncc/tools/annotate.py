@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from rnncc.loop.index import difference
 from rnncc.loop.ir import For, Procedure, Stmt, Store
 from rnncc.loop.printer import show_head
+from rnncc.loop.visit import is_over_k
 from rnncc.tools.census import Census, take_census
 from rnncc.tools.page import aligned
 
@@ -207,7 +208,7 @@ def _hottest(loops: Mapping[str, _Loop]) -> set[str]:
     """Headers of the innermost loops with most arithmetic: one for each scan, a loop over k if there is one."""
 
     def heat(loop: _Loop) -> tuple[bool, int]:
-        return loop.source is not None and loop.source.loop.kind == "range", loop.census.work
+        return loop.source is not None and is_over_k(loop.source.loop), loop.census.work
 
     best: dict[str, _Loop] = {}
     for loop in loops.values():

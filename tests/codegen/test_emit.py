@@ -230,6 +230,7 @@ def f(N):
         for m in parallel(0, 4):
             a = held[m, span(0, 8)] * 2.0
             y[r + m, span(0, 8)] = a + f32(N)
+        between = r + 1
         for m in parallel(0, 4):
             z[r + m, span(0, 8)] = held[m, span(0, 8)] + 1.0
     for r_2 in parallel(end, N):
@@ -237,6 +238,7 @@ def f(N):
         for m in parallel(0, 1):
             b = held[m, span(0, 8)] * 2.0
             y[r_2 + m, span(0, 8)] = b + f32(N)
+        between_2 = r_2 + 1
         for m in parallel(0, 1):
             z[r_2 + m, span(0, 8)] = held[m, span(0, 8)] - 1.0
 """
@@ -260,6 +262,18 @@ def test_ends_of_tiles_that_do_the_same_are_one_function() -> None:
     for outputs in (run_native(procedure, {"x": x}, {"N": 7}), interpret(procedure, {"x": x}, {"N": 7})):
         np.testing.assert_array_equal(outputs["y"], x * 2 + 7)
         np.testing.assert_array_equal(outputs["z"], x + sign)
+
+
+def test_ends_that_follow_one_another_are_one_function() -> None:
+    text = re.sub(" +between.*\n", "", ENDS)
+    procedure = parse(text.replace("- 1.0", "+ 1.0"))
+    emitted = emit(procedure, Target.parse("host")).text
+    calls = re.findall(r'call void @"(rnncc\.f\.end\.\d)"\(i64 (\d)', emitted)
+    assert calls == [("rnncc.f.end.1", "4"), ("rnncc.f.end.1", "1")]
+    x = np.random.default_rng(0).normal(size=(7, 8)).astype(np.float32)
+    outputs = run_native(procedure, {"x": x}, {"N": 7})
+    np.testing.assert_array_equal(outputs["y"], x * 2 + 7)
+    np.testing.assert_array_equal(outputs["z"], x + 1)
 
 
 def test_loops_give_their_names_to_blocks() -> None:

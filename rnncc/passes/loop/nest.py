@@ -71,9 +71,20 @@ def is_over_steps(statement: Stmt) -> bool:
 
 
 def written_by(procedure: Procedure) -> Callable[[Stmt], str]:
-    """A function that says what schedules and notes call a nest, tiled or not: the first buffer that it writes."""
-    registers = {buffer.name for buffer in procedure.buffers if buffer.is_private}
-    return lambda statement: next((store.buffer for store in stores_of(statement) if store.buffer not in registers), "")
+    """A function that says what schedules call a nest, tiled or not: the first of the buffers that it writes."""
+    names = all_written_by(procedure)
+    return lambda statement: next(iter(names(statement)), "")
+
+
+def all_written_by(procedure: Procedure) -> Callable[[Stmt], list[str]]:
+    """A function that says which buffers a statement writes, in the order in which `procedure` has them."""
+    shared = [buffer.name for buffer in procedure.buffers if not buffer.is_private]
+
+    def written(statement: Stmt) -> list[str]:
+        own = {store.buffer for store in stores_of(statement)}
+        return [name for name in shared if name in own]
+
+    return written
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,7 @@ from rnncc.loop.ir import Const, Expr, For, Let, Load, Prefetch, Procedure, Span
 from rnncc.loop.visit import (
     free_variables,
     index_exprs,
+    is_over_k,
     is_tile_end,
     map_expr,
     map_index,
@@ -70,7 +71,7 @@ class _Prefetcher:
         for position, statement in enumerate(statements):
             if not isinstance(statement, For):
                 result.append(statement)
-            elif not _adds_up(statement):
+            elif not is_over_k(statement):
                 result.append(replace(statement, body=self.block(statement.body, statement)))
             else:
                 has_some = any(isinstance(other, Prefetch) for other in walk_statements(result))
@@ -97,11 +98,6 @@ class _Prefetcher:
         piece = replace(loop, start=start, stop=stop)
         first, later = ([line for one in some for line in one.statements()] for some in (others, by_row))
         return [*first, For(part.name, "range", ZERO, integer(parts), 1, (*later, piece))]
-
-
-def _adds_up(loop: For) -> bool:
-    """True for a loop over k: nothing but loads and sums."""
-    return loop.kind == "range" and not any(isinstance(inner, For) for inner in loop.body)
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,7 +32,7 @@ from rnncc.loop.ir import Barrier, Const, Expr, For, Index, Let, Procedure, Span
 from rnncc.loop.visit import free_variables, loads_of, stores_of, walk_statements
 from rnncc.passes.loop.dependences import are_other_halves
 from rnncc.passes.loop.names import Names
-from rnncc.passes.loop.nest import is_over_steps
+from rnncc.passes.loop.nest import all_written_by, is_over_steps
 from rnncc.passes.manager import Note, nobody
 
 WORTH_BYTES = 96 << 10
@@ -97,7 +97,8 @@ class _Sharer:
     def __init__(self, procedure: Procedure, threads: int, worth_bytes: int) -> None:
         self.threads = threads
         self.worth_bytes = worth_bytes
-        self.names = Names(procedure)
+        self.fresh = Names(procedure).fresh
+        self.names = all_written_by(procedure)
         self.notes: list[str] = []
         self.traffic = _Traffic()
         self.packed = {
@@ -143,7 +144,7 @@ class _Sharer:
 
         def flush() -> None:
             if alone:
-                result.append(For(self.names.fresh("alone"), "threads", ZERO, integer(1), 1, tuple(alone)))
+                result.append(For(self.fresh("alone"), "threads", ZERO, integer(1), 1, tuple(alone)))
                 self.traffic.add(mine)
                 alone.clear()
                 mine.clear()
@@ -215,7 +216,7 @@ class _Sharer:
         for number, loop in enumerate(loops):
             thread = number % self.threads
             self.notes.append(f"{self.written(loop)}: on thread {thread}, beside other loops over steps")
-            name = self.names.fresh("side")
+            name = self.fresh("side")
             result.append(For(name, "threads", integer(thread), integer(thread + 1), 1, (loop,)))
         return result
 
@@ -240,7 +241,7 @@ class _Sharer:
         start, stop = int(loop.start.value), int(loop.stop.value)
         turns = -(-(stop - start) // loop.step)
         chunk = -(-turns // self.threads) * loop.step
-        share = Var(self.names.fresh("share"))
+        share = Var(self.fresh("share"))
         even = start + chunk * self.threads <= stop
         self.notes.append(f"{self.written(loop)}: {turns} panels, at most {chunk // loop.step} for each thread")
 
@@ -253,7 +254,7 @@ class _Sharer:
 
     def written(self, statement: Stmt) -> str:
         """The buffers that a statement writes, for notes."""
-        return ", ".join(dict.fromkeys(one.buffer for one in stores_of(statement) if one.buffer in self.memory))
+        return ", ".join(self.names(statement))
 
     def traffic_of(self, statement: Stmt) -> _Traffic:
         """What `statement` reads and writes."""

@@ -41,7 +41,7 @@ from rnncc.loop.visit import (
 )
 from rnncc.passes.loop.machine import Machine
 from rnncc.passes.loop.names import Names
-from rnncc.passes.loop.nest import Nest, is_packable, nest_of, scalars, walks
+from rnncc.passes.loop.nest import Nest, all_written_by, is_packable, nest_of, scalars, walks
 from rnncc.passes.loop.schedule import Schedule, check_names
 from rnncc.passes.loop.tile_builders import (
     Tiling,
@@ -80,6 +80,7 @@ class _Tiler:
         self.chosen = {name: choice.tile for name, choice in schedule if choice.tile is not None}
         self.note = note
         self.tiles: dict[str, Tiling] = {}
+        self.written_by = all_written_by(procedure)
         self.weights = {buffer.name for buffer in procedure.buffers if buffer.space == "weight"}
         self.names = Names(procedure)
         self.buffers: list[Buffer] = []
@@ -97,15 +98,15 @@ class _Tiler:
             elif nest is None or not nest.stores:
                 result.append(statement)
             else:
-                result.extend(self.nest(nest))
+                result.extend(self.nest(nest, self.written_by(statement)))
         return tuple(result)
 
-    def nest(self, nest: Nest) -> tuple[Stmt, ...]:
+    def nest(self, nest: Nest, written: Sequence[str]) -> tuple[Stmt, ...]:
+        """The tiles of `nest`, which writes the buffers `written`."""
         epilogue, sums = _split_reductions(nest.body, self.fresh)
         plain = replace(nest, body=epilogue)
         if not nest.variables and not sums:
             return nest.body
-        written = list(dict.fromkeys(store.buffer for store in nest.stores))
         is_flat = nest.variables and _is_contiguous(nest, epilogue, sums, self.weights)
         if is_flat and sums and nest.sizes[-1] == ONE:
             is_flat = not all(is_contiguous_in(one.value, one.variable) for one in sums.values())

@@ -10,6 +10,7 @@ from rnncc.loop.builder import ZERO, add, call, floordiv, folded, integer, mod, 
 from rnncc.loop.functions import identity_of
 from rnncc.loop.ir import Const, Expr, For, Let, Load, Reduce, Stmt, Store, Var
 from rnncc.loop.visit import substitute, walk_exprs
+from rnncc.passes.loop.end_stages import stages_of
 from rnncc.passes.loop.machine import ODD_ROWS, Machine, TileShape, tile_shape
 from rnncc.passes.loop.nest import Nest, is_costly, loops_of, walks
 from rnncc.passes.loop.schedule import Tile, shape_of
@@ -102,7 +103,8 @@ class _RegisterTile:
         *self.row_sizes, self.extent = nest.sizes
         self.lanes, self.shape = tiling.lanes, tiling.shape
         self.held: dict[int, dict[str, str]] = {}
-        """Where the sums of a tile are kept for its end: buffers by the number of vectors, then by sum."""
+        """Where the values of a tile are kept for its end: buffers by the number of vectors, then by value."""
+        self.stages = stages_of(nest.body)
         self.ends: list[Stmt] = []
         self.parts = self.cut(product(self.row_sizes))
 
@@ -209,12 +211,11 @@ class _RegisterTile:
         looped = self.loops_of_end(place, partial)
         if looped:
             return (*statements, *self.end_in_loops(place, registers, looped))
-        return (*statements, *place.around(self.end(registers, place)))
+        return (*statements, *place.around(substitute(self.nest.body, self.results(registers, place))))
 
-    def end(self, sums: Mapping[str, str], place: _Place) -> tuple[Stmt, ...]:
-        """The body of the nest, of the sums that are in the buffers `sums`."""
-        results = {name: Load(sums[name], place.register, one.dtype) for name, one in self.sums.items()}
-        return substitute(self.nest.body, results)
+    def results(self, sums: Mapping[str, str], place: _Place) -> dict[str, Expr]:
+        """What the body of the nest knows as its sums, which are in the buffers `sums`."""
+        return {name: Load(sums[name], place.register, one.dtype) for name, one in self.sums.items()}
 
     def loops_of_end(self, place: _Place, partial: bool) -> int:
         """How many of the loops of `place`, from the outermost on, the end of its tile keeps."""
@@ -228,23 +229,34 @@ class _RegisterTile:
 
     def end_in_loops(self, place: _Place, registers: Mapping[str, str], looped: int) -> tuple[Stmt, ...]:
         """The end of a tile, with the sums in memory, so that there is no copy of it for each row."""
-        rows, vectors = place.shape
-        held = self.held.setdefault(vectors, {})
-        for name, one in self.sums.items():
-            if name not in held:  # the first tile that asks is the one with most rows
-                held[name] = self.names.private("stack", "held", one.dtype, rows, vectors, self.lanes)
+        held = {name: self.held_in(name, one.dtype, place) for name, one in self.sums.items()}
         copies = [
             Store(held[name], place.register, Load(registers[name], place.register, one.dtype))
             for name, one in self.sums.items()
         ]
         numbers, where = self.numbers(place)
         inner = replace(place, loops=place.loops[looped:], where=where)
-        body = inner.around(self.end(held, place))
-        for variable, first, stop in reversed(place.loops[1:looped]):
-            body = (For(variable, "parallel", integer(first), integer(stop), 1, body),)
-        row, first, stop = place.loops[0]
-        loop = For(row, "parallel", integer(first), integer(stop), 1, (*numbers, *body))
-        return (*place.around(copies), loop)
+        kind = "parallel" if len(self.stages) == 1 else "range"  # what one loop keeps is there for the next
+        known = self.results(held, place)
+        loops: list[Stmt] = []
+        for stage in self.stages:
+            kept = {let.name: self.held_in(let.name, let.value.dtype, place) for let in stage.kept}
+            keep = [Store(kept[let.name], place.register, Var(let.name, let.value.dtype)) for let in stage.kept]
+            body = inner.around((*substitute(stage.statements, known), *keep))
+            for number, (variable, first, stop) in reversed(list(enumerate(place.loops[:looped]))):
+                body = body if number else (*numbers, *body)
+                body = (For(variable, kind, integer(first), integer(stop), 1, body),)
+            loops += body
+            known |= {let.name: Load(kept[let.name], place.register, let.value.dtype) for let in stage.kept}
+        return (*place.around(copies), *loops)
+
+    def held_in(self, name: str, dtype: DType, place: _Place) -> str:
+        """The buffer on the stack that keeps the value `name` of all rows of a tile."""
+        rows, vectors = place.shape
+        held = self.held.setdefault(vectors, {})
+        if name not in held:  # the first tile that asks is the one with most rows
+            held[name] = self.names.private("stack", "held", dtype, rows, vectors, self.lanes)
+        return held[name]
 
     def place(self, start: Expr, vectors: int, partial: bool, rows: int, row: Var | None) -> _Place:
         """The tile of `rows` x `vectors` at (`row`, `start`), and where on each row axis its rows are."""
