@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from rnncc.loop.builder import ZERO, add, call, floordiv, folded, integer, mod, multiply, product, subtract
+from rnncc.loop.builder import ONE, ZERO, add, call, floordiv, folded, integer, mod, multiply, product, subtract
 from rnncc.loop.functions import identity_of
 from rnncc.loop.ir import Const, Expr, For, Let, Load, Reduce, Stmt, Store, Var
-from rnncc.loop.visit import substitute, walk_exprs
+from rnncc.loop.visit import map_expr, substitute, walk_exprs
 from rnncc.passes.loop.end_stages import stages_of
 from rnncc.passes.loop.machine import ODD_ROWS, Machine, TileShape, tile_shape
 from rnncc.passes.loop.nest import Nest, is_costly, loops_of, walks
@@ -284,15 +284,31 @@ class _RegisterTile:
         )
 
     def positions(self, place: _Place) -> tuple[Stmt, ...]:
-        """When several axes are rows: fill the registers that hold each row's index on each axis."""
+        """When several axes are rows: fill the registers that hold each row's index on each axis.
+
+        Those of the first row are divided from its number; each of the others follows the one before it.
+        """
         if len(self.row_variables) < 2 or place.row is None:
             return ()
-        stores: list[Stmt] = []
-        for variable, value in self.split(place.row):
-            register = place.where[variable]
-            assert isinstance(register, Load)
-            stores.append(Store(register.buffer, register.index, value))
-        return _unrolled(place.loops[:1] if place.register[0] != ZERO else (), tuple(stores))
+        rows, _ = place.shape
+        first = map_expr(substitute(place.row, {self.names.row: ZERO}), folded)
+        stores: list[Stmt] = [Store(self.register_of(name, place), (ZERO,), value) for name, value in self.split(first)]
+        following: list[Stmt] = []
+        step: Expr = ONE
+        for name, size in reversed(list(zip(self.row_variables, self.row_sizes, strict=True))):
+            register = self.register_of(name, place)
+            value = add(Load(register, (subtract(Var(self.names.row), ONE),), DType.I64), step)
+            if name != self.row_variables[0]:
+                is_over = call("equal", value, size)
+                value, step = call("where", is_over, ZERO, value), call("where", is_over, ONE, ZERO)
+            following.append(Store(register, (Var(self.names.row),), value))
+        return (*stores, *(_unrolled(((self.names.row, 1, rows),), following) if rows > 1 else ()))
+
+    def register_of(self, variable: str, place: _Place) -> str:
+        """The register that holds the index of each row of a tile on the axis of `variable`."""
+        register = place.where[variable]
+        assert isinstance(register, Load)
+        return register.buffer
 
     def numbers(self, place: _Place) -> tuple[list[Stmt], Mapping[str, Expr]]:
         """Statements that give the index of one row on each axis a name, and those names."""
@@ -342,8 +358,9 @@ class _Place:
         return _unrolled(self.loops, (replace(self.lanes, body=substitute(tuple(body), self.where)),))
 
 
-def _unrolled(loops: Sequence[tuple[str, int, int]], body: tuple[Stmt, ...]) -> tuple[Stmt, ...]:
-    """`body` in unrolled loops: variable, first and last + 1 of each."""
+def _unrolled(loops: Sequence[tuple[str, int, int]], statements: Sequence[Stmt]) -> tuple[Stmt, ...]:
+    """`statements` in unrolled loops: variable, first and last + 1 of each."""
+    body = tuple(statements)
     for variable, first, stop in reversed(loops):
         body = (For(variable, "unroll", integer(first), integer(stop), 1, body),)
     return body

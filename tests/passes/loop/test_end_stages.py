@@ -53,7 +53,7 @@ def test_what_only_the_second_stage_needs_is_computed_there() -> None:
 
 
 def test_no_stage_makes_what_its_own_functions_wait_for() -> None:
-    """Of a GRU, the reset gate stands in the stage before the candidate, which waits for it; the update gate need not."""
+    """Of a GRU, the reset gate has a stage before the candidate, which waits for it; the update gate need not."""
     gru = (
         "r = sigmoid(z[b, j])",
         "update = sigmoid(z[b, j] + 1.0)",
