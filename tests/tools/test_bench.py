@@ -28,7 +28,7 @@ from rnncc.tools.bench.cells import LayerNormLSTMCell, OwnLSTMCell, ScanLSTM
 from rnncc.tools.bench.floor import Floor, floor_of, work_of
 from rnncc.tools.bench.measure import difference, interleave, measure, tolerance
 from rnncc.tools.bench.network import describe, stepwise
-from rnncc.tools.bench.peers import PEERS, Function, Peer, numpy_loop
+from rnncc.tools.bench.peers import PEERS, Function, Peer, numpy_loop, tensorflow_xla
 from rnncc.tools.bench.report import microseconds, plain_text, write_report
 from rnncc.tools.bench.results import Report, Row, Target, Timing, as_json
 from rnncc.tools.bench.ways import meaning, ready_model, ready_peer, reference
@@ -78,6 +78,10 @@ TINY = {
 }
 
 
+HERE = [peer for peer in PEERS if peer.is_default and peer.key != "tensorflow-xla"]
+"""Peers that need no process of their own: Keras cannot change what it runs on."""
+
+
 def tiny(name: str, batch: int = 2, length: int = 4, **options: Any) -> Case:
     return prepare(Workload(name, "tiny", TINY[name], ((batch, length),), **options), batch, length)
 
@@ -95,7 +99,7 @@ def light_keras(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("name", TINY)
-@pytest.mark.parametrize("peer", [peer for peer in PEERS if peer.is_default], ids=lambda peer: peer.key)
+@pytest.mark.parametrize("peer", HERE, ids=lambda peer: peer.key)
 def test_peers_compute_the_meaning_of_the_model(peer: Peer, name: str) -> None:
     if not peer.available():
         pytest.skip(f"{peer.title} is not installed")
@@ -233,7 +237,7 @@ def test_another_model_beside_has_outputs_of_its_own() -> None:
     assert not np.allclose(masked, whole)
 
 
-@pytest.mark.parametrize("peer", [peer for peer in PEERS if peer.is_default], ids=lambda peer: peer.key)
+@pytest.mark.parametrize("peer", HERE, ids=lambda peer: peer.key)
 def test_steps_go_on_from_the_states_that_are_kept(peer: Peer) -> None:
     """Every contender in steps against the interpreter on the whole sequence."""
     if not peer.available():
@@ -257,7 +261,7 @@ def test_what_looks_at_the_whole_sequence_has_no_steps() -> None:
         stepwise(case.problem)
 
 
-@pytest.mark.parametrize("peer", [peer for peer in PEERS if peer.is_default], ids=lambda peer: peer.key)
+@pytest.mark.parametrize("peer", HERE, ids=lambda peer: peer.key)
 def test_lengths_from_cold(peer: Peer) -> None:
     if not peer.available():
         pytest.skip(f"{peer.title} is not installed")
@@ -541,6 +545,25 @@ def test_a_run_in_a_process_of_its_own() -> None:
     roof, rows = worker.measure_in_process(worker.Order(("tiny-8",), ("numpy",), 1, 0.01, length=3))
     assert roof.threads == 1
     assert [timing.name for row in rows for timing in row.timings] == ["rnncc", "NumPy"]
+
+
+def test_keras_on_tensorflow_with_and_without_xla(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("tensorflow")
+    monkeypatch.setenv("KERAS_BACKEND", "tensorflow")
+    names = ("seq2seq-1", "bidi-128", "custom-ln", "step-40", "stack-1")
+    order = worker.Order(names, ("keras", "tensorflow-xla"), 1, 0.01, batch=2, length=3)
+    _, rows = worker.measure_in_process(order)
+    for row in rows:
+        assert row.is_correct, row.notes
+        assert {"rnncc", "Keras", "TF XLA"} <= {timing.name for timing in row.timings}, row.notes
+
+
+def test_xla_needs_keras_on_tensorflow() -> None:
+    pytest.importorskip("tensorflow")
+    case = tiny("stack")
+    assert case.problem is not None
+    with pytest.raises(UnsupportedError, match="Keras runs on numpy in this process"):
+        tensorflow_xla.make(case.problem, 1)
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from rnncc.tools.bench.peers import (
     numpy_loop,
     onnx_runtime,
     openvino_model,
+    tensorflow_xla,
     torch_compile,
     torch_eager,
 )
@@ -18,5 +19,6 @@ PEERS: tuple[Peer, ...] = (
     openvino_model.PEER,
     jax_scan.PEER,
     keras_model.PEER,
+    tensorflow_xla.PEER,
     numpy_loop.PEER,
 )

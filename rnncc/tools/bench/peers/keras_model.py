@@ -1,4 +1,4 @@
-"""Keras: its own layers, `predict_on_batch`, on TensorFlow (with XLA), JAX, PyTorch or NumPy, whichever comes first.
+"""Keras: its own layers, `predict_on_batch`, on TensorFlow, JAX, PyTorch or NumPy, whichever comes first.
 
 The environment variable KERAS_BACKEND chooses another one.
 """
@@ -33,7 +33,7 @@ def make(problem: Problem, threads: int) -> Function:
     keras = optional("keras")
     if keras.backend.backend() == "torch":
         optional("torch").set_num_threads(threads)
-    model = _model(keras, problem)
+    model = keras_model(keras, problem)
 
     def given(array: np.ndarray) -> np.ndarray:
         return array.astype(np.int32) if array.dtype == np.int64 else array
@@ -50,7 +50,8 @@ def _backend() -> str:
     return os.environ.get("KERAS_BACKEND") or next(name for name in _BACKENDS if find_spec(name))
 
 
-def _model(keras: Any, problem: Problem) -> Any:
+def keras_model(keras: Any, problem: Problem) -> Any:
+    """`problem` as a Keras model with the same weights."""
     network, values = problem.network, {}
     for name, array in zip(network.inputs, problem.inputs, strict=True):
         dtype = "int32" if array.dtype == np.int64 else "float32"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError
+from importlib.metadata import PackageNotFoundError, packages_distributions
 from importlib.metadata import version as installed_version
 from importlib.util import find_spec
 from typing import Any
@@ -87,10 +87,12 @@ class Peer:
 
     def version(self) -> str:
         """The installed version, and the engine."""
+        name = self.requires[0]
         try:
-            found = installed_version(self.requires[0])
-        except PackageNotFoundError:
-            found = "of unknown version"
+            found = installed_version(name)
+        except PackageNotFoundError:  # the package may have another name than what is imported
+            packages = packages_distributions().get(name, [])
+            found = installed_version(packages[0]) if packages else "of unknown version"
         return f"{found} on {self.engine()}" if self.engine else found
 
 
