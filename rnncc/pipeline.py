@@ -242,8 +242,9 @@ def compile(
         cache: keep the machine code in the user's cache folder (RNNCC_CACHE_DIR, or off), and take it from there when
             the same graph was compiled before, with the same options, versions and CPU features.
         training: True compiles what ``model(x, training=True)`` computes: dropout drops, other elements at every call.
-        schedule: what is not left to the cost model, by the first buffer that a nest writes, as ``rnncc dump --list``
-            shows them: ``{"h": {"rows": 4, "width": 1, "panel": 2}}`` is a register tile of 4 rows x 1 vector, and a
+        schedule: what is not left to the cost model, by the first of the buffers that a nest writes, which is how
+            ``rnncc dump --list`` begins the lines about it:
+            ``{"h": {"rows": 4, "width": 1, "panel": 2}}`` is a register tile of 4 rows x 1 vector, and a
             row on its own in panels of 2 vectors; ``"copies": 2`` keeps two copies of the weights that rows on their
             own read, step by step in turn; ``"back_and_forth": True`` walks over the panels from back to front at every
             second step. The results have the same bits. Streams are left to the cost model. None takes what ``rnncc

@@ -407,3 +407,23 @@ def test_calling_a_model_compiles_it() -> None:
     model = made(first)
     np.testing.assert_array_equal(model(IDS), compiled_first()(IDS))
     np.testing.assert_array_equal(model.predict(IDS, batch_size=3, verbose=0), compiled_first()(IDS))
+
+
+@pytest.mark.parametrize("activation", ["elu", "log_sigmoid", "mish", "selu", "softplus", "tanh_shrink"])
+def test_functions_that_wait_for_functions_on_rows_of_two_axes(activation: str) -> None:
+    """The end of a tile has stages, and every stage the place of its rows on both axes."""
+    model = made(lambda: rnncc.Sequential([layers.Input((None, 4)), layers.Dense(21, activation=activation)]))
+    fn = rnncc.compile(model, cache=False)
+    for batch, length in [(2, 7), (5, 3), (1, 13), (13, 1)]:
+        x = np.random.default_rng(batch).normal(size=(batch, length, 4)).astype(np.float32)
+        assert_close(fn(x), rnncc.evaluate(model, x), SAME_SUMS, f"{batch} x {length}")
+
+
+@pytest.mark.parametrize("names", [("B", "count"), ("count", "turns"), ("given_0", "given_1"), ("value_0", "m")])
+def test_extents_may_have_any_name(names: tuple[str, str]) -> None:
+    kernel = np.random.default_rng(0).normal(size=(4, 21)).astype(np.float32)
+    graph = rnncc.trace(lambda x: ops.tanh(ops.tanh(x @ kernel) * ops.sigmoid(x @ kernel)), ("float32", (*names, 4)))
+    fn = rnncc.compile(graph, cache=False)
+    for sizes in [(2, 7), (5, 3), (13, 5)]:
+        x = np.random.default_rng(1).normal(size=(*sizes, 4)).astype(np.float32)
+        assert_close(fn(x), rnncc.evaluate(graph, x), SAME_SUMS, f"at {sizes}")

@@ -196,7 +196,9 @@ Stmt = For | Let | Store | Check | Prefetch | Barrier
 class Buffer:
     """A block of memory or (space `register`) a group of registers. Row-major; the last axis is contiguous.
 
-    A `stack` is a small block that belongs to one thread of one call, like a register, but is indexed by variables.
+    A `stack` is a small block like a group of registers, but is indexed by variables. What a turn of a `parallel` loop
+    writes to either is seen in that turn and in the loops inside of it, not after it; the turns of other loops share
+    them. Hence the stages of a tile's end, which pass values on, are `range` loops.
     """
 
     name: str

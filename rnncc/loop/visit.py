@@ -243,15 +243,19 @@ def stores_of(statement: Stmt) -> Iterator[Store]:
 
 
 def is_over_k(loop: For) -> bool:
-    """True for the loop in which the sums of a tile are added up, in order."""
+    """True for the loop in which the sums of a tile are added up, in order, once tiles are written out."""
     inside = any(isinstance(statement, For) for statement in loop.body)
     return loop.kind == "range" and not inside and any(store.combine is not None for store in stores_of(loop))
 
 
 def is_tile_end(loop: For, stacks: Collection[str]) -> bool:
-    """True for a loop over the rows or vectors of a register tile: it reads what the tile has left on the stack."""
+    """True for a loop over the rows or vectors of a register tile: it reads the stack, or writes to it for others.
+
+    A loop with a whole tile in it reads what it has written itself.
+    """
     read = {load.buffer for load in loads_of(loop)}.intersection(stacks)
-    return bool(read) and read.isdisjoint(store.buffer for store in stores_of(loop))
+    written = {store.buffer for store in stores_of(loop)}.intersection(stacks)
+    return bool(read | written) and read.isdisjoint(written)
 
 
 def buffers_of(statement: Stmt) -> frozenset[str]:

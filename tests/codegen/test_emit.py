@@ -276,6 +276,34 @@ def test_ends_that_follow_one_another_are_one_function() -> None:
     np.testing.assert_array_equal(outputs["z"], x + 1)
 
 
+STAGES = """
+def f(count, given_0):
+    x = input(f32, [count, given_0, 8])
+    y = output(f32, [count, given_0, 8])
+    held = stack(f32, [2, 8])
+    held_2 = stack(f32, [2, 8])
+    for r in parallel(0, count * given_0 // 2 * 2, 2):
+        for m in range(0, 2):
+            a = (r + m) % given_0
+            b = (r + m) // given_0
+            held[m, span(0, 8)] = x[b, a, span(0, 8)] * 2.0
+        for m in range(0, 2):
+            a = (r + m) % given_0
+            b = (r + m) // given_0
+            y[b, a, span(0, 8)] = held[m, span(0, 8)] + f32(count)
+"""
+
+
+def test_stages_may_bind_the_same_names_and_extents_may_have_any() -> None:
+    """A stage that only writes the stack is one, too."""
+    procedure = parse(STAGES)
+    text = emit(procedure, Target.parse("host")).text
+    assert len(re.findall(r'call void @"rnncc\.f\.end\.1"\(', text)) == 1
+    x = np.random.default_rng(0).normal(size=(4, 3, 8)).astype(np.float32)
+    outputs = run_native(procedure, {"x": x}, {"count": 4, "given_0": 3})
+    np.testing.assert_array_equal(outputs["y"], x * 2 + 4)
+
+
 def test_loops_give_their_names_to_blocks() -> None:
     text = emit(parse(CHECKED), Target.parse("host")).text
     for label in ["b.parallel:", "j.parallel:", "b.parallel.2:", "j.parallel.2:", "check.failed:", "check.passed:"]:

@@ -8,19 +8,19 @@
 
 The tanh of a row waits for its sigmoid, and a core that looks two or three hundred instructions ahead does not see the
 next row from there: it waits, too. In a loop over what needs no waiting, several rows are under way at once. What a
-later stage alone needs is computed there, so that little has to be kept.
+later stage alone needs is computed there, so that little has to be kept. The loops are of kind `range`: what a turn of
+a `parallel` loop writes to a stack is nobody else's.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from rnncc.loop.ir import Expr, Let, Stmt, Store, Var
-from rnncc.loop.visit import children, expressions_of, free_variables
+from rnncc.loop.ir import Expr, Let, Load, Stmt, Store, Var
+from rnncc.loop.visit import children, expressions_of, free_variables, index_exprs, loads_of, stores_of
 from rnncc.passes.loop.dependences import followers_of
 from rnncc.passes.loop.nest import is_costly
-from rnncc.types import DType
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,21 +43,27 @@ def stages_of(body: Sequence[Stmt]) -> tuple[Stage, ...]:
     names = {statement.name: position for position, statement in enumerate(body) if isinstance(statement, Let)}
     used = [[names[name] for name in sorted(_names_in(statement) & names.keys())] for statement in body]
     depths = _depths(body)
-    numbers = _numbers(body, used, [min(max(0, depth - 1), MOST_STAGES - 1) for depth in depths])
+    followers = followers_of(body)
+    numbers = _numbers(body, used, followers, [min(max(0, depth - 1), MOST_STAGES - 1) for depth in depths])
     if numbers is None or max(numbers, default=0) == 0:
         return whole
-    places = _places(body, used, depths)
+    indices = _indices(body, names, used)
+    places = _places(body, used, depths, followers, indices)
     stages = []
     for number in range(max(numbers) + 1):
         here = {position for position, own in enumerate(numbers) if own == number}
         later = {other for position, own in enumerate(numbers) if own > number for other in used[position]}
-        kept = tuple(body[position] for position in sorted(later & here - places))
+        kept = later & here - places
+        if kept & indices:
+            return whole  # what is kept is a vector, and no index
         here |= _needed(here, used, places)
-        stages.append(Stage(tuple(body[position] for position in sorted(here)), _lets(kept)))
+        if here:
+            stages.append(Stage(tuple(body[position] for position in sorted(here)), _lets(body, kept)))
     return tuple(stages)
 
 
-def _lets(statements: Sequence[Stmt]) -> tuple[Let, ...]:
+def _lets(body: Sequence[Stmt], positions: Iterable[int]) -> tuple[Let, ...]:
+    statements = (body[position] for position in sorted(positions))
     return tuple(statement for statement in statements if isinstance(statement, Let))
 
 
@@ -88,13 +94,14 @@ def _waits(statement: Stmt) -> dict[str, int]:
     return waits
 
 
-def _numbers(body: Sequence[Stmt], used: Sequence[Sequence[int]], least: Sequence[int]) -> list[int] | None:
+def _numbers(
+    body: Sequence[Stmt], used: Sequence[Sequence[int]], followers: Sequence[set[int]], least: Sequence[int]
+) -> list[int] | None:
     """The stage of every statement; None if memory asks for another order than that of the stages.
 
     A value that is made in the stage of its first reader, and not in one before, need not be kept. But no costly
     function may wait for another one there.
     """
-    followers = followers_of(body)
     numbers = list(least)
     waits = [_waits(statement) for statement in body]
     readers: list[list[int]] = [[] for _ in body]
@@ -117,12 +124,33 @@ def _numbers(body: Sequence[Stmt], used: Sequence[Sequence[int]], least: Sequenc
     return numbers
 
 
-def _places(body: Sequence[Stmt], used: Sequence[Sequence[int]], depths: Sequence[int]) -> set[int]:
-    """Indices that are made of indices: every stage computes its own."""
+def _indices(body: Sequence[Stmt], names: Mapping[str, int], used: Sequence[Sequence[int]]) -> set[int]:
+    """The values that say where a statement reads or writes, and those that they are made of."""
+    accesses: list[Load | Store] = [load for statement in body for load in loads_of(statement)]
+    accesses += [store for statement in body for store in stores_of(statement)]
+    mentioned = (free_variables(expr) for access in accesses for expr in index_exprs(access.index))
+    waiting = [names[name] for found in mentioned for name in found if name in names]
+    indices: set[int] = set()
+    while waiting:
+        position = waiting.pop()
+        if position not in indices:
+            indices.add(position)
+            waiting += used[position]
+    return indices
+
+
+def _places(
+    body: Sequence[Stmt],
+    used: Sequence[Sequence[int]],
+    depths: Sequence[int],
+    followers: Sequence[set[int]],
+    indices: set[int],
+) -> set[int]:
+    """The `indices` that every stage computes for itself: nothing costly, of memory that the body does not change."""
     places: set[int] = set()
-    for position, statement in enumerate(body):
-        is_index = isinstance(statement, Let) and statement.value.dtype is DType.I64
-        if is_index and not depths[position] and places.issuperset(used[position]):
+    for position in sorted(indices):
+        is_changed = any(isinstance(body[later], Store) for later in followers[position])
+        if not depths[position] and not is_changed and places.issuperset(used[position]):
             places.add(position)
     return places
 

@@ -38,7 +38,8 @@ TAIL_OF_MANY = (2,)
 
 ODD_ROWS = 3
 """Rows of the tile that is used once where the number of rows is odd, and else not: two rows and one on its own take as
-long as four. Where full tiles have three rows themselves, one or two tiles of two rows leave none on its own."""
+long as four. Where full tiles have three rows themselves, one or two tiles of two rows leave none on its own, unless it
+is the only one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,14 +82,13 @@ def tile_shape(machine: Machine, reductions: int, vectors: int | None, *, stream
     full bandwidth, and two of them in turn at two thirds of it. With vectors of half a line, there are FMA_CHAINS all
     the same (LSTM(64) to LSTM(512) on a Zen 3: 5 to 8 % less time).
     """
-    available = machine.registers - 1
     width = max(1, -(-STREAM_CHAINS // reductions) if machine.registers >= 32 else 2 // reductions)
     if vectors is not None:
         width = min(width, max(vectors, 1))
     wanted = reductions * width
     rows = next(rows for rows in range(8, 0, -1) if rows == 1 or registers_of(rows, wanted) <= machine.registers)
     one_stream = streams and machine.vector_bytes >= LINE_BYTES
-    panel = width if one_stream else _panel(reductions, width, vectors, available)
+    panel = width if one_stream else _panel(reductions, width, vectors, machine)
     return TileShape.of(rows, width, panel, many=many)
 
 
@@ -97,12 +97,12 @@ def registers_of(rows: int, vectors: int) -> int:
     return rows * vectors + min(rows, vectors) + 1
 
 
-def _panel(reductions: int, width: int, vectors: int | None, available: int) -> int:
+def _panel(reductions: int, width: int, vectors: int | None, machine: Machine) -> int:
     wanted = max(width, -(-FMA_CHAINS // reductions))
     wanted = -(-wanted // width) * width
     if vectors is None or vectors <= wanted:
         return wanted if vectors is None else -(-max(vectors, 1) // width) * width
     for count in range(wanted, wanted * 2, width):
-        if vectors % count == 0 and count * reductions <= available - 2:
+        if vectors % count == 0 and registers_of(1, count * reductions) <= machine.registers:
             return count
     return wanted

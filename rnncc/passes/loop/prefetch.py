@@ -59,7 +59,7 @@ def prefetch(procedure: Procedure) -> Procedure:
 
 @dataclass(frozen=True, slots=True)
 class _Prefetcher:
-    """`far` are the buffers that are worth a prefetch, `stacks` those in which a tile leaves its sums for its end."""
+    """`far` are the buffers that are worth a prefetch, `stacks` those in which a tile leaves values for its end."""
 
     far: set[str]
     stacks: set[str]

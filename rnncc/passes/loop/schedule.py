@@ -26,7 +26,7 @@ class Tile:
 
     def registers(self, sums: int) -> int:
         """Vector registers that it needs with so many sums a point."""
-        return max(registers_of(self.rows, sums * self.width), sums * self.panel + 2)
+        return max(registers_of(self.rows, sums * self.width), registers_of(1, sums * self.panel))
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ class Choice:
 
 
 Schedule = tuple[tuple[str, Choice], ...]
-"""Choices by the name of the first buffer that their nest writes."""
+"""Choices by nest: its name is the first of the buffers that it writes, in the order of the procedure."""
 
 _TILE = tuple(field.name for field in fields(Tile))
 _NAMES = (*_TILE, "copies", "back_and_forth")

@@ -18,7 +18,8 @@
                                                        for b in parallel(end_6, end_2, 2):   (fewer rows)
                                                        for b in parallel(end_2, B):   (one row, more vectors)
 
-The end of a tile is a loop, with the sums on the stack, where it is long, and else written out like the loop over k.
+The end of a tile is a loop, with the sums on the stack, where it is long, or one for each of its stages (`end_stages`);
+else it is written out like the loop over k.
 The order of the additions of one sum is that of k, in every tile: a row has the same bits whatever its neighbours.
 A nest whose last axis is not contiguous in memory runs over k in vectors if that is, and else point by point.
 
@@ -56,7 +57,7 @@ from rnncc.types import DType
 
 
 def tiles_of(procedure: Procedure, machine: Machine) -> dict[str, Tiling]:
-    """The register tiles that `tile` gives the nests of `procedure`, by the first buffer that a nest writes."""
+    """The register tiles that `tile` gives the nests of `procedure`, by the names that schedules have for nests."""
     tiler = _Tiler(procedure, machine, (), nobody)
     tiler.block(procedure.body)
     return tiler.tiles

@@ -134,8 +134,9 @@ class _RegisterTile:
         spare = ODD_ROWS if full > ODD_ROWS else ODD_ROWS - 1
         odd: Expr = ZERO
         if spare in others:
-            turns = mod(count, integer(2)) if spare == ODD_ROWS else mod(multiply(count, integer(2)), integer(full))
-            most = floordiv(count, integer(spare))
+            left = mod(count, integer(full)) if full % 2 else count
+            turns = mod(left, integer(2)) if spare == ODD_ROWS else mod(multiply(left, integer(2)), integer(full))
+            most = floordiv(left if spare == ODD_ROWS else count, integer(spare))
             odd = self.named("odd", multiply(folded(call("min", most, turns)), integer(spare)))
         parts: list[_Part] = []
         begin: Expr = ZERO
@@ -228,7 +229,7 @@ class _RegisterTile:
         return 0
 
     def end_in_loops(self, place: _Place, registers: Mapping[str, str], looped: int) -> tuple[Stmt, ...]:
-        """The end of a tile, with the sums in memory, so that there is no copy of it for each row."""
+        """The end of a tile, with the sums in memory, so that there is no copy of it for each row: a loop a stage."""
         held = {name: self.held_in(name, one.dtype, place) for name, one in self.sums.items()}
         copies = [
             Store(held[name], place.register, Load(registers[name], place.register, one.dtype))
@@ -236,7 +237,7 @@ class _RegisterTile:
         ]
         numbers, where = self.numbers(place)
         inner = replace(place, loops=place.loops[looped:], where=where)
-        kind = "parallel" if len(self.stages) == 1 else "range"  # what one loop keeps is there for the next
+        kind = "parallel" if len(self.stages) == 1 else "range"  # turns of parallel loops keep nothing for others
         known = self.results(held, place)
         loops: list[Stmt] = []
         for stage in self.stages:
@@ -244,7 +245,7 @@ class _RegisterTile:
             keep = [Store(kept[let.name], place.register, Var(let.name, let.value.dtype)) for let in stage.kept]
             body = inner.around((*substitute(stage.statements, known), *keep))
             for number, (variable, first, stop) in reversed(list(enumerate(place.loops[:looped]))):
-                body = body if number else (*numbers, *body)
+                body = body if number else (*_mentioned(numbers, body), *body)
                 body = (For(variable, kind, integer(first), integer(stop), 1, body),)
             loops += body
             known |= {let.name: Load(kept[let.name], place.register, let.value.dtype) for let in stage.kept}
@@ -310,7 +311,7 @@ class _RegisterTile:
         assert isinstance(register, Load)
         return register.buffer
 
-    def numbers(self, place: _Place) -> tuple[list[Stmt], Mapping[str, Expr]]:
+    def numbers(self, place: _Place) -> tuple[list[Let], Mapping[str, Expr]]:
         """Statements that give the index of one row on each axis a name, and those names."""
         if len(self.row_variables) < 2 or place.row is None:
             return [], place.where
@@ -356,6 +357,12 @@ class _Place:
     def around(self, body: Sequence[Stmt]) -> tuple[Stmt, ...]:
         """Loops over the points of the tile around `body`, which speaks of the nest's own variables."""
         return _unrolled(self.loops, (replace(self.lanes, body=substitute(tuple(body), self.where)),))
+
+
+def _mentioned(lets: Sequence[Let], body: Sequence[Stmt]) -> list[Let]:
+    """Those of `lets` that `body` has a use for."""
+    used = {part.name for part in walk_exprs(tuple(body)) if isinstance(part, Var)}
+    return [let for let in lets if let.name in used]
 
 
 def _unrolled(loops: Sequence[tuple[str, int, int]], statements: Sequence[Stmt]) -> tuple[Stmt, ...]:

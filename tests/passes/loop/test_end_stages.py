@@ -13,6 +13,7 @@ HEAD = """
 def f(B, T):
     z = input(f32, [B, 8])
     ids = input(i64, [B])
+    numbers = temporary(i64, [B])
     table = input(f32, [9, 8])
     c = temporary(f32, [2, B, 8])
     h = output(f32, [B, 8])
@@ -76,11 +77,40 @@ def test_each_stage_computes_its_own_indices() -> None:
     assert kept(*lines) == [["a"], []]
 
 
-def test_an_index_that_took_long_is_kept() -> None:
-    lines = ("a = tanh(z[b, j])", "i = i64(tanh(a))", "h[b, j] = tanh(tanh(a)) * f32(i)", "y[b, j] = a")
-    assert kept(*lines)[0] == ["a"]
-    deeper = ("a = tanh(z[b, j])", "i = i64(a)", "y[b, j] = f32(i)", "h[b, j] = tanh(a) * f32(i)")
-    assert kept(*deeper) == [["a", "i"], []]
+def test_an_index_is_no_vector_that_is_kept() -> None:
+    lines = ("a = tanh(z[b, j])", "i = i64(a)", "y[b, j] = f32(i)", "h[b, j] = tanh(a) * f32(i)")
+    assert kept(*lines) == [["a", "i"], []]
+    looked_up = (
+        "n = tanh(z[b, 0])",
+        "i = i64(n)",
+        "a = table[i, j] * n",
+        "y[b, j] = a",
+        "h[b, j] = tanh(a) + table[i, j]",
+    )
+    assert stages(*looked_up) == [list(looked_up)]
+
+
+def test_an_index_of_floats_is_computed_again() -> None:
+    lines = (
+        "n = z[b, 0]",
+        "i = i64(n)",
+        "a = tanh(n * table[i, j])",
+        "y[b, j] = a",
+        "h[b, j] = tanh(a) * n + table[i, j]",
+    )
+    assert stages(*lines) == [list(lines[:4]), [lines[0], lines[1], lines[4]]]
+    assert kept(*lines) == [["a"], []]
+
+
+def test_an_index_that_changes_is_not_computed_again() -> None:
+    lines = (
+        "i = numbers[b]",
+        "numbers[b] = i + 1",
+        "a = tanh(z[b, j])",
+        "y[b, j] = a",
+        "h[b, j] = tanh(a) * table[i, j]",
+    )
+    assert stages(*lines) == [list(lines)]
 
 
 @pytest.mark.parametrize(
