@@ -43,15 +43,9 @@ from rnncc.loop.visit import (
 from rnncc.passes.loop.machine import Machine
 from rnncc.passes.loop.names import Names
 from rnncc.passes.loop.nest import Nest, all_written_by, is_packable, nest_of, scalars, walks
+from rnncc.passes.loop.plain_tiles import is_contiguous_in, point_tile, vector_tile
+from rnncc.passes.loop.register_tiles import Tiling, register_tile, tiling_of
 from rnncc.passes.loop.schedule import Schedule, check_names
-from rnncc.passes.loop.tile_builders import (
-    Tiling,
-    is_contiguous_in,
-    point_tile,
-    register_tile,
-    tiling_of,
-    vector_tile,
-)
 from rnncc.passes.manager import Note, nobody
 from rnncc.types import DType
 

@@ -14,9 +14,9 @@ from rnncc.lower.lower import lower
 from rnncc.lower.setup import split_setup
 from rnncc.options import Options
 from rnncc.passes.loop.machine import Machine
+from rnncc.passes.loop.register_tiles import Tiling
 from rnncc.passes.loop.schedule import Tile, shape_of
 from rnncc.passes.loop.tile import tiles_of
-from rnncc.passes.loop.tile_builders import Tiling
 from rnncc.pipeline import compile as compile_model
 from rnncc.pipeline import graph_passes, loop_passes, machine_of
 from rnncc.start import prepared

@@ -1,50 +1,24 @@
-"""The three forms that `tile` gives a nest: a register tile around k, plain vectors, or point by point."""
+"""The register tile of a nest with sums: panels of columns, blocks of rows, accumulators, and the end of each tile."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
 
 from rnncc.loop.builder import ONE, ZERO, add, call, floordiv, folded, integer, mod, multiply, product, subtract
 from rnncc.loop.functions import identity_of
-from rnncc.loop.ir import Const, Expr, For, Let, Load, Reduce, Stmt, Store, Var
+from rnncc.loop.ir import Const, Expr, For, Let, Load, Stmt, Store, Var
 from rnncc.loop.visit import map_expr, substitute, walk_exprs
 from rnncc.passes.loop.end_stages import stages_of
 from rnncc.passes.loop.machine import ODD_ROWS, Machine, TileShape, tile_shape
-from rnncc.passes.loop.nest import Nest, is_costly, loops_of, walks
+from rnncc.passes.loop.nest import Nest, is_costly
 from rnncc.passes.loop.schedule import Tile, shape_of
+from rnncc.passes.loop.tile_parts import Names, Sums, unrolled, widest
 from rnncc.types import DType
-
-SUM_CHAINS = 4
-"""Vectors that a long sum at one point is added up in, side by side: an addition takes some cycles, and two may begin
-in each."""
 
 LONG_END = 2
 """Calls of costly functions that are worth a loop around them, where a tile would have a copy for each row. Of what
 there is to compile, the ends of tiles are the most, and to run, such a loop costs nothing."""
-
-Sums = Mapping[str, Reduce]
-"""The reductions of a nest, by the name that its body uses for the result."""
-
-
-class Names(Protocol):
-    """Hands out names and buffers that the procedure does not have yet.
-
-    `row` and `vector` are the loop variables inside of every tile.
-    """
-
-    row: str
-    vector: str
-
-    def fresh(self, hint: str) -> str:
-        """A new name."""
-
-    def private(self, space: str, hint: str, dtype: DType, *shape: int) -> str:
-        """A new buffer that is private to each turn of a parallel loop: `register` or `stack`."""
-
-
-# ------------------------------------------------------------------ register tiles
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +51,7 @@ def tiling_of(nest: Nest, sums: Sums, machine: Machine, name: str, tile: Tile | 
     """The register tile of a nest: `tile`, which a user has chosen for `name`, or that of the cost model."""
     extent = nest.sizes[-1]
     fixed = int(extent.value) if isinstance(extent, Const) else None
-    lanes = machine.lanes(_widest(list(sums.values())), fixed)
+    lanes = machine.lanes(widest(list(sums.values())), fixed)
     vectors = None if fixed is None else -(-fixed // lanes)
     size = weight_bytes(nest, sums)
     streams = size > machine.near_bytes
@@ -303,7 +277,7 @@ class _RegisterTile:
                 is_over = call("equal", value, size)
                 value, step = call("where", is_over, ZERO, value), call("where", is_over, ONE, ZERO)
             following.append(Store(register, (Var(self.names.row),), value))
-        return (*stores, *(_unrolled(((self.names.row, 1, rows),), following) if rows > 1 else ()))
+        return (*stores, *(unrolled(((self.names.row, 1, rows),), following) if rows > 1 else ()))
 
     def register_of(self, variable: str, place: _Place) -> str:
         """The register that holds the index of each row of a tile on the axis of `variable`."""
@@ -356,21 +330,13 @@ class _Place:
 
     def around(self, body: Sequence[Stmt]) -> tuple[Stmt, ...]:
         """Loops over the points of the tile around `body`, which speaks of the nest's own variables."""
-        return _unrolled(self.loops, (replace(self.lanes, body=substitute(tuple(body), self.where)),))
+        return unrolled(self.loops, (replace(self.lanes, body=substitute(tuple(body), self.where)),))
 
 
 def _mentioned(lets: Sequence[Let], body: Sequence[Stmt]) -> list[Let]:
     """Those of `lets` that `body` has a use for."""
     used = {part.name for part in walk_exprs(tuple(body)) if isinstance(part, Var)}
     return [let for let in lets if let.name in used]
-
-
-def _unrolled(loops: Sequence[tuple[str, int, int]], statements: Sequence[Stmt]) -> tuple[Stmt, ...]:
-    """`statements` in unrolled loops: variable, first and last + 1 of each."""
-    body = tuple(statements)
-    for variable, first, stop in reversed(loops):
-        body = (For(variable, "unroll", integer(first), integer(stop), 1, body),)
-    return body
 
 
 def weight_bytes(nest: Nest, sums: Sums) -> int:
@@ -382,102 +348,3 @@ def weight_bytes(nest: Nest, sums: Sums) -> int:
         for size, one in zip(sizes, sums.values(), strict=True)
         if isinstance(size, Const)
     )
-
-
-def _widest(values: Sequence[Expr]) -> DType:
-    return max((value.dtype for value in values), key=lambda dtype: dtype.size)
-
-
-# ------------------------------------------------------------------ plain vectors
-
-
-def vector_tile(nest: Nest, machine: Machine, names: Names) -> tuple[Stmt, ...]:
-    """No sums: the other axes as they are, the last one in vectors."""
-    *variables, j = nest.variables
-    *sizes, extent = nest.sizes
-    fixed = int(extent.value) if isinstance(extent, Const) else None
-    lanes = machine.lanes(_widest([store.value for store in nest.stores]), fixed)
-    full = multiply(floordiv(extent, integer(lanes)), integer(lanes))
-    start = Var(names.fresh(f"{j}s"))
-
-    def vector(begin: Expr, stop: Expr) -> tuple[Stmt, ...]:
-        return (For(j, "lanes", begin, stop, 1, nest.body),)
-
-    loops: list[Stmt] = []
-    if full != ZERO:
-        body = vector(start, add(start, integer(lanes)))
-        loops.append(For(start.name, "parallel", ZERO, full, lanes, body))
-    if isinstance(full, Const) and full != extent:
-        loops += vector(full, extent)
-    elif full != extent:
-        rest = call("min", add(start, integer(lanes)), extent)
-        loops.append(For(start.name, "parallel", full, extent, lanes, vector(start, rest)))
-    body = tuple(loops)
-    for variable, size in zip(reversed(variables), reversed(sizes), strict=True):
-        body = (For(variable, "parallel", ZERO, size, 1, body),)
-    return body
-
-
-# ------------------------------------------------------------------ point by point
-
-
-def point_tile(nest: Nest, sums: Sums, machine: Machine, names: Names) -> tuple[Stmt, ...]:
-    """Scalar points; each of their sums in vectors over k where k is contiguous."""
-    body: list[Stmt] = []
-    results: dict[str, Expr] = {}
-    for name, one in sums.items():
-        register = names.private("register", name, one.dtype, 1)
-        body += _sum_over_k(register, one, machine, names)
-        results[name] = Load(register, (ZERO,), one.dtype)
-    body += substitute(nest.body, results)
-    return loops_of(replace(nest, body=tuple(body)))
-
-
-def _sum_over_k(register: str, one: Reduce, machine: Machine, names: Names) -> list[Stmt]:
-    fixed = int(one.size.value) if isinstance(one.size, Const) else None
-    lanes = machine.lanes(one.dtype, fixed)
-    start = Const(identity_of(one.function, one.dtype), one.dtype)
-    if lanes == 1 or not is_contiguous_in(one.value, one.variable):
-        update = Store(register, (ZERO,), one.value, one.function)
-        return [Store(register, (ZERO,), start), For(one.variable, "range", ZERO, one.size, 1, (update,))]
-    chains = SUM_CHAINS if fixed is None or fixed >= 2 * SUM_CHAINS * lanes else 1
-    partial = names.private("register", f"{register}_part", one.dtype, chains, lanes)
-    chain: Expr = Var(names.vector) if chains > 1 else ZERO
-    lane = Var(names.fresh("lane"))
-
-    def for_chains(first: int, *body: Stmt) -> tuple[Stmt, ...]:
-        return _unrolled(((names.vector, first, chains),) if chains > 1 else (), body)
-
-    def lanes_of(store: Store) -> For:
-        return For(lane.name, "lanes", ZERO, integer(lanes), 1, (store,))
-
-    def vectors(begin: Expr, end: Expr, number: Expr, wide: int) -> For:
-        """A loop over blocks of `wide` elements; a vector of each is added to the chain `number`."""
-        block = Var(names.fresh("ks"))
-        place = add(block, multiply(number, integer(lanes)))
-        update = Store(partial, (number, subtract(Var(one.variable), place)), one.value, one.function)
-        vector = For(one.variable, "lanes", place, add(place, integer(lanes)), 1, (update,))
-        body = for_chains(0, vector) if number != ZERO else (vector,)
-        return For(block.name, "range", begin, end, wide, body)
-
-    wide = chains * lanes
-    most = multiply(floordiv(one.size, integer(wide)), integer(wide))
-    full = multiply(floordiv(one.size, integer(lanes)), integer(lanes))
-    statements: list[Stmt] = [*for_chains(0, lanes_of(Store(partial, (chain, lane), start)))]
-    statements.append(vectors(ZERO, most, chain, wide))
-    if most != full:
-        statements.append(vectors(most, full, ZERO, lanes))
-    if chains > 1:
-        other = Load(partial, (chain, lane), one.dtype)
-        statements += for_chains(1, lanes_of(Store(partial, (ZERO, lane), other, one.function)))
-    fold = Reduce(one.function, lane.name, integer(lanes), Load(partial, (ZERO, lane), one.dtype))
-    statements.append(Store(register, (ZERO,), fold))
-    if full != one.size:
-        update = Store(register, (ZERO,), one.value, one.function)
-        statements.append(For(one.variable, "range", full, one.size, 1, (update,)))
-    return statements
-
-
-def is_contiguous_in(value: Expr, variable: str) -> bool:
-    """True when all that `value` loads lies one after the other, or in one place, as `variable` grows."""
-    return all(walks(part.index, variable, (0, 1)) for part in walk_exprs(value) if isinstance(part, Load))

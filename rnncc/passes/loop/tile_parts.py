@@ -1,0 +1,42 @@
+"""What the forms that `tile` gives a nest have in common: where names come from, and loops that are written out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from rnncc.loop.builder import integer
+from rnncc.loop.ir import Expr, For, Reduce, Stmt
+from rnncc.types import DType
+
+Sums = Mapping[str, Reduce]
+"""The reductions of a nest, by the name that its body uses for the result."""
+
+
+class Names(Protocol):
+    """Hands out names and buffers that the procedure does not have yet.
+
+    `row` and `vector` are the loop variables inside of every tile.
+    """
+
+    row: str
+    vector: str
+
+    def fresh(self, hint: str) -> str:
+        """A new name."""
+
+    def private(self, space: str, hint: str, dtype: DType, *shape: int) -> str:
+        """A new buffer that is private to each turn of a parallel loop: `register` or `stack`."""
+
+
+def unrolled(loops: Sequence[tuple[str, int, int]], statements: Sequence[Stmt]) -> tuple[Stmt, ...]:
+    """`statements` in unrolled loops: variable, first and last + 1 of each."""
+    body = tuple(statements)
+    for variable, first, stop in reversed(loops):
+        body = (For(variable, "unroll", integer(first), integer(stop), 1, body),)
+    return body
+
+
+def widest(values: Sequence[Expr]) -> DType:
+    """The widest of the element types of `values`."""
+    return max((value.dtype for value in values), key=lambda dtype: dtype.size)
