@@ -71,7 +71,7 @@ def spread_arguments(
     return [only], {}
 
 
-_INPUT = "make it an input: Model([x, {0}], layers.LSTM(8)(x, {0}={0}))"
+_INPUT = "make it an input: Model([x, {0}], layer(x, {0}={0}))"
 _INSTEAD = {
     "training": "compile it for training: rnncc.compile(model, training=True)",
     "seed": "layers have seeds, and rnncc.set_random_seed is for all of them",

@@ -42,9 +42,11 @@ def stages_of(body: Sequence[Stmt]) -> tuple[Stage, ...]:
         return whole
     names = {statement.name: position for position, statement in enumerate(body) if isinstance(statement, Let)}
     used = [[names[name] for name in sorted(_names_in(statement) & names.keys())] for statement in body]
-    depths = _depths(body)
+    waits = [_waits(statement) for statement in body]
+    depths = _depths(body, waits)
     followers = followers_of(body)
-    numbers = _numbers(body, used, followers, [min(max(0, depth - 1), MOST_STAGES - 1) for depth in depths])
+    least = [min(max(0, depth - 1), MOST_STAGES - 1) for depth in depths]
+    numbers = _numbers(body, used, followers, waits, least)
     if numbers is None or max(numbers, default=0) == 0:
         return whole
     indices = _indices(body, names, used)
@@ -67,13 +69,12 @@ def _lets(body: Sequence[Stmt], positions: Iterable[int]) -> tuple[Let, ...]:
     return tuple(statement for statement in statements if isinstance(statement, Let))
 
 
-def _depths(body: Sequence[Stmt]) -> list[int]:
+def _depths(body: Sequence[Stmt], waits: Sequence[Mapping[str, int]]) -> list[int]:
     """Of every statement: how many costly functions wait for one another until it is done."""
     known: dict[str, int] = {}
     depths = []
-    for statement in body:
-        waits = _waits(statement)
-        depths.append(max((known.get(name, 0) + count for name, count in waits.items()), default=0))
+    for statement, around in zip(body, waits, strict=True):
+        depths.append(max(known.get(name, 0) + count for name, count in around.items()))
         if isinstance(statement, Let):
             known[statement.name] = depths[-1]
     return depths
@@ -95,7 +96,11 @@ def _waits(statement: Stmt) -> dict[str, int]:
 
 
 def _numbers(
-    body: Sequence[Stmt], used: Sequence[Sequence[int]], followers: Sequence[set[int]], least: Sequence[int]
+    body: Sequence[Stmt],
+    used: Sequence[Sequence[int]],
+    followers: Sequence[set[int]],
+    waits: Sequence[Mapping[str, int]],
+    least: Sequence[int],
 ) -> list[int] | None:
     """The stage of every statement; None if memory asks for another order than that of the stages.
 
@@ -103,7 +108,6 @@ def _numbers(
     function may wait for another one there.
     """
     numbers = list(least)
-    waits = [_waits(statement) for statement in body]
     readers: list[list[int]] = [[] for _ in body]
     ahead = [0] * len(body)  # costly functions that wait for a value in its own stage
     for position in reversed(range(len(body))):

@@ -13,7 +13,7 @@ import numpy as np
 
 from rnncc.tools.bench.network import Problem
 from rnncc.tools.bench.peers.array_steps import Arrays, run_network
-from rnncc.tools.bench.peers.peer import Function, Peer, optional
+from rnncc.tools.bench.peers.peer import Function, Peer, optional, short_integers
 
 _TRIES = 5
 
@@ -32,7 +32,7 @@ def make(problem: Problem, threads: int) -> Function:
     weights = {name: jnp.asarray(array) for name, array in problem.weights.items()}
 
     def given(array: np.ndarray) -> Any:
-        return jnp.asarray(array.astype(np.int32) if array.dtype == np.int64 else array)
+        return jnp.asarray(short_integers(array))
 
     def compiled(projects_first: bool) -> Function:
         library = Arrays(jnp, jax.nn.sigmoid, jax.nn.softmax, scan, projects_first)

@@ -6,6 +6,7 @@ The environment variable KERAS_BACKEND chooses another one.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from importlib.util import find_spec
 from typing import Any, assert_never
 
@@ -22,7 +23,7 @@ from rnncc.tools.bench.network import (
     Step,
     own_weights,
 )
-from rnncc.tools.bench.peers.peer import Function, Peer, optional
+from rnncc.tools.bench.peers.peer import Function, Peer, optional, short_integers
 
 _BACKENDS = ("tensorflow", "jax", "torch", "numpy")
 
@@ -35,14 +36,17 @@ def make(problem: Problem, threads: int) -> Function:
         optional("torch").set_num_threads(threads)
     model = keras_model(keras, problem)
 
-    def given(array: np.ndarray) -> np.ndarray:
-        return array.astype(np.int32) if array.dtype == np.int64 else array
+    return Function(on_lists(model.predict_on_batch), short_integers, np.asarray)
 
-    def call(*inputs: np.ndarray) -> list[Any]:
-        outputs = model.predict_on_batch(list(inputs) if len(inputs) > 1 else inputs[0])
+
+def on_lists(run: Callable[[Any], Any]) -> Callable[..., list[Any]]:
+    """`run`, which takes and returns one array or a list of several, on any number of arrays."""
+
+    def call(*inputs: Any) -> list[Any]:
+        outputs = run(list(inputs) if len(inputs) > 1 else inputs[0])
         return outputs if isinstance(outputs, list) else [outputs]
 
-    return Function(call, given, np.asarray)
+    return call
 
 
 def _backend() -> str:

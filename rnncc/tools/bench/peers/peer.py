@@ -99,3 +99,8 @@ class Peer:
 def optional(name: str) -> Any:
     """An optional module, imported now."""
     return import_module(name)
+
+
+def short_integers(array: np.ndarray) -> np.ndarray:
+    """`array`, of int32 if it was of int64: what these libraries take for indices."""
+    return array.astype(np.int32) if array.dtype == np.int64 else array

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-from typing import Any
 
 import numpy as np
 
 from rnncc.errors import UnsupportedError
 from rnncc.tools.bench.network import Problem
-from rnncc.tools.bench.peers.keras_model import keras_model
-from rnncc.tools.bench.peers.peer import Function, Peer, optional
+from rnncc.tools.bench.peers.keras_model import keras_model, on_lists
+from rnncc.tools.bench.peers.peer import Function, Peer, optional, short_integers
 
 
 def make(problem: Problem, threads: int) -> Function:
@@ -22,14 +21,7 @@ def make(problem: Problem, threads: int) -> Function:
     model = keras_model(keras, problem)
     function = tensorflow.function(lambda inputs: model(inputs, training=False), jit_compile=True)
 
-    def given(array: np.ndarray) -> Any:
-        return tensorflow.constant(array.astype(np.int32) if array.dtype == np.int64 else array)
-
-    def call(*inputs: Any) -> list[Any]:
-        outputs = function(list(inputs) if len(inputs) > 1 else inputs[0])
-        return outputs if isinstance(outputs, list) else [outputs]
-
-    return Function(call, given, np.asarray)
+    return Function(on_lists(function), lambda array: tensorflow.constant(short_integers(array)), np.asarray)
 
 
 PEER = Peer("tensorflow-xla", "TF XLA", ("tensorflow", "keras"), make)
