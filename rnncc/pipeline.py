@@ -15,6 +15,7 @@ from typing import Any
 
 from rnncc.codegen.emit import Emitted, emit
 from rnncc.codegen.native import NativeCode, compile_module
+from rnncc.codegen.permission import matrix_unit_is_permitted
 from rnncc.codegen.target import Target
 from rnncc.errors import ArgumentError, caller
 from rnncc.graph.ir import Graph, count_nodes
@@ -24,6 +25,7 @@ from rnncc.graph.verify import verify as verify_graph
 from rnncc.keys import key_in_cache, schedule_key
 from rnncc.layers.stateful import StateSlot
 from rnncc.loop.ir import Procedure
+from rnncc.loop.matrix import TILE_PAIRS
 from rnncc.loop.printer import show as show_procedure
 from rnncc.loop.verify import verify as verify_procedure
 from rnncc.loop.visit import count_statements
@@ -123,12 +125,13 @@ def loop_passes(
         "share_threads": threads == 1,
     }
     parts = 3 if precision == "float32-bf16x6" else 1
+    pairs = TILE_PAIRS if machine.has_matrix_unit else 1
     passes = [
         Pass("inline_moves", "no memory for what only moves: views are index arithmetic", inline_moves),
         Pass("forward_copies", "results are computed where they are wanted", forward_copies),
         Pass("fuse", "every value is computed where it is used: one nest a step", fuse),
         Pass("split_nests", "what was fused without need, and has too many sums", split_nests),
-        deciding("narrow", "products with weights in bfloat16, two at a time", narrow, parts=parts),
+        deciding("narrow", "products with weights in bfloat16, two at a time", narrow, parts=parts, at_once=pairs),
         deciding("chunk_steps", "of what is done for all steps, only what the next ones need is kept", chunk_steps),
         deciding("wavefront", "loops that pass sequences on, each on its own thread", wavefront, threads=threads),
         Pass("instrument", "what the cycles of a kernel are is known as long as it is one nest", instrument),
@@ -229,13 +232,13 @@ def compile(
             results have the same bits.
         precision: "float32", or "bfloat16": products with weights are of factors rounded to bfloat16 (8 bits of
             precision), and added up in float32. Weights take half the memory, and where the machine has AVX512-BF16 two
-            products cost as much as one. Everything else stays float32. "float32-bf16x6": every factor is a sum of
-            three numbers of bfloat16, and six products of those stand for one. That is at least as accurate as float32
-            (half the error in a long sum; factors beyond 3.39e38 count as infinite). It pays off on matrix units, for
-            which there is no code yet: with vectors, it takes two to four times as long as float32, and weights take
-            1.5 times the memory.
-        target: "host", or an instruction set to compile for less ("x86-64", "x86-64-v2", "x86-64-v3", "x86-64-v4"), or
-            for reading only ("aarch64").
+            products cost as much as one; where it has AMX, and the system lets us use it, they are done by its matrix
+            unit. Everything else stays float32. "float32-bf16x6": every factor is a sum of three numbers of bfloat16,
+            and six products of those stand for one. That is at least as accurate as float32 (half the error in a long
+            sum; factors beyond 3.39e38 count as infinite). It is for matrix units and many rows: with vectors, it takes
+            two to four times as long as float32. Weights take 1.5 times the memory.
+        target: "host", or an instruction set to compile for less ("x86-64", "x86-64-v2", "x86-64-v3", "x86-64-v4",
+            "x86-64-v4-amx", which is v4 with AVX512-BF16 and AMX), or for reading only ("aarch64").
         unroll: steps that one turn of every loop over time holds; None leaves that to the layers (`unroll=`).
         table_bytes: an embedding is folded into the projection behind it when the table has at most as many bytes.
         level: optimization level of LLVM, 0 to 3.
@@ -362,7 +365,13 @@ def compile_graph(graph: Graph, options: Options) -> Compilation:
     clock.lap("lower")
     scheduled, loop_snapshots = run_passes(
         lowered,
-        loop_passes(machine_of(target), options.threads, options.precision, options.counts_cycles, options.schedule),
+        loop_passes(
+            machine_of(target, options.precision),
+            options.threads,
+            options.precision,
+            options.counts_cycles,
+            options.schedule,
+        ),
         verify=verify_procedure,
         show=show_procedure,
         count=count_statements,
@@ -388,9 +397,17 @@ def compile_graph(graph: Graph, options: Options) -> Compilation:
     )
 
 
-def machine_of(target: Target) -> Machine:
-    """What the loop passes need to know of a target."""
-    return Machine(target.vector_bits // 8, target.registers, long_walk_bytes=target.long_walk_bytes)
+def machine_of(target: Target, precision: str = "float32") -> Machine:
+    """What the loop passes need to know of a target: of the matrix unit, when it is of use and may be used."""
+    has_unit = precision != "float32" and target.has_matrix_unit
+    if has_unit and target == Target.parse("host"):
+        has_unit = matrix_unit_is_permitted()
+    return Machine(
+        target.vector_bits // 8,
+        target.registers,
+        long_walk_bytes=target.long_walk_bytes,
+        has_matrix_unit=has_unit,
+    )
 
 
 class _Clock:

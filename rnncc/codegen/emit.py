@@ -13,12 +13,13 @@ The last three arguments say which thread of how many this is, and where they me
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 from math import prod
 from typing import assert_never
 
+from rnncc.codegen import matrix_unit
 from rnncc.codegen.bfloat16 import dot_add, pair, rest
 from rnncc.codegen.instructions import Code, Operand, llvm_type
 from rnncc.codegen.target import Target
@@ -27,6 +28,7 @@ from rnncc.codegen.tile_ends import Pattern, pattern_of
 from rnncc.loop.builder import integer, multiply, product
 from rnncc.loop.index import summands
 from rnncc.loop.ir import (
+    K_AXIS,
     Barrier,
     Buffer,
     Call,
@@ -45,6 +47,7 @@ from rnncc.loop.ir import (
     Store,
     Var,
 )
+from rnncc.loop.matrix import TILE_PAIRS, TILE_ROWS, matrix_loop
 from rnncc.loop.visit import is_tile_end, walk_statements
 from rnncc.types import DType
 
@@ -110,12 +113,15 @@ class _Emitter:
         self.written: dict[int, frozenset[str]] = {}
         """By the identity of a loop: the buffers that it writes."""
         self.messages: list[str] = []
-        self.shares = any(
-            isinstance(statement, For) and statement.kind == "threads" for statement in walk_statements(procedure.body)
-        )
+        kinds = {statement.kind for statement in walk_statements(procedure.body) if isinstance(statement, For)}
+        self.shares = "threads" in kinds
+        self.has_matrix = "matrix" in kinds
 
     def module(self, threads: int) -> Emitted:
         procedure, code = self.procedure, self.code
+        if self.has_matrix:
+            matrix_unit.begin(code)
+            self.registers[matrix_unit.ROWS_NOW] = "i64"
         self.block(procedure.body)
         code.line("ret i32 0")
         memory = [buffer for buffer in procedure.buffers if buffer.name in self.used and buffer.space != "stack"]
@@ -133,7 +139,8 @@ class _Emitter:
             f'define internal i32 @"{entry}.body"({", ".join(parameters)}) nounwind noinline {{\n'
             f"entry:\n{allocas}\n" + "\n".join(code.lines) + "\n}\n"
         )
-        parts = [_entry(entry, list(pointers), procedure.dims, self.shares), body, *code.module_lines()]
+        release = matrix_unit.release_text() if self.has_matrix else ""
+        parts = [_entry(entry, list(pointers), procedure.dims, self.shares, release), body, *code.module_lines()]
         if self.shares:
             parts += [barrier_text(code.target), leave_text()]
         if threads > 1:
@@ -186,14 +193,21 @@ class _Emitter:
 
     def loop(self, loop: For) -> None:
         """A loop that asks at its end whether there is another turn; before it, whether there is a first one."""
+        if loop.kind == "matrix":
+            self.matrix(loop)
+            return
         assert loop.kind in ("range", "parallel", "threads"), (
             f"a loop of kind {loop.kind} is left after the loop passes"
         )
+        self.turns(loop, lambda: self.block(loop.body))
+
+    def turns(self, loop: For, body: Callable[[], None]) -> None:
+        """The turns of `loop`, with what `body` writes in each."""
         code = self.code
         start, stop, step = self.bounds(loop)
         turns = _turns(start, stop, step)
         if turns == 1:
-            self.loop_body(loop, start)
+            self.turn(loop.variable, start, body)
             return
         hint = ascii_name(loop.variable)
         name = code.label(_label(loop))
@@ -211,7 +225,7 @@ class _Emitter:
             code.line(f"br label %{name}")
             code.open(name)
             code.bind(variable.text, f"phi i64 [ {start.text}, %{name}.enter ], [ {following}, %{name}.latch ]")
-            self.loop_body(loop, variable)
+            self.turn(loop.variable, variable, body)
             code.line(f"br label %{name}.latch")
             code.open(f"{name}.latch")
             code.bind(following, f"add nsw i64 {variable.text}, {step}")
@@ -283,12 +297,49 @@ class _Emitter:
         distance = code.assign(f"urem i64 {code.assign(f'add i64 %thread, {ahead}')}, %threads")
         return Operand(code.assign(f"add i64 {start.text}, {distance}"), DType.I64, 1), stop, "%threads"
 
-    def loop_body(self, loop: For, variable: Operand) -> None:
-        outer = self.environment.get(loop.variable)
-        self.environment[loop.variable] = variable
-        self.block(loop.body)
+    def turn(self, variable: str, value: Operand, body: Callable[[], None]) -> None:
+        """What `body` writes where the loop variable has that value."""
+        outer = self.environment.get(variable)
+        self.environment[variable] = value
+        body()
         if outer is not None:
-            self.environment[loop.variable] = outer
+            self.environment[variable] = outer
+
+    def matrix(self, loop: For) -> None:
+        """A loop over the rows of a matrix unit."""
+        parts = matrix_loop(loop)
+        assert not isinstance(parts, str), parts
+        code, k = self.code, parts.k
+        tiles = [(one, tile) for tile in range(parts.tiles) for one in parts.sums]
+        rows = integer(TILE_ROWS) if parts.tiles > 1 else parts.rows
+        matrix_unit.set_up(code, self.expr(rows).text)
+
+        def place(name: str, index: tuple[Index, ...], tile: int, axis: int) -> tuple[str, str]:
+            """Where a tile begins, and how many bytes lie between its rows, which follow each other along `axis`."""
+            first = Operand(str(tile * TILE_ROWS), DType.I64, 1)
+            addresses: list[str] = []
+            self.turn(loop.variable, first, lambda: addresses.append(self.address(self.buffers[name], index)[0]))
+            buffer = self.buffers[name]
+            return addresses[0], self.expr(multiply(self.strides_of(buffer)[axis], integer(buffer.dtype.size))).text
+
+        def add_block() -> None:
+            products = [
+                (number, (rows, tile), columns)
+                for number, (one, tile) in enumerate(tiles)
+                for rows, columns in one.products
+            ]
+            matrix_unit.add_products(
+                code,
+                products,
+                lambda rows, tile: place(rows.buffer, rows.index, tile, -2),
+                lambda columns: place(columns.buffer, columns.index, 0, K_AXIS),
+            )
+
+        for number in range(len(tiles)):
+            matrix_unit.clear(code, number)
+        self.turns(replace(k, step=TILE_PAIRS), add_block)
+        for number, (one, tile) in enumerate(tiles):
+            matrix_unit.keep(code, number, place(one.store.buffer, one.store.index, tile, 0))
 
     def store(self, store: Store) -> None:
         buffer = self.buffers[store.buffer]
@@ -497,8 +548,8 @@ _TEAM = ("i64 %thread", "i64 %threads", "ptr %barrier")
 """Parameters of code that shares work: which thread of how many this is, and where they meet."""
 
 
-def _entry(name: str, pointers: Sequence[str], dims: Sequence[str], shares: bool) -> str:
-    """The exported function: unpacks its arrays and calls the body."""
+def _entry(name: str, pointers: Sequence[str], dims: Sequence[str], shares: bool, after: str) -> str:
+    """The exported function: unpacks its arrays, calls the body, and does what comes `after` it."""
     lines, arguments = [], []
     for number, pointer in enumerate(pointers):
         lines.append(f"  %at.{number} = getelementptr inbounds ptr, ptr %pointers, i64 {number}")
@@ -509,7 +560,7 @@ def _entry(name: str, pointers: Sequence[str], dims: Sequence[str], shares: bool
         lines.append(f"  %dim.{dim} = load i64, ptr %place.{number}")
         arguments.append(f"i64 %dim.{dim}")
     arguments += ["ptr %status", *(_TEAM if shares else ())]
-    call = f'  %code = call i32 @"{name}.body"({", ".join(arguments)})\n  ret i32 %code'
+    call = f'  %code = call i32 @"{name}.body"({", ".join(arguments)})\n{after}  ret i32 %code'
     parameters = ["ptr %pointers", "ptr %dims", "ptr %status", *(_TEAM if shares else ())]
     header = f'define i32 @"{name}"({", ".join(parameters)}) nounwind {{'
     return "\n".join([header, *lines, call, "}\n"])

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from rnncc.codegen import llvm
+from rnncc.codegen.permission import matrix_unit_is_permitted
 from rnncc.errors import ArgumentError, caller
 from rnncc.types import DType
 
@@ -16,13 +17,15 @@ _X86_LEVELS: dict[str, tuple[str, ...]] = {
     "x86-64-v3": ("avx", "avx2", "bmi", "bmi2", "f16c", "fma", "lzcnt", "movbe"),
     "x86-64-v4": ("avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"),
 }
+_MATRIX_UNIT = {"x86-64-v4-amx": "+amx-tile,+amx-bf16,+avx512bf16"}
+"""No level of the psABI has them: levels with what servers from 2023 on add to them."""
 _LONG_WALK_BYTES = {"znver5": 480 << 10}
 """Measured: cores whose level 2 cache delivers 3/4 of its bandwidth when a line is asked for again sooner than that."""
 _ARM_NAMES = ("aarch64", "armv8-a")
 # LLVM splits 512-bit vectors in two on most server cores unless it is told not to.
 _WHOLE_VECTORS = "-prefer-128-bit,-prefer-256-bit"
 
-KNOWN_TARGETS = ("host", *_X86_LEVELS, *_ARM_NAMES)
+KNOWN_TARGETS = ("host", *_X86_LEVELS, *_MATRIX_UNIT, *_ARM_NAMES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +41,7 @@ class Target:
 
     @classmethod
     def parse(cls, spec: str) -> Target:
-        """The target that a user names: ``host``, an x86-64 level (``x86-64-v3``) or ``aarch64``.
+        """The target that a user names: ``host``, an x86-64 level (``x86-64-v3``, ``x86-64-v4-amx``) or ``aarch64``.
 
         Raises ArgumentError for any other name. A target that this machine cannot execute is a target like any
         other, for reading what would be generated; see `runs_on_host`.
@@ -47,6 +50,9 @@ class Target:
             return _host()
         if isinstance(spec, str) and spec in _X86_LEVELS:
             return _x86_target(_triple_for("x86_64"), spec, "", frozenset(_level_features(spec)))
+        if isinstance(spec, str) and spec in _MATRIX_UNIT:
+            level = spec.removesuffix("-amx")
+            return _x86_target(_triple_for("x86_64"), level, _MATRIX_UNIT[spec], frozenset(_level_features(level)))
         if spec in _ARM_NAMES:
             return _arm_target(_triple_for("aarch64"), "generic", "")
         raise ArgumentError(f"unknown target {spec!r}", f"known: {', '.join(KNOWN_TARGETS)}", place=caller())
@@ -71,17 +77,24 @@ class Target:
         return self.has_avx512 and "+avx512bf16" in self.features.split(",")
 
     @property
+    def has_matrix_unit(self) -> bool:
+        """True where one instruction adds products of tiles of bfloat16 pairs. A process has to ask for it."""
+        return self.has_avx512 and "+amx-bf16" in self.features.split(",")
+
+    @property
     def long_walk_bytes(self) -> int:
         """How many bytes of the level 2 cache lie between two fast readings of the same line; 0 where any do."""
         return _LONG_WALK_BYTES.get(self.cpu, 0)
 
     @property
     def runs_on_host(self) -> bool:
-        """True when the machine that this process runs on has every instruction of the target."""
+        """True when the machine that this process runs on has every instruction of the target, and lets us use it."""
         if _architecture(self.triple) != _architecture(llvm.get_process_triple()):
             return False
         wanted = {flag[1:] for flag in self.features.split(",") if flag.startswith("+")}
-        return wanted.union(_level_features(self.cpu)) <= _host_features()
+        if not wanted.union(_level_features(self.cpu)) <= _host_features():
+            return False
+        return self == _host() or not self.has_matrix_unit or matrix_unit_is_permitted()
 
     def __str__(self) -> str:
         fma = "fused multiply-add" if self.has_fma else "no fused multiply-add"

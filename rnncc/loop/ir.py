@@ -5,7 +5,8 @@
                     space: input | output | weight | packed | temporary | register | stack
     statement  ::=  for i in kind(start, stop, step): statement*
                     kind: range (in this order) | parallel (any order) | unroll | lanes (one vector) |
-                    threads (side by side: turn number s on thread s % threads)
+                    threads (side by side: turn number s on thread s % threads) |
+                    matrix (side by side, the rows of a matrix unit: see `matrix.py`)
                  |  name = expr                                a scalar or vector, bound once
                  |  buffer[index, ...] = expr                  store
                  |  buffer[index, ...] += expr                 combine (sum, max, min: `+=`, `max=`, `min=` in prose)
@@ -137,7 +138,7 @@ class For:
     """A loop over start, start + step, ... < stop."""
 
     variable: str
-    kind: str  # range, parallel, unroll, lanes, threads
+    kind: str  # one of KINDS
     start: Expr
     stop: Expr
     step: int
@@ -254,6 +255,8 @@ def set_printer(printer: Callable[[Procedure], str]) -> None:
 SPACES = ("input", "output", "weight", "packed", "temporary", "register", "stack")
 PACKED_AXES = 5
 """Of a packed buffer: panel, k, member, vector, lane. An axis before them says which of several equal copies."""
-KINDS = ("range", "parallel", "unroll", "lanes", "threads")
+K_AXIS = -4
+"""That of k among them."""
+KINDS = ("range", "parallel", "unroll", "lanes", "threads", "matrix")
 COMBINE = {"add": "sum", "max": "max", "min": "min"}
 """Combining functions and the name of the reduction in text."""

@@ -251,8 +251,10 @@ def is_over_k(loop: For) -> bool:
 def is_tile_end(loop: For, stacks: Collection[str]) -> bool:
     """True for a loop over the rows or vectors of a register tile: it reads the stack, or writes to it for others.
 
-    A loop with a whole tile in it reads what it has written itself.
+    A loop with a whole tile in it reads what it has written itself; a matrix loop makes what a tile leaves there.
     """
+    if loop.kind == "matrix":
+        return False
     read = {load.buffer for load in loads_of(loop)}.intersection(stacks)
     written = {store.buffer for store in stores_of(loop)}.intersection(stacks)
     return bool(read | written) and read.isdisjoint(written)

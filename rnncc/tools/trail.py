@@ -120,7 +120,7 @@ def _progress(trail: Trail, target: Target) -> Iterator[Trail]:
     assert trail.lowered is not None
     loops = trail.lowered
     for loop_pass in loop_passes(
-        machine_of(target),
+        machine_of(target, trail.options.precision),
         trail.options.threads,
         trail.options.precision,
         trail.options.counts_cycles,
@@ -141,7 +141,7 @@ def _progress(trail: Trail, target: Target) -> Iterator[Trail]:
 def pass_names(trail: Trail) -> list[str]:
     """Names of all passes that `trail` has or would have had."""
     options = trail.options
-    machine = machine_of(Target.parse(options.target))
+    machine = machine_of(Target.parse(options.target), options.precision)
     loops = [item.name for item in loop_passes(machine, options.threads, options.precision, options.counts_cycles)]
     return loops if trail.graph is None else [*(item.name for item in graph_passes(trail.options)), *loops]
 

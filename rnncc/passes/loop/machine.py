@@ -21,6 +21,8 @@ class Machine:
     """Level 1 data cache."""
     long_walk_bytes: int = 0
     """How many bytes of the level 2 cache have to be read before it delivers a line at full speed again; 0: any."""
+    has_matrix_unit: bool = False
+    """Whether it multiplies tiles of bfloat16 pairs, see `loop.matrix`."""
 
     def lanes(self, dtype: DType, extent: int | None) -> int:
         """Elements of one vector for a loop of `extent` turns (None: not known): a power of two."""

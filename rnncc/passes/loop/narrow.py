@@ -23,12 +23,14 @@ one, whose products are exact, and two at a time. Measured with AVX512-BF16 on d
 of the mean error of a chain of fused multiply-adds. Added up in one sum, it would be 1.9 times as much. The instruction
 takes denormals for 0: of numbers below 2^-109, the last parts are lost.
 
+A matrix unit takes so many pairs `at_once`: their number is rounded up, with zeros, where that at most doubles it.
+
 Requires: `fuse`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial, reduce
 
@@ -44,10 +46,10 @@ CORRECTIONS = ((0, 2), (2, 0), (1, 1), (0, 1), (1, 0))
 """Which parts of an operand and of a weight are multiplied besides the first ones, the smallest products first."""
 
 
-def narrow(procedure: Procedure, parts: int = 1, note: Note = nobody) -> Procedure:
+def narrow(procedure: Procedure, parts: int = 1, at_once: int = 1, note: Note = nobody) -> Procedure:
     """Replace every sum of float32 products with a weight by products of pairs, of factors in 1 part or in 3."""
     assert parts in (1, 3), f"a factor is one number of bfloat16, or three, and not {parts}"
-    narrower = _Narrower(procedure, Names(procedure), parts, note)
+    narrower = _Narrower(procedure, Names(procedure), parts, at_once, note)
     body = narrower.block(procedure.body)
     if not narrower.buffers:
         return procedure
@@ -59,6 +61,7 @@ class _Narrower:
     procedure: Procedure
     names: Names
     parts: int
+    at_once: int
     note: Note
     buffers: list[Buffer] = field(default_factory=list)
 
@@ -84,8 +87,8 @@ class _Narrower:
             key = substitute(operand, {k.name: Var("k")}), integer(depth), part
             if key not in made:
                 rows = tuple(name for name in nest.variables[:-1] if name in free_variables(operand))
-                name = self.buffer(operand, nest, rows, -(-depth // 2))
-                before.extend(_pairs_of(_part_of(operand, part), k, depth, name, nest, rows))
+                name = self.buffer(operand, nest, rows, self.half(depth))
+                before.extend(_pairs_of(_part_of(operand, part), k, depth, self.half(depth), name, nest, rows))
                 made[key] = load(name, (*map(Var, rows), Var("k")), DType.I32)
             return substitute(made[key], {"k": k})
 
@@ -98,11 +101,11 @@ class _Narrower:
             k, depth = Var(expr.variable), int(expr.size.value)
 
             def products(part: int, other: int) -> Expr:
-                weights = _pair_of_weights(_part_of(weight, other), k, depth)
+                weights = _pair_of_weights(_part_of(weight, other), k, depth, self.half(depth))
                 return call("dot", pairs(operand, k, depth, part), weights)
 
             def total(value: Expr) -> Expr:
-                return replace(expr, size=integer(-(-depth // 2)), value=value)
+                return replace(expr, size=integer(self.half(depth)), value=value)
 
             if self.parts == 1:
                 return total(products(0, 0))
@@ -113,7 +116,8 @@ class _Narrower:
         if not before:
             return [statement]
         written = ", ".join(dict.fromkeys(store.buffer for store in nest.stores))
-        six = ", six for one of float32: two to four times as slow, there is no code for matrix units"
+        slow = "" if self.at_once > 1 else ": two to four times as slow, this is no matrix unit"
+        six = f", six for one of float32{slow}"
         self.note(f"{written}: products of bfloat16{six if self.parts == 3 else ''}")
         return [*before, *loops_of(replace(nest, body=body))]
 
@@ -128,6 +132,11 @@ class _Narrower:
                     if is_packable(weight, k, j) and j not in free_variables(operand) and k in free_variables(operand):
                         return operand, weight
         return None
+
+    def half(self, depth: int) -> int:
+        """How many pairs `depth` elements are, and how far apart their halves."""
+        pairs = -(-depth // 2)
+        return pairs if 2 * pairs < self.at_once else -(-pairs // self.at_once) * self.at_once
 
     def buffer(self, operand: Expr, nest: Nest, rows: Sequence[str], half: int) -> str:
         """A new buffer for the pairs of `operand`."""
@@ -150,30 +159,39 @@ def _corrected(first: Expr, corrections: Expr) -> Expr:
     return call("where", is_finite, call("add", first, corrections), first)
 
 
-def _pair_of_weights(weight: Expr, k: Var, depth: int) -> Expr:
-    """Elements `k` and half a row further; there, of an odd number, the last one is a zero: no infinity times zero."""
-    half = -(-depth // 2)
-    if depth % 2 == 0:
-        return call("pair", weight, substitute(weight, {k.name: add(k, integer(half))}))
-    further = substitute(weight, {k.name: call("min", add(k, integer(half)), integer(depth - 1))})
-    is_there = call("less", k, integer(half - 1))
-    return call("pair", weight, call("where", is_there, further, Const(0.0, DType.F32)))
+def _pair_of_weights(weight: Expr, k: Var, depth: int, half: int) -> Expr:
+    """Elements `k` and `half` further; a zero beyond the last one: no infinity times zero."""
+
+    def at(first: int) -> Expr:
+        if first + half <= depth:
+            return substitute(weight, {k.name: add(k, integer(first))})
+        place = call("min", add(k, integer(first)), integer(depth - 1))
+        is_there = call("less", k, integer(depth - first))
+        return call("where", is_there, substitute(weight, {k.name: place}), Const(0.0, DType.F32))
+
+    return call("pair", at(0), at(half))
 
 
-def _pairs_of(operand: Expr, k: Var, depth: int, name: str, nest: Nest, rows: Sequence[str]) -> list[Stmt]:
-    """The loops that fill the buffer `name`; of an odd number of elements, the last pair is half empty."""
-    half = -(-depth // 2)
+def _pairs_of(operand: Expr, k: Var, depth: int, half: int, name: str, nest: Nest, rows: Sequence[str]) -> list[Stmt]:
+    """The loops that fill the buffer `name` with `half` pairs, the elements beyond `depth` with zeros."""
     sizes = dict(zip(nest.variables, nest.sizes, strict=True))
 
-    def nest_over(count: int, first: Expr, second: Expr, place: Expr) -> tuple[Stmt, ...]:
-        store = Store(name, (*map(Var, rows), place), Call("pair", (first, second), DType.I32))
-        variables = (*rows, k.name) if place == k else tuple(rows)
-        extents = [sizes[row] for row in rows] + ([integer(count)] if place == k else [])
-        return loops_of(Nest(variables, tuple(extents), (store,)))
+    def pairs(first: int, stop: int, low: Callable[[Expr], Expr], high: Callable[[Expr], Expr]) -> tuple[Stmt, ...]:
+        """The pairs from `first` on, of what `low` and `high` are there."""
+        place = add(k, integer(first)) if stop - first > 1 else integer(first)
+        store = Store(name, (*map(Var, rows), place), Call("pair", (low(place), high(place)), DType.I32))
+        variables = (*rows, k.name) if place != integer(first) else tuple(rows)
+        extents = [sizes[row] for row in rows] + ([integer(stop - first)] if place != integer(first) else [])
+        return loops_of(Nest(variables, tuple(extents), (store,))) if stop > first else ()
 
-    further = substitute(operand, {k.name: add(k, integer(half))})
-    result = list(nest_over(depth // 2, operand, further, k))
-    if depth % 2:
-        last = substitute(operand, {k.name: integer(half - 1)})
-        result += nest_over(1, last, Const(0.0, DType.F32), integer(half - 1))
-    return result
+    def element(place: Expr) -> Expr:
+        return substitute(operand, {k.name: place})
+
+    def further(place: Expr) -> Expr:
+        return element(add(place, integer(half)))
+
+    def zero(_: Expr) -> Expr:
+        return Const(0.0, DType.F32)
+
+    both, some = max(0, depth - half), min(depth, half)
+    return [*pairs(0, both, element, further), *pairs(both, some, element, zero), *pairs(some, half, zero, zero)]

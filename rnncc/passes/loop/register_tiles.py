@@ -35,19 +35,23 @@ class Tiling:
     bytes: int
     streams: bool
     many: bool
+    is_matrix: bool = False
+    """True when its sums are added up by a matrix unit."""
 
     @property
     def text(self) -> str:
         """The decision in one line."""
         (rows, width), *_ = self.shape.blocks
         weights = f"{-(-self.bytes // 1024):,} KiB of weights {'stream' if self.streams else 'stay near'}"
+        unit = " on the matrix unit" if self.is_matrix else ""
+        single = "fewer than 17" if self.is_matrix else "single"
         return (
-            f"{rows} x {width} rows x vectors of {self.lanes}, single rows in panels of {self.shape.panel}; "
+            f"{rows} x {width} rows x vectors of {self.lanes}{unit}, {single} rows in panels of {self.shape.panel}; "
             f"{self.sums} sum{'s' if self.sums > 1 else ''}; {weights if self.bytes else 'size known at the call'}"
         )
 
 
-def tiling_of(nest: Nest, sums: Sums, machine: Machine, name: str, tile: Tile | None) -> Tiling:
+def tiling_of(nest: Nest, sums: Sums, machine: Machine, name: str = "", tile: Tile | None = None) -> Tiling:
     """The register tile of a nest: `tile`, which a user has chosen for `name`, or that of the cost model."""
     extent = nest.sizes[-1]
     fixed = int(extent.value) if isinstance(extent, Const) else None
@@ -65,10 +69,10 @@ def tiling_of(nest: Nest, sums: Sums, machine: Machine, name: str, tile: Tile | 
 
 def register_tile(nest: Nest, sums: Sums, tiling: Tiling, names: Names) -> tuple[Stmt, ...]:
     """Panels of the last axis outside, rows inside, and for each tile: zero, loop over k, finish."""
-    return _RegisterTile(nest, sums, tiling, names).loops()
+    return RegisterTile(nest, sums, tiling, names).loops()
 
 
-class _RegisterTile:
+class RegisterTile:
     """The last axis is cut into panels; all other axes together are the rows."""
 
     def __init__(self, nest: Nest, sums: Sums, tiling: Tiling, names: Names) -> None:
@@ -99,10 +103,10 @@ class _RegisterTile:
             loops.append(For(panel.name, "parallel", full, self.extent, self.lanes, rest))
         return (*self.ends, *loops)
 
-    def cut(self, count: Expr) -> list[_Part]:
+    def cut(self, count: Expr) -> list[Part]:
         """Which of `count` rows are done in which tiles."""
         if not self.row_sizes:
-            return [_Part(*self.shape.blocks[-1], ZERO, count)]
+            return [Part(*self.shape.blocks[-1], ZERO, count)]
         count = self.named("rows", count)
         full, *others = (rows for rows, _ in self.shape.blocks)
         spare = ODD_ROWS if full > ODD_ROWS else ODD_ROWS - 1
@@ -112,7 +116,7 @@ class _RegisterTile:
             turns = mod(left, integer(2)) if spare == ODD_ROWS else mod(multiply(left, integer(2)), integer(full))
             most = floordiv(left if spare == ODD_ROWS else count, integer(spare))
             odd = self.named("odd", multiply(folded(call("min", most, turns)), integer(spare)))
-        parts: list[_Part] = []
+        parts: list[Part] = []
         begin: Expr = ZERO
         for rows, width in self.shape.blocks:
             end = count
@@ -123,7 +127,7 @@ class _RegisterTile:
                 end = add(begin, multiply(floordiv(left, integer(rows)), integer(rows)))
             if end != begin:
                 end = end if rows == 1 else self.named(f"end_{rows}", end)
-                parts.append(_Part(rows, width, begin, end))
+                parts.append(Part(rows, width, begin, end))
                 begin = end
         return parts
 
@@ -142,7 +146,7 @@ class _RegisterTile:
             loops += self.block(start, vectors, partial, part)
         return tuple(loops)
 
-    def block(self, start: Expr, vectors: int, partial: bool, part: _Part) -> list[Stmt]:
+    def block(self, start: Expr, vectors: int, partial: bool, part: Part) -> list[Stmt]:
         """The rows of `part`."""
         width = part.width
         if vectors % width == 0 and vectors > width and not partial:
@@ -157,16 +161,17 @@ class _RegisterTile:
             loops += self.rows(add(start, integer(first * self.lanes)), some, last, part)
         return loops
 
-    def rows(self, start: Expr, vectors: int, partial: bool, part: _Part) -> list[Stmt]:
+    def rows(self, start: Expr, vectors: int, partial: bool, part: Part) -> list[Stmt]:
         """A loop over the tiles of `part`."""
         if not self.row_sizes:
-            return list(self.tile(start, vectors, partial, part.rows, None))
+            return list(self.tile(start, vectors, partial, part, None))
         row = Var(self.names.fresh("r"))
-        body = self.tile(start, vectors, partial, part.rows, row)
+        body = self.tile(start, vectors, partial, part, row)
         return [For(row.name, "parallel", part.begin, part.end, part.rows, body)]
 
-    def tile(self, start: Expr, vectors: int, partial: bool, rows: int, row: Var | None) -> tuple[Stmt, ...]:
+    def tile(self, start: Expr, vectors: int, partial: bool, part: Part, row: Var | None) -> tuple[Stmt, ...]:
         """Zero the sums, add up over k, and finish with the body of the nest."""
+        rows = part.rows
         place = self.place(start, vectors, partial, rows, row)
         registers = {
             name: self.names.private("register", "acc", one.dtype, rows, vectors, self.lanes)
@@ -184,15 +189,20 @@ class _RegisterTile:
         for (variable, size), updates in loops.items():
             statements.append(For(variable, "range", ZERO, size, 1, place.added(updates)))
         looped = self.loops_of_end(place, partial)
-        if looped:
-            return (*statements, *self.end_in_loops(place, registers, looped))
-        return (*statements, *place.around(substitute(self.nest.body, self.results(registers, place))))
+        if not looped:
+            return (*statements, *place.around(substitute(self.nest.body, self.results(registers, place))))
+        held = self.held_sums(place)
+        copies = [
+            Store(held[name], place.register, Load(registers[name], place.register, one.dtype))
+            for name, one in self.sums.items()
+        ]
+        return (*statements, *place.around(copies), *self.end_in_loops(place, held, looped, integer(rows)))
 
-    def results(self, sums: Mapping[str, str], place: _Place) -> dict[str, Expr]:
+    def results(self, sums: Mapping[str, str], place: Place) -> dict[str, Expr]:
         """What the body of the nest knows as its sums, which are in the buffers `sums`."""
         return {name: Load(sums[name], place.register, one.dtype) for name, one in self.sums.items()}
 
-    def loops_of_end(self, place: _Place, partial: bool) -> int:
+    def loops_of_end(self, place: Place, partial: bool) -> int:
         """How many of the loops of `place`, from the outermost on, the end of its tile keeps."""
         rows, _ = place.shape
         copies = sum(is_costly(part) for part in walk_exprs(self.nest.body)) if rows > 1 else 0
@@ -202,13 +212,11 @@ class _RegisterTile:
             copies *= stop - first
         return 0
 
-    def end_in_loops(self, place: _Place, registers: Mapping[str, str], looped: int) -> tuple[Stmt, ...]:
-        """The end of a tile, with the sums in memory, so that there is no copy of it for each row: a loop a stage."""
-        held = {name: self.held_in(name, one.dtype, place) for name, one in self.sums.items()}
-        copies = [
-            Store(held[name], place.register, Load(registers[name], place.register, one.dtype))
-            for name, one in self.sums.items()
-        ]
+    def end_in_loops(self, place: Place, held: Mapping[str, str], looped: int, rows: Expr) -> list[Stmt]:
+        """The end of a tile, with the sums in memory, so that there is no copy of it for each row: a loop a stage.
+
+        `held` are the buffers of the sums, `looped` the loops of `place` that it keeps, `rows` those that there are.
+        """
         numbers, where = self.numbers(place)
         inner = replace(place, loops=place.loops[looped:], where=where)
         kind = "parallel" if len(self.stages) == 1 else "range"  # turns of parallel loops keep nothing for others
@@ -220,12 +228,17 @@ class _RegisterTile:
             body = inner.around((*substitute(stage.statements, known), *keep))
             for number, (variable, first, stop) in reversed(list(enumerate(place.loops[:looped]))):
                 body = body if number else (*_mentioned(numbers, body), *body)
-                body = (For(variable, kind, integer(first), integer(stop), 1, body),)
+                end = rows if variable == self.names.row else integer(stop)
+                body = (For(variable, kind, integer(first), end, 1, body),)
             loops += body
             known |= {let.name: Load(kept[let.name], place.register, let.value.dtype) for let in stage.kept}
-        return (*place.around(copies), *loops)
+        return loops
 
-    def held_in(self, name: str, dtype: DType, place: _Place) -> str:
+    def held_sums(self, place: Place) -> dict[str, str]:
+        """The buffers that keep the sums of a tile for its end, by the name of the sum."""
+        return {name: self.held_in(name, one.dtype, place) for name, one in self.sums.items()}
+
+    def held_in(self, name: str, dtype: DType, place: Place) -> str:
         """The buffer on the stack that keeps the value `name` of all rows of a tile."""
         rows, vectors = place.shape
         held = self.held.setdefault(vectors, {})
@@ -233,23 +246,16 @@ class _RegisterTile:
             held[name] = self.names.private("stack", "held", dtype, rows, vectors, self.lanes)
         return held[name]
 
-    def place(self, start: Expr, vectors: int, partial: bool, rows: int, row: Var | None) -> _Place:
+    def place(self, start: Expr, vectors: int, partial: bool, rows: int, row: Var | None) -> Place:
         """The tile of `rows` x `vectors` at (`row`, `start`), and where on each row axis its rows are."""
         m: Expr = ZERO if rows == 1 else Var(self.names.row)
         v: Expr = ZERO if vectors == 1 else Var(self.names.vector)
         begin = add(start, multiply(v, integer(self.lanes)))
         stop = add(begin, integer(self.lanes))
-        where: dict[str, Expr] = {}
-        if row is not None and len(self.row_variables) == 1:
-            where = {self.row_variables[0]: add(row, m)}
-        elif row is not None:
-            where = {
-                name: Load(self.names.private("register", f"{name}_of", DType.I64, rows), (m,), DType.I64)
-                for name in self.row_variables
-            }
+        where = {} if row is None else self.where(row, m, rows)
         loops = tuple((str(x.name), 0, n) for x, n in ((m, rows), (v, vectors)) if isinstance(x, Var))
         lanes = For(self.j, "lanes", begin, call("min", stop, self.extent) if partial else stop, 1, ())
-        return _Place(
+        return Place(
             (rows, vectors),
             loops,
             lanes,
@@ -258,7 +264,16 @@ class _RegisterTile:
             None if row is None else add(row, m),
         )
 
-    def positions(self, place: _Place) -> tuple[Stmt, ...]:
+    def where(self, row: Var, m: Expr, rows: int) -> dict[str, Expr]:
+        """On each row axis, the index of row `m` of the tile of `rows` at `row`."""
+        if len(self.row_variables) == 1:
+            return {self.row_variables[0]: add(row, m)}
+        return {
+            name: Load(self.names.private("register", f"{name}_of", DType.I64, rows), (m,), DType.I64)
+            for name in self.row_variables
+        }
+
+    def positions(self, place: Place) -> tuple[Stmt, ...]:
         """When several axes are rows: fill the registers that hold each row's index on each axis.
 
         Those of the first row are divided from its number; each of the others follows the one before it.
@@ -279,13 +294,13 @@ class _RegisterTile:
             following.append(Store(register, (Var(self.names.row),), value))
         return (*stores, *(unrolled(((self.names.row, 1, rows),), following) if rows > 1 else ()))
 
-    def register_of(self, variable: str, place: _Place) -> str:
+    def register_of(self, variable: str, place: Place) -> str:
         """The register that holds the index of each row of a tile on the axis of `variable`."""
         register = place.where[variable]
         assert isinstance(register, Load)
         return register.buffer
 
-    def numbers(self, place: _Place) -> tuple[list[Let], Mapping[str, Expr]]:
+    def numbers(self, place: Place) -> tuple[list[Let], Mapping[str, Expr]]:
         """Statements that give the index of one row on each axis a name, and those names."""
         if len(self.row_variables) < 2 or place.row is None:
             return [], place.where
@@ -300,7 +315,7 @@ class _RegisterTile:
 
 
 @dataclass(frozen=True, slots=True)
-class _Part:
+class Part:
     """The rows from `begin` to `end`, `rows` at a time and in each tile `width` vectors."""
 
     rows: int
@@ -310,7 +325,7 @@ class _Part:
 
 
 @dataclass(frozen=True, slots=True)
-class _Place:
+class Place:
     """One register tile of `shape`: the loops and the lanes around a point, and how that point is said."""
 
     shape: tuple[int, int]

@@ -21,6 +21,7 @@
 The end of a tile is a loop, with the sums on the stack, where it is long, or one for each of its stages (`end_stages`);
 else it is written out like the loop over k.
 The order of the additions of one sum is that of k, in every tile: a row has the same bits whatever its neighbours.
+Sums of products of pairs go to the matrix unit, where there is one (`matrix_tiles`).
 A nest whose last axis is not contiguous in memory runs over k in vectors if that is, and else point by point.
 
 Requires: `fuse`.
@@ -41,11 +42,13 @@ from rnncc.loop.visit import (
     walk_exprs,
 )
 from rnncc.passes.loop.machine import Machine
+from rnncc.passes.loop.matrix_tiles import matrix_tile, matrix_tiling_of
 from rnncc.passes.loop.names import Names
 from rnncc.passes.loop.nest import Nest, all_written_by, is_packable, nest_of, scalars, walks
 from rnncc.passes.loop.plain_tiles import is_contiguous_in, point_tile, vector_tile
 from rnncc.passes.loop.register_tiles import Tiling, register_tile, tiling_of
-from rnncc.passes.loop.schedule import Schedule, check_names
+from rnncc.passes.loop.schedule import Schedule, check_names, no_choice
+from rnncc.passes.loop.tile_parts import Sums
 from rnncc.passes.manager import Note, nobody
 from rnncc.types import DType
 
@@ -76,6 +79,7 @@ class _Tiler:
         self.note = note
         self.tiles: dict[str, Tiling] = {}
         self.written_by = all_written_by(procedure)
+        self.known = {buffer.name: buffer for buffer in procedure.buffers}
         self.weights = {buffer.name for buffer in procedure.buffers if buffer.space == "weight"}
         self.names = Names(procedure)
         self.buffers: list[Buffer] = []
@@ -109,12 +113,21 @@ class _Tiler:
             self.note(f"{', '.join(written)}: point by point{', each sum in vectors over k' if sums else ''}")
             return point_tile(plain, sums, self.machine, self)
         if sums:
-            tiling = tiling_of(plain, sums, self.machine, written[0], self.chosen.get(written[0]))
-            self.tiles[written[0]] = tiling
-            self.note(f"{', '.join(written)}: {tiling.text}{' (as told)' if written[0] in self.chosen else ''}")
-            return register_tile(plain, sums, tiling, self)
+            return self.with_sums(plain, sums, written)
         self.note(f"{', '.join(written)}: in vectors, no sums")
         return vector_tile(plain, self.machine, self)
+
+    def with_sums(self, nest: Nest, sums: Sums, written: Sequence[str]) -> tuple[Stmt, ...]:
+        """The tiles of `nest` that hold its sums."""
+        name, chosen = written[0], self.chosen.get(written[0])
+        tiling = matrix_tiling_of(nest, sums, self.machine, self.known)
+        if tiling is not None and chosen is not None:
+            raise no_choice(name)
+        make = register_tile if tiling is None else matrix_tile
+        tiling = tiling or tiling_of(nest, sums, self.machine, name, chosen)
+        self.tiles[name] = tiling
+        self.note(f"{', '.join(written)}: {tiling.text}{' (as told)' if chosen is not None else ''}")
+        return make(nest, sums, tiling, self)
 
     def private(self, space: str, hint: str, dtype: DType, *shape: int) -> str:
         name = self.fresh(hint)

@@ -53,7 +53,7 @@ def tune(case: Case, options: Options, seconds: float, progress: Progress) -> Tu
     """
     if case.workload.way != "call":
         raise ArgumentError(f"{case.workload.name} is not one call on whole sequences", remedy="tune another workload")
-    machine = machine_of(Target.parse(options.target))
+    machine = machine_of(Target.parse(options.target), options.precision)
     chosen: dict[str, Tile] = {}
     before: float | None = None
     after, tried = 0.0, 0
@@ -85,7 +85,7 @@ def graph_of(case: Case) -> Graph:
 
 def register_tiles(graph: Graph, options: Options) -> dict[str, Tiling]:
     """The register tiles that the cost model gives the nests of `graph`, by the names that a schedule has for them."""
-    machine = machine_of(Target.parse(options.target))
+    machine = machine_of(Target.parse(options.target), options.precision)
     graph = prepared(graph, options)
     for graph_pass in graph_passes(options):
         graph = graph_pass.run(graph)
@@ -94,7 +94,7 @@ def register_tiles(graph: Graph, options: Options) -> dict[str, Tiling]:
         if loop_pass.name == "tile":
             break
         loops = loop_pass.run(loops)
-    return tiles_of(loops, machine)
+    return {name: tiling for name, tiling in tiles_of(loops, machine).items() if not tiling.is_matrix}
 
 
 def candidates(name: str, tiling: Tiling, machine: Machine) -> Iterator[Tile]:

@@ -1,0 +1,138 @@
+"""The tiles of a matrix unit: a nest whose sums are products of pairs, 16 rows and 16 columns at a time.
+
+    for b in parallel(0, B):                       for js in parallel(0, 128, 32):
+        for j in parallel(0, 128):                     for r in parallel(0, end_32, 32):
+            z = sum(dot(h[b, k], u[k, j]) ...)             for m in matrix(0, 32):
+            y[b, j] = tanh(z)                ->                for v in unroll(0, 2):
+                                                                   for j in lanes(js + v * 16, js + v * 16 + 16):
+                                                                       held[m, v, j - ...] = 0.0
+                                                               for k in range(0, 64):
+                                                                   for v in unroll(0, 2):
+                                                                       for j in lanes(...):
+                                                                           held[m, v, j - ...] += dot(h[r + m, k], ...)
+                                                           for m in parallel(0, 32):
+                                                               y[r + m, j] = tanh(held[m, v, j - ...])
+                                                       for r in parallel(end_32, B, 16):   (some of 16 rows)
+
+Two tiles of rows and two of columns share what is loaded, four tiles of sums are under way at once. Sums of the same
+weights are added up together; else, each by itself, so that all of them are walked over in whole panels. A row on its
+own takes the same way, and has the same bits: weights come from memory no faster than the unit takes them. Columns
+that the last vector lacks are zeros of the packed weights.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from rnncc.loop.builder import ZERO, add, call, floordiv, integer, multiply, subtract
+from rnncc.loop.ir import Buffer, Call, Const, Expr, For, Load, Reduce, Stmt, Store, Var
+from rnncc.loop.matrix import TILE_PAIRS, TILE_ROWS, TILES_OF_SUMS
+from rnncc.loop.visit import walk_exprs
+from rnncc.passes.loop.machine import Machine, TileShape
+from rnncc.passes.loop.nest import Nest, is_packable, scalars
+from rnncc.passes.loop.register_tiles import Part, RegisterTile, Tiling, tiling_of
+from rnncc.passes.loop.tile_parts import Names, Sums
+from rnncc.types import DType
+
+
+def matrix_tiling_of(nest: Nest, sums: Sums, machine: Machine, buffers: Mapping[str, Buffer]) -> Tiling | None:
+    """The tile of a matrix unit for a nest; None if there is none, or the nest is nothing for it."""
+    if not machine.has_matrix_unit or not all(_is_of_pairs(one, nest, buffers) for one in sums.values()):
+        return None
+    tiling = tiling_of(nest, sums, machine)
+    most = TILES_OF_SUMS // max(map(len, _groups(sums)))
+    if tiling.lanes != TILE_PAIRS or tiling.vectors is None or most < 2:
+        return None
+    wide = min(most // 2, tiling.vectors)
+    panel = -(-min(most, tiling.vectors) // wide) * wide
+    shape = TileShape(panel, ((2 * TILE_ROWS, wide), (TILE_ROWS, panel)))
+    return replace(tiling, shape=shape, is_matrix=True)
+
+
+def matrix_tile(nest: Nest, sums: Sums, tiling: Tiling, names: Names) -> tuple[Stmt, ...]:
+    """Panels of the last axis outside, rows inside, and for each tile: add up on the matrix unit, finish in vectors."""
+    return _MatrixTile(nest, sums, tiling, names).loops()
+
+
+class _MatrixTile(RegisterTile):
+    """Rows in whole pairs of tiles, and those that are left in tiles of at most so many."""
+
+    def cut(self, count: Expr) -> list[Part]:
+        count = self.named("rows", count)
+        (most, wide), (least, narrow) = self.shape.blocks
+        end = multiply(floordiv(count, integer(most)), integer(most))
+        if end == ZERO:
+            return [Part(least, narrow, ZERO, count)]
+        end = self.named(f"end_{most}", end)
+        return [Part(most, wide, ZERO, end), *([] if end == count else [Part(least, narrow, end, count)])]
+
+    def where(self, row: Var, m: Expr, rows: int) -> dict[str, Expr]:
+        return dict(self.split(add(row, m)))
+
+    def tile(self, start: Expr, vectors: int, partial: bool, part: Part, row: Var | None) -> tuple[Stmt, ...]:
+        assert row is not None, "a nest for a matrix unit has rows"
+        place = self.place(start, vectors, partial, part.rows, row)
+        rows: Expr = integer(part.rows)
+        if part.rows == TILE_ROWS:
+            rows = call("min", subtract(part.end, row), rows)
+        held = self.held_sums(place)
+        lanes = place.lanes
+        if partial:  # not folded: a whole vector whose last lanes are not there
+            lanes = replace(lanes, stop=Call("min", (add(lanes.start, integer(self.lanes)), self.extent), DType.I64))
+        one_row = replace(place, loops=place.loops[1:], lanes=lanes)
+        statements: list[Stmt] = []
+        for group in _groups(self.sums):
+            zeros = [Store(held[name], place.register, Const(0.0, one.dtype)) for name, one in group.items()]
+            added = [Store(held[name], place.register, one.value, "add") for name, one in group.items()]
+            first = next(iter(group.values()))
+            over_k = For(first.variable, "range", ZERO, first.size, 1, one_row.around(added))
+            statements.append(For(self.names.row, "matrix", ZERO, rows, 1, (*one_row.around(zeros), over_k)))
+        looped = max(1, self.loops_of_end(place, partial))
+        return (*statements, *self.end_in_loops(place, held, looped, rows))
+
+
+def _groups(sums: Sums) -> list[dict[str, Reduce]]:
+    """Sums that read the same weights."""
+    groups: list[dict[str, Reduce]] = []
+    for name, one in sums.items():
+        weights = _weights_of(one)
+        joined = [group for group in groups if any(weights & _weights_of(other) for other in group.values())]
+        others = [group for group in groups if group not in joined]
+        groups = [*others, {key: value for group in joined for key, value in group.items()} | {name: one}]
+    return groups
+
+
+def _weights_of(one: Reduce) -> set[Expr]:
+    return {columns for _, columns in _factors(one.value) or ()}
+
+
+def _factors(value: Expr) -> list[tuple[Expr, Expr]] | None:
+    """The factors of the products of pairs that `value` adds up; None when it is something else."""
+    match value:
+        case Call("add", (first, second)):
+            before, last = _factors(first), _factors(second)
+            return None if before is None or last is None else before + last
+        case Call("dot", (rows, columns)):
+            return [(rows, columns)]
+    return None
+
+
+def _is_of_pairs(one: Reduce, nest: Nest, buffers: Mapping[str, Buffer]) -> bool:
+    """True for a sum of products of pairs: of rows that lie one after the other, and weights."""
+    factors = _factors(one.value)
+    if one.function != "add" or factors is None or len(nest.variables) < 2:
+        return False
+    if not isinstance(one.size, Const) or int(one.size.value) % TILE_PAIRS:
+        return False
+    *rows, j = nest.variables
+    inner = (*nest.sizes[1:-1], one.size)
+    for operand, weight in factors:
+        if not isinstance(operand, Load) or scalars(operand.index) != tuple(map(Var, (*rows, one.variable))):
+            return False
+        if buffers[operand.buffer].shape[1:] != inner:
+            return False
+        loads = [part for part in walk_exprs(weight) if isinstance(part, Load)]
+        if not all(buffers[part.buffer].space == "weight" and is_packable(part, one.variable, j) for part in loads):
+            return False
+    return True

@@ -1,0 +1,149 @@
+"""Matrix loops run on an emulated AMX, and are compared with a plain loop in float64."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+import rnncc
+from rnncc import layers, pipeline
+from rnncc.codegen.emit import Emitted, emit
+from rnncc.codegen.target import Target
+from rnncc.errors import ArgumentError
+from rnncc.loop.ir import Procedure
+from rnncc.passes.loop.machine import Machine
+from tests.codegen.amx import Emulator
+from tests.runtime.test_precision import NARROW, lstm_loop, rounded
+
+SIZES = ((1, 1), (2, 4), (16, 2), (33, 2), (5, 0), (0, 3))
+
+
+@pytest.fixture
+def emulator(monkeypatch: pytest.MonkeyPatch) -> Iterator[Emulator]:
+    """Lets this machine have a matrix unit."""
+    emulator = Emulator()
+
+    def rewritten(procedure: Procedure, target: Target, threads: int = 1) -> Emitted:
+        emitted = emit(procedure, target, threads)
+        return replace(emitted, text=emulator.rewritten(emitted.text))
+
+    monkeypatch.setattr(pipeline, "emit", rewritten)
+    monkeypatch.setattr(pipeline, "machine_of", lambda *_: Machine(64, 32, has_matrix_unit=True))
+    yield emulator
+    assert emulator.problems == []
+
+
+@pytest.mark.parametrize(("width", "units"), [(17, 16), (37, 45), (64, 130)])
+@pytest.mark.parametrize("precision", NARROW)
+def test_an_lstm_is_a_loop(precision: str, width: int, units: int, emulator: Emulator) -> None:
+    rng = np.random.default_rng(units)
+    lstm = layers.LSTM(units)
+    model = rnncc.Sequential([layers.Input(shape=(None, width)), lstm])
+    fn = rnncc.compile(model, precision=precision, cache=False)
+    single = rnncc.compile(model, cache=False)
+    for batch, length in SIZES:
+        x = rng.standard_normal((batch, length, width)).astype(np.float32)
+        if precision == "bfloat16":
+            expected = lstm_loop(x, *lstm.get_weights())
+            np.testing.assert_allclose(fn(x), expected, rtol=0, atol=4e-4)
+        else:
+            expected = lstm_loop(x, *lstm.get_weights(), rounded=lambda x: x.astype(np.float64))
+            np.testing.assert_allclose(fn(x), expected, rtol=0, atol=2e-6)
+        if batch and length > 1:
+            assert np.abs(fn(x) - expected).mean() < np.abs(single(x) - expected).mean()
+    assert emulator.counts["tdpbf16ps"] > 0
+
+
+@pytest.mark.parametrize("depth", [2, 15, 16, 17, 32, 33, 63, 64, 100])
+@pytest.mark.parametrize("units", [7, 16, 19, 70])
+def test_products_of_every_depth(depth: int, units: int, emulator: Emulator) -> None:
+    rng = np.random.default_rng(depth)
+    dense = layers.Dense(units, activation="tanh")
+    fn = rnncc.compile(rnncc.Sequential([layers.Input(shape=(depth,)), dense]), precision="bfloat16", cache=False)
+    dense.set_weights([rng.standard_normal(shape).astype(np.float32) / 8 for shape in ((depth, units), (units,))])
+    for rows in (1, 15, 16, 17, 32, 50):
+        x = rng.standard_normal((rows, depth)).astype(np.float32)
+        kernel, bias = dense.get_weights()
+        np.testing.assert_allclose(fn(x), np.tanh(rounded(x) @ rounded(kernel) + bias), rtol=2e-6, atol=2e-6)
+    assert (emulator.counts["tdpbf16ps"] > 0) == (depth >= 15 and units >= 16)
+
+
+def test_sums_of_infinite_numbers(emulator: Emulator) -> None:
+    dense = layers.Dense(16)
+    model = rnncc.Sequential([layers.Input(shape=(33,)), dense])
+    fns = [rnncc.compile(model, precision=precision, cache=False) for precision in NARROW]
+    for place in (0, 16, 31, 32):
+        kernel = np.ones((33, 16), np.float32)
+        kernel[place] = np.inf
+        dense.set_weights([kernel, np.zeros(16, np.float32)])
+        for fn in fns:
+            assert np.all(fn(np.ones((3, 33), np.float32)) == np.inf), place
+    assert emulator.counts["tdpbf16ps"] > 0
+
+
+def stack() -> rnncc.Sequential:
+    """Several cells, both directions, sums of three gates and of one, and a projection of all steps."""
+    return rnncc.Sequential(
+        [
+            layers.Input(shape=(None, 33)),
+            layers.Bidirectional(layers.GRU(40, return_sequences=True)),
+            layers.LSTM(24, return_sequences=True),
+            layers.SimpleRNN(40, return_sequences=True),
+            layers.Dense(21, activation="gelu"),
+        ]
+    )
+
+
+@pytest.mark.parametrize("precision", NARROW)
+def test_a_stack_is_what_vectors_make_of_it(
+    precision: str, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = stack()
+    x = np.random.default_rng(0).standard_normal((17, 3, 33)).astype(np.float32)
+    actual = rnncc.compile(model, precision=precision, cache=False)(x)
+    assert emulator.counts["tdpbf16ps"] > 0
+    monkeypatch.undo()
+    expected = rnncc.compile(model, precision=precision, cache=False)(x)
+    np.testing.assert_allclose(actual, expected, rtol=0, atol=2e-3 if precision == "bfloat16" else 2e-6)
+
+
+def test_rows_have_the_same_bits_at_every_batch_size_and_on_every_thread(emulator: Emulator) -> None:
+    model = stack()
+    fn, two = (rnncc.compile(model, precision="bfloat16", threads=threads, cache=False) for threads in (1, 2))
+    x = np.random.default_rng(0).standard_normal((37, 3, 33)).astype(np.float32)
+    whole = fn(x)
+    for rows in (slice(0, 1), slice(3, 20), slice(36, 37)):
+        assert np.array_equal(fn(x[rows]), whole[rows])
+        assert np.array_equal(two(x[rows]), whole[rows])
+    assert np.array_equal(two(x), whole)
+
+
+def test_a_stream_has_the_bits_of_the_whole(emulator: Emulator) -> None:
+    model = rnncc.Sequential([layers.Input(shape=(None, 33)), layers.LSTM(24, return_sequences=True)])
+    fn = rnncc.compile(model, precision="bfloat16", cache=False)
+    x = np.random.default_rng(0).standard_normal((3, 4, 33)).astype(np.float32)
+    stream = fn.stream(batch=3)
+    assert np.array_equal(np.stack([stream.step(x[:, t]) for t in range(4)], axis=1), fn(x))
+
+
+def test_tiles_are_set_up_again_only_for_another_number_of_rows(emulator: Emulator) -> None:
+    model = rnncc.Sequential([layers.Input(shape=(None, 32)), layers.LSTM(32)])
+    fn = rnncc.compile(model, precision="bfloat16", cache=False)
+    fn(np.zeros((32, 10, 32), np.float32))
+    assert emulator.counts["ldtilecfg"] == emulator.counts["tilerelease"] == 1
+
+
+def test_a_tile_cannot_be_chosen(emulator: Emulator) -> None:
+    model = rnncc.Sequential([layers.Input(shape=(None, 32)), layers.LSTM(32)])
+    with pytest.raises(ArgumentError, match="the tile of h is that of the matrix unit"):
+        rnncc.compile(model, precision="bfloat16", schedule={"h": {"rows": 4, "width": 1, "panel": 1}})
+
+
+def test_code_for_a_matrix_unit_is_made_anywhere() -> None:
+    model = rnncc.Sequential([layers.Input(shape=(None, 32)), layers.LSTM(32)])
+    fn = rnncc.compile(model, precision="bfloat16", target="x86-64-v4-amx")
+    assert "tdpbf16ps" in fn.ir("asm")
+    assert "tdpbf16ps" not in rnncc.compile(model, target="x86-64-v4-amx").ir("asm")
