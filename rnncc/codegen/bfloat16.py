@@ -10,6 +10,8 @@ from __future__ import annotations
 from rnncc.codegen.instructions import Code, Operand, llvm_type
 from rnncc.types import DType
 
+_DOT = "<16 x float> @llvm.x86.avx512bf16.dpbf16ps.512"
+
 
 def pair(code: Code, low: Operand, high: Operand) -> Operand:
     """Two float32, rounded to nearest and even, in the halves of an i32."""
@@ -22,13 +24,16 @@ def dot_add(code: Code, first: Operand, second: Operand, addend: Operand) -> Ope
     """`addend` and the products of both halves of two pairs."""
     lanes = addend.lanes
     if code.target.has_bfloat16 and lanes == 16:
-        name = "@llvm.x86.avx512bf16.dpbf16ps.512"
-        code.declare(f"<16 x float> {name}(<16 x float>, <32 x bfloat>, <32 x bfloat>)")
-        operands = [code.assign(f"bitcast <16 x i32> {one.text} to <32 x bfloat>") for one in (first, second)]
-        arguments = f"<16 x float> {addend.text}, <32 x bfloat> {operands[0]}, <32 x bfloat> {operands[1]}"
-        return Operand(code.assign(f"call <16 x float> {name}({arguments})"), DType.F32, lanes)
+        left, right = (code.assign(f"bitcast <16 x i32> {one.text} to <32 x bfloat>") for one in (first, second))
+        return Operand(code.assign(dot_instruction(code, left, right, addend.text)), DType.F32, lanes)
     high = code.multiply_add(_high(code, first), _high(code, second), addend)
     return code.multiply_add(_low(code, first), _low(code, second), high)
+
+
+def dot_instruction(code: Code, first: str, second: str, addend: str) -> str:
+    """The instruction of AVX512-BF16: 16 numbers, and the products of both halves of 16 pairs."""
+    code.declare(f"{_DOT}(<16 x float>, <32 x bfloat>, <32 x bfloat>)")
+    return f"call {_DOT}(<16 x float> {addend}, <32 x bfloat> {first}, <32 x bfloat> {second})"
 
 
 def rest(code: Code, value: Operand) -> Operand:

@@ -139,7 +139,7 @@ class _Emitter:
             f'define internal i32 @"{entry}.body"({", ".join(parameters)}) nounwind noinline {{\n'
             f"entry:\n{allocas}\n" + "\n".join(code.lines) + "\n}\n"
         )
-        release = matrix_unit.release_text() if self.has_matrix else ""
+        release = matrix_unit.release(code) if self.has_matrix else ""
         parts = [_entry(entry, list(pointers), procedure.dims, self.shares, release), body, *code.module_lines()]
         if self.shares:
             parts += [barrier_text(code.target), leave_text()]

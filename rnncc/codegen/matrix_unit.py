@@ -12,8 +12,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 
 from rnncc.codegen.instructions import Code
+from rnncc.codegen.target import Target
 from rnncc.loop.ir import Load
-from rnncc.loop.matrix import TILE_ROWS
+from rnncc.loop.matrix import TILE_PAIRS, TILE_ROWS
 
 ROWS_NOW = "%matrix.rows"
 """The i64 in memory that says how many rows the tiles have; 0: they are not set up."""
@@ -28,8 +29,9 @@ def begin(code: Code) -> None:
     code.line(f"store i64 0, ptr {ROWS_NOW}")
 
 
-def release_text() -> str:
-    """Lets the tiles go: threads that hold none are cheaper to switch between."""
+def release(code: Code) -> str:
+    """The instruction that lets the tiles go: threads that hold none are cheaper to switch between."""
+    code.declare("void @llvm.x86.tilerelease()")
     return "  call void @llvm.x86.tilerelease()\n"
 
 
@@ -37,7 +39,6 @@ def set_up(code: Code, rows: str) -> None:
     """Give the tiles so many rows."""
     code.define(_SHAPES, f"{_SHAPES} = private constant [{TILE_ROWS} x [64 x i8]] [{', '.join(_shapes())}], align 64")
     code.declare("void @llvm.x86.ldtilecfg(ptr)")
-    code.declare("void @llvm.x86.tilerelease()")
     name = code.label("tiles")
     with code.region():
         now = code.assign(f"load i64, ptr {ROWS_NOW}")
@@ -63,6 +64,29 @@ def _shapes() -> Iterator[str]:
         yield "[64 x i8] [" + ", ".join(f"i8 {byte}" for byte in content) + "]"
 
 
+def peak_text(target: Target) -> tuple[str, int]:
+    """`void pairs(ptr block, i64 repeats, i64)`: products of tiles and nothing else, and how many in a repeat."""
+    code = Code(target)
+    begin(code)
+    set_up(code, str(TILE_ROWS))
+    for number in range(len(_SUMS)):
+        clear(code, number)
+    for tile in (*_ROWS, *_COLUMNS):
+        _transfer(code, "tileloadd64", tile, ("%block", str(_ROW_BYTES)))
+    code.line("br label %loop")
+    code.open("loop")
+    code.line("%r = phi i64 [ 0, %tiles.ready ], [ %r.next, %loop ]")
+    for number, tile in enumerate(_SUMS):
+        multiply(code, tile, _ROWS[number % len(_ROWS)], _COLUMNS[number // len(_ROWS)])
+    code.line("%r.next = add i64 %r, 1")
+    code.line("%more = icmp slt i64 %r.next, %repeats")
+    code.line("br i1 %more, label %loop, label %exit")
+    code.open("exit")
+    header = "define void @pairs(ptr %block, i64 %repeats, i64 %turns) nounwind {\nentry:\n"
+    body = [f"  {ROWS_NOW} = alloca i64", *code.lines, release(code) + "  ret void", "}", *code.module_lines()]
+    return header + "\n".join(body) + "\n", len(_SUMS) * TILE_ROWS * TILE_PAIRS * TILE_PAIRS * 2
+
+
 def clear(code: Code, number: int) -> None:
     """Set the tile of sums `number` to 0."""
     code.declare("void @llvm.x86.tilezero(i8 immarg)")
@@ -85,7 +109,6 @@ def add_products(
     columns_at: Callable[[Load], tuple[str, str]],
 ) -> None:
     """Add `products` in their order, what they share loaded once where two tiles of each kind allow that."""
-    code.declare("void @llvm.x86.tdpbf16ps(i8 immarg, i8 immarg, i8 immarg)")
     rows = _Kept(_ROWS, [of for _, of, _ in products])
     columns = _Kept(_COLUMNS, [of for _, _, of in products])
     for position, (total, (operand, tile), weight) in enumerate(products):
@@ -95,7 +118,13 @@ def add_products(
         right, is_new = columns.tile(position)
         if is_new:
             _transfer(code, "tileloadd64", right, columns_at(weight))
-        code.line(f"call void @llvm.x86.tdpbf16ps(i8 {_SUMS[total]}, i8 {left}, i8 {right})")
+        multiply(code, _SUMS[total], left, right)
+
+
+def multiply(code: Code, total: int, rows: int, columns: int) -> None:
+    """Add the products of two tiles, by their own numbers, to a third one."""
+    code.declare("void @llvm.x86.tdpbf16ps(i8 immarg, i8 immarg, i8 immarg)")
+    code.line(f"call void @llvm.x86.tdpbf16ps(i8 {total}, i8 {rows}, i8 {columns})")
 
 
 class _Kept:

@@ -1,14 +1,20 @@
 """The kernels that measure a machine, as LLVM text for vectors of any length.
 
-`peak` keeps independent chains of multiply-adds in registers. `read` adds up a block of memory as integers, into
+`peak` keeps independent chains of multiply-adds in registers, `pairs` those of products of pairs of bfloat16, where
+there is an instruction for them. `read` adds up a block of memory as integers, into
 independent sums, again and again. Both write their results to the block, so that nothing can be left out. `meet` lets
 threads do nothing but meet, at the barrier of compiled models.
 """
 
 from __future__ import annotations
 
+from rnncc.codegen import matrix_unit
+from rnncc.codegen.bfloat16 import dot_instruction
+from rnncc.codegen.instructions import Code
+from rnncc.codegen.permission import matrix_unit_is_permitted
 from rnncc.codegen.target import Target
 from rnncc.codegen.team import barrier_text, declarations
+from rnncc.types import DType
 
 
 def peak_text(lanes: int, chains: int, *, has_fma: bool) -> str:
@@ -41,6 +47,39 @@ def peak_text(lanes: int, chains: int, *, has_fma: bool) -> str:
         f"declare {vector} @{intrinsic}({vector}, {vector}, {vector})",
     ]
     return "\n".join(lines) + "\n"
+
+
+def pairs_text(target: Target, chains: int) -> tuple[str, int] | None:
+    """`void pairs(ptr block, i64 repeats, i64)`: sums of products of pairs, and how many of those a repeat has.
+
+    None where the machine has no instruction for them that this process may use.
+    """
+    if target.has_matrix_unit and matrix_unit_is_permitted():
+        return matrix_unit.peak_text(target)
+    if not target.has_bfloat16:
+        return None
+    code = Code(target)
+    lanes = target.lanes(DType.F32)
+    vector, numbers = f"<{lanes} x float>", range(chains)
+    lines = [
+        "define void @pairs(ptr %block, i64 %repeats, i64 %turns) nounwind {",
+        "entry:",
+        "  %pairs = load <32 x bfloat>, ptr %block",
+        "  br label %loop",
+        "loop:",
+        "  %r = phi i64 [ 0, %entry ], [ %r.next, %loop ]",
+        *(f"  %acc.{i} = phi {vector} [ zeroinitializer, %entry ], [ %next.{i}, %loop ]" for i in numbers),
+        *(f"  %next.{i} = {dot_instruction(code, '%pairs', '%pairs', f'%acc.{i}')}" for i in numbers),
+        "  %r.next = add i64 %r, 1",
+        "  %more = icmp slt i64 %r.next, %repeats",
+        "  br i1 %more, label %loop, label %exit",
+        "exit:",
+        *_moves("store", "%next", vector, chains),
+        "  ret void",
+        "}",
+        *code.module_lines(),
+    ]
+    return "\n".join(lines) + "\n", 2 * lanes * chains
 
 
 def read_text(lanes: int, sums: int) -> str:

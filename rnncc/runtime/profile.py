@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from rnncc.codegen.target import Target
 from rnncc.graph.arguments import bind_arguments
 from rnncc.layers.stateful import StateSlot
 from rnncc.loop.ir import Call, Check, Procedure
@@ -99,11 +98,7 @@ class Profile:
             ).rstrip()
             for row in (titles, *rows)
         ]
-        roof = self.roof
-        lines.append(
-            f"roof: {roof.flops:.0f} GFLOP/s; read L1 {roof.l1:.0f}, L2 {roof.l2:.0f}, L3 {roof.l3:.0f}, "
-            f"memory {roof.memory:.0f} GB/s"
-        )
+        lines.append(f"roof: {self.roof.text}")
         return "\n".join(lines)
 
 
@@ -160,14 +155,12 @@ class Profiler:
         return Profile(kernels, whole / 1e3, calls, roof)
 
     def _least(self, kernel: Kernel, work: Work, resident: int, roof: Roof) -> float:
-        """The least nanoseconds of all runs, at the roof of float32; or at twice that, where both products of a pair
-        of bfloat16 are one instruction."""
+        """The least nanoseconds of all runs, at the roof of float32, or of products of pairs of bfloat16."""
         sizes = [self._procedure.buffer(store.buffer).dtype for store in stores_of(kernel.nest)]
         size = max((dtype.size for dtype in sizes if dtype.is_float), default=_FLOAT)
         _, reading = read_time(work.bytes, roof, resident)
         pairs = any(isinstance(part, Call) and part.function == "dot" for part in walk_exprs(kernel.nest))
-        flops = roof.flops * (2 if pairs and Target.parse("host").has_bfloat16 else 1)
-        return max(work.operations / flops * size / _FLOAT, reading)
+        return max(work.operations / roof.rate(pairs=pairs) * size / _FLOAT, reading)
 
     def _weights(self, kernel: Kernel) -> tuple[str, ...]:
         names = dict.fromkeys(load.buffer for load in loads_of(kernel.nest))

@@ -18,7 +18,7 @@ from time import perf_counter_ns
 import numpy as np
 
 from rnncc.codegen.native import compile_module
-from rnncc.codegen.roof_code import meet_text, peak_text, read_text
+from rnncc.codegen.roof_code import meet_text, pairs_text, peak_text, read_text
 from rnncc.codegen.target import Target
 from rnncc.codegen.team import BARRIER_BYTES, SLOT_BYTES
 from rnncc.runtime.caches import Caches, caches
@@ -52,6 +52,21 @@ class Roof:
     register_bytes: int
     meeting: float = 0.0
     """Nanoseconds in which all threads meet once."""
+    pairs: float = 0.0
+    """Like `flops`, of products of pairs of bfloat16; 0 where no instruction adds them."""
+
+    def rate(self, *, pairs: bool) -> float:
+        """Operations a nanosecond: of products of pairs of bfloat16, or of float32."""
+        return self.pairs if pairs and self.pairs else self.flops
+
+    @property
+    def text(self) -> str:
+        """In one line."""
+        pairs = f", of bfloat16 pairs {self.pairs:.0f}" if self.pairs else ""
+        return (
+            f"{self.flops:.0f}{pairs} GFLOP/s; read L1 {self.l1:.0f}, L2 {self.l2:.0f}, L3 {self.l3:.0f}, "
+            f"memory {self.memory:.0f} GB/s"
+        )
 
 
 @cache
@@ -67,9 +82,11 @@ def measure_roof(threads: int = 1) -> Roof:
     )
     with ThreadPoolExecutor(threads) as pool:
         flops = _best(pool, threads, kernels.peak_runner)
+        pairs = _best(pool, threads, kernels.pairs_runner) if kernels.has_pairs else 0.0
         l1, l2, l3, memory = (_best(pool, threads, partial(kernels.read_runner, size)) for size in blocks)
         meeting = _meeting(pool, threads, kernels)
-    return Roof(threads, flops, l1, l2, l3, memory, sizes, target.registers * target.vector_bits // 8, meeting)
+    register_bytes = target.registers * target.vector_bits // 8
+    return Roof(threads, flops, l1, l2, l3, memory, sizes, register_bytes, meeting, pairs)
 
 
 def read_time(size: int, roof: Roof, resident: int | None = None) -> tuple[str, float]:
@@ -97,25 +114,40 @@ Runner = tuple[Callable[[int], object], int]
 
 
 class _Kernels:
-    """The two kernels in executable memory."""
+    """The kernels in executable memory."""
 
     def __init__(self, target: Target) -> None:
         self._lanes = target.lanes(DType.F32)
         self._chains = _CHAINS[32 if target.registers >= 32 else 16]
         peak = peak_text(self._lanes, self._chains, has_fma=target.has_fma)
-        text = peak + read_text(self._lanes, _SUMS) + meet_text(target)
+        pairs, self._products = pairs_text(target, self._chains) or ("", 0)
+        text = peak + pairs + read_text(self._lanes, _SUMS) + meet_text(target)
         self._loaded: Loaded = load(compile_module(text, target).object_code, target)
         prototype = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)
         self._peak = prototype(self._loaded.address("peak"))
+        self._pairs = prototype(self._loaded.address("pairs")) if pairs else None
         self._read = prototype(self._loaded.address("read"))
         meet = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64, ctypes.c_int64)
         self._meet = meet(self._loaded.address("meet"))
+
+    @property
+    def has_pairs(self) -> bool:
+        """True where the machine has an instruction for products of pairs."""
+        return self._pairs is not None
 
     def peak_runner(self) -> Runner:
         """Multiply-adds; one repeat is one of every chain."""
         block = aligned(4 * self._lanes * self._chains).view(np.float32)
         block[:] = 0.5
         return lambda repeats: self._peak(block.ctypes.data, repeats, 0), 2 * self._lanes * self._chains
+
+    def pairs_runner(self) -> Runner:
+        """Products of pairs; one repeat is one instruction of every chain."""
+        block = aligned(64 * self._chains)
+        block[:] = 0
+        pairs = self._pairs
+        assert pairs is not None, "see has_pairs"
+        return lambda repeats: pairs(block.ctypes.data, repeats, 0), 2 * self._products
 
     def read_runner(self, size: int) -> Runner:
         """Reads of a block of about `size` bytes; one repeat is the whole block."""

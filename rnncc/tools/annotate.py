@@ -251,13 +251,15 @@ def _heading(loop: _Loop, loops: Mapping[str, _Loop], is_hot: bool) -> Iterator[
 
 def _overview(loops: Mapping[str, _Loop], hot: set[str]) -> Iterator[str]:
     """A table of all loops; its numbers are those of a loop's own code, without the loops inside."""
+    has_tiles = any(loop.census.kinds["tile product"] for loop in loops.values())
+    columns = {"tile product": "tile products"} | _COLUMNS if has_tiles else _COLUMNS
     rows = []
     for loop in loops.values():
         counts = {**loop.census.kinds, "load": sum(loop.census.loads.values())}
-        numbers = [str(counts.get(kind) or ".") for kind in _COLUMNS]
+        numbers = [str(counts.get(kind) or ".") for kind in columns]
         hottest = "<== hottest loop of the scan" if loop.header in hot else ""
         rows.append(["  " * len(loop.outer) + loop.head, f"BB{loop.header}", *numbers, hottest])
     if rows:
         yield "loops, with the instructions of each outside of the loops in it"
-        titles = ["loop", "label", *_COLUMNS.values(), ""]
-        yield from (f"  {line}" for line in aligned([titles, *rows], range(2, 2 + len(_COLUMNS))))
+        titles = ["loop", "label", *columns.values(), ""]
+        yield from (f"  {line}" for line in aligned([titles, *rows], range(2, 2 + len(columns))))

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-FLOPS = {"fma": 2, "mul": 1, "add": 1}
+FLOPS = {"fma": 2, "mul": 1, "add": 1, "tile product": 1024}
 """What makes a loop hot: operations of one instruction."""
 
 
@@ -15,7 +15,8 @@ FLOPS = {"fma": 2, "mul": 1, "add": 1}
 class Census:
     """Instructions of a stretch of code by what they do; one that does several things counts for each.
 
-    `kinds` has fma, mul, add (and subtract), broadcast, store, spill, reload (both are accesses to the stack), call.
+    `kinds` has fma, mul, add (and subtract), tile product, broadcast, store, spill, reload (both are accesses to the
+    stack), call.
     `loads` counts the other loads by the number of bytes that each reads.
     """
 
@@ -25,7 +26,7 @@ class Census:
 
     @property
     def work(self) -> int:
-        """Floating point instructions, multiply-adds twice."""
+        """Operations on vectors, or as many vectors of them: multiply-adds are two."""
         return sum(self.kinds[kind] * flops for kind, flops in FLOPS.items())
 
     def __add__(self, other: Census) -> Census:
@@ -33,6 +34,7 @@ class Census:
 
     def __str__(self) -> str:
         parts = [f"{self.kinds['fma']} fma"]
+        parts += [_counted(self.kinds["tile product"], "tile product")] if self.kinds["tile product"] else []
         parts += [_counted(self.kinds[kind], kind) for kind in ("mul", "add") if self.kinds[kind]]
         loads = sorted(self.loads.items(), reverse=True)
         parts += [f"{_counted(count, 'load')} ({size} B)" for size, count in loads] or ["0 loads"]
@@ -75,6 +77,7 @@ _X86_FMA = re.compile(r"vf(n?m(add|sub)|m(addsub|subadd))\d{3}[ps][sd]")
 _X86_ARITHMETIC = re.compile(r"v?(add|sub|mul)[ps][sd]")
 _X86_BROADCAST = re.compile(r"v(p?broadcast\w+)|v?movs?ddup")
 _X86_REGISTER_BYTES = (("%zmm", 64), ("%ymm", 32), ("%xmm", 16))
+_X86_TILE_BYTES = 1024
 _X86_NO_ACCESS = ("lea", "nop", "prefetch", "push", "pop", "j", "call", "ret")
 _X86_READS_LAST = ("cmp", "test", "ucomis", "comis", "bt", "mul", "div", "idiv")
 _X86_SUFFIX_BYTES = {"q": 8, "l": 4, "w": 2, "b": 1}
@@ -86,6 +89,8 @@ def _count_x86(total: Census, name: str, operands: list[str], comment: str) -> N
         kinds["fma"] += 1
     elif arithmetic := _X86_ARITHMETIC.fullmatch(name):
         kinds["mul" if arithmetic[1] == "mul" else "add"] += 1
+    elif name.startswith("tdp"):
+        kinds["tile product"] += 1
     elif name.startswith("call"):
         kinds["call"] += 1
     memory = [number for number, operand in enumerate(operands) if "(" in operand]
@@ -96,7 +101,7 @@ def _count_x86(total: Census, name: str, operands: list[str], comment: str) -> N
         return
     on_stack = "(%rsp" in operands[memory[0]] or "Spill" in comment or "Reload" in comment
     is_target = memory[0] == len(operands) - 1 and not name.startswith(_X86_READS_LAST)
-    reads = not is_target or not name.startswith(("v", "mov", "set"))
+    reads = not is_target or not name.startswith(("v", "mov", "set", "tilestore"))
     if is_target:
         kinds["spill" if on_stack else "store"] += 1
     if reads and on_stack:
@@ -107,6 +112,8 @@ def _count_x86(total: Census, name: str, operands: list[str], comment: str) -> N
 
 def _x86_bytes(name: str, operands: list[str]) -> int:
     """Bytes that an instruction with a memory operand reads."""
+    if name.startswith("tileload"):
+        return _X86_TILE_BYTES
     if name.endswith("ss"):
         return 4
     if name.endswith(("sd", "sdq")):

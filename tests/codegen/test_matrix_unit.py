@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -9,12 +10,16 @@ import numpy as np
 import pytest
 
 import rnncc
-from rnncc import layers, pipeline
+from rnncc import keys, layers, pipeline
 from rnncc.codegen.emit import Emitted, emit
+from rnncc.codegen.matrix_unit import peak_text
+from rnncc.codegen.native import compile_module
 from rnncc.codegen.target import Target
 from rnncc.errors import ArgumentError
 from rnncc.loop.ir import Procedure
+from rnncc.options import PRECISIONS, Options
 from rnncc.passes.loop.machine import Machine
+from rnncc.runtime.jit import load
 from tests.codegen.amx import Emulator
 from tests.runtime.test_precision import NARROW, lstm_loop, rounded
 
@@ -147,3 +152,30 @@ def test_code_for_a_matrix_unit_is_made_anywhere() -> None:
     fn = rnncc.compile(model, precision="bfloat16", target="x86-64-v4-amx")
     assert "tdpbf16ps" in fn.ir("asm")
     assert "tdpbf16ps" not in rnncc.compile(model, target="x86-64-v4-amx").ir("asm")
+
+
+def test_the_peak_of_products(emulator: Emulator) -> None:
+    target = Target.parse("x86-64-v4-amx")
+    text, products = peak_text(target)
+    assert "tdpbf16ps" in compile_module(text, target).assembly
+    loaded = load(compile_module(emulator.rewritten(text), Target.parse("host")).object_code, None)
+    block = np.zeros(1024, np.uint8)
+    ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)(loaded.address("pairs"))(
+        block.ctypes.data, 5, 0
+    )
+    assert emulator.counts["tdpbf16ps"] * 16 * 16 * 32 == 5 * products
+
+
+@pytest.mark.parametrize("is_permitted", [False, True])
+def test_a_refused_unit_is_not_used(is_permitted: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    host = Target.parse("x86-64-v4-amx")
+    for module in (pipeline, keys):
+        monkeypatch.setattr(module, "matrix_unit_is_permitted", lambda: is_permitted)
+    monkeypatch.setattr(Target, "parse", lambda spec: host)
+    assert pipeline.machine_of(host, "bfloat16").has_matrix_unit == is_permitted
+    assert not pipeline.machine_of(host).has_matrix_unit
+    graph = stack().graph()
+    known = {keys.key_in_cache("code", graph, Options(precision=precision)) for precision in PRECISIONS}
+    monkeypatch.setattr(keys, "matrix_unit_is_permitted", lambda: not is_permitted)
+    other = {keys.key_in_cache("code", graph, Options(precision=precision)) for precision in PRECISIONS}
+    assert len(known & other) == 1, "code for float32 is the same"

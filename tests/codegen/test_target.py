@@ -26,6 +26,7 @@ define void @add({vector} %x, ptr %p) {{
         ("x86-64-v2", 128, 16, False),
         ("x86-64-v3", 256, 16, True),
         ("x86-64-v4", 512, 32, True),
+        ("x86-64-v4-amx", 512, 32, True),
         ("aarch64", 128, 32, True),
         ("armv8-a", 128, 32, True),
     ],
@@ -36,6 +37,14 @@ def test_named_targets(name: str, bits: int, registers: int, fma: bool) -> None:
     assert target.lanes(DType.F32) == bits // 32
     assert target.lanes(DType.F64) == target.lanes(DType.I64) == bits // 64
     assert f"{bits} bits" in str(target)
+
+
+def test_units_for_bfloat16() -> None:
+    assert [name for name in KNOWN_TARGETS if name != "host" and Target.parse(name).has_matrix_unit] == [
+        "x86-64-v4-amx"
+    ]
+    assert Target.parse("x86-64-v4-amx").has_bfloat16
+    assert not Target.parse("x86-64-v4").has_bfloat16
 
 
 def test_the_host_runs_on_the_host() -> None:

@@ -9,6 +9,7 @@ import itertools
 import json
 import warnings
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from rnncc.errors import ArgumentError, MemoryLimitError, UnsupportedError
 from rnncc.layers.execution import evaluate
 from rnncc.layers.model import Model
 from rnncc.layers.sequential import Sequential
+from rnncc.options import PRECISIONS
 from rnncc.runtime.caches import Caches
 from rnncc.runtime.roof import Roof, measure_roof, read_time
 from rnncc.tools.bench import command, machine, worker
@@ -368,6 +370,20 @@ def test_work_of_a_folded_embedding_is_its_table() -> None:
     floor = floor_of(case.problem, ROOF)
     assert floor.bound == "compute"
     assert floor.microseconds == pytest.approx((gru.flops + rnn.flops + dense.flops) / 100 / 1e3)
+
+
+def test_the_floor_of_other_precisions() -> None:
+    case = tiny("stack", batch=2, length=4)
+    assert case.problem is not None
+    full, half, three = (work_of(case.problem, precision) for precision in PRECISIONS)
+    assert [work.step_bytes for work in half] == [work.step_bytes / 2 for work in full]
+    assert [work.step_bytes for work in three] == [work.step_bytes * 1.5 for work in full]
+    assert half[0].once_bytes == full[0].once_bytes  # a table of float32
+    usual = floor_of(case.problem, ROOF).microseconds
+    unit = replace(ROOF, pairs=1200.0)
+    assert floor_of(case.problem, unit).microseconds == usual
+    assert floor_of(case.problem, ROOF, "bfloat16").microseconds == pytest.approx(usual)
+    assert floor_of(case.problem, unit, "float32-bf16x6").microseconds == pytest.approx(usual / 2)
 
 
 @pytest.mark.parametrize(

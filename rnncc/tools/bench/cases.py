@@ -75,7 +75,8 @@ def prepare(workload: Workload, batch: int, length: int, precision: str = "float
         array[numbers.random(array.shape[:2]) < workload.left_out] = 0
     pieces = _pieces(workload, inputs, length, numbers)
     if network is not None:
-        problem = Problem(network, weights_of(model), inputs, any_length=workload.way == "cold", precision=precision)
+        usual = "float32" if precision == "float32-bf16x6" else precision  # what is as accurate as that
+        problem = Problem(network, weights_of(model), inputs, any_length=workload.way == "cold", precision=usual)
         problem = stepwise(problem) if workload.way == "step" else problem
     return Case(workload, batch, length, model, tuple(beside), pieces, problem, reason, precision)
 

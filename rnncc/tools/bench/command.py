@@ -72,7 +72,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--precision",
         choices=PRECISIONS,
         default="float32",
-        help="of products with weights, for all (default: float32)",
+        help="of products with weights (default: float32); beside float32-bf16x6, peers compute in float32",
     )
     parser.add_argument(
         "--seconds", type=float, default=3.0, help="about how long to time each row, all contenders together"

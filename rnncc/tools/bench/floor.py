@@ -12,6 +12,9 @@ For each layer the larger of two times, summed over the layers, which wait for e
 An embedding in front of a recurrent layer makes its input projection a table, so that neither counts as multiply-adds.
 With several threads the roof is that of all of them together, and each core's caches hold its share of the weights.
 
+In bfloat16, a weight has two bytes, and the peak is that of products of pairs. As sums of three numbers of bfloat16 it
+has six bytes, and one product is six.
+
 Nothing is counted for latency: a step cannot start before the one before ends, so that small cells stay above it.
 """
 
@@ -34,6 +37,10 @@ from rnncc.tools.bench.network import (
 )
 
 _FLOAT = 4
+_WEIGHT = {"float32": _FLOAT, "bfloat16": 2, "float32-bf16x6": 6}
+"""Bytes of a weight."""
+_PRODUCTS = {"float32-bf16x6": 6}
+"""Products that stand for one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,16 +64,17 @@ class Floor:
     bytes: int
 
 
-def floor_of(problem: Problem, roof: Roof) -> Floor:
-    """The floor of a problem under a roof."""
-    works = work_of(problem)
+def floor_of(problem: Problem, roof: Roof, precision: str = "float32") -> Floor:
+    """The floor of a problem under a roof, with products in some precision."""
+    works = work_of(problem, precision)
+    rate = roof.rate(pairs=precision != "float32") / _PRODUCTS.get(precision, 1)
     resident = sum(work.step_bytes + work.once_bytes for work in works)
     times: dict[str, float] = {}
     for work in works:
         level, step_time = read_time(work.step_bytes, roof)
         once_level, once_time = read_time(work.once_bytes, roof, resident)
         read = work.steps * step_time + once_time
-        compute = work.flops / roof.flops
+        compute = work.flops / rate
         bound = "compute" if compute >= read else level if work.steps * step_time >= once_time else once_level
         times[bound] = times.get(bound, 0) + max(compute, read)
     return Floor(
@@ -77,8 +85,9 @@ def floor_of(problem: Problem, roof: Roof) -> Floor:
     )
 
 
-def work_of(problem: Problem) -> list[Work]:
+def work_of(problem: Problem, precision: str = "float32") -> list[Work]:
     """The work of every layer that has some."""
+    weight = _WEIGHT[precision]
     shapes = shapes_of(problem)
     tables = {step.result for step in problem.network.steps if isinstance(step, Embedding)}
     works = []
@@ -89,20 +98,20 @@ def work_of(problem: Problem) -> list[Work]:
             case Dense():
                 width, units = problem.weight(step, "kernel").shape
                 rows = prod(shapes[step.x][:-1])
-                works.append(Work(step.name, 2 * rows * width * units, 0, 0, _FLOAT * width * units))
+                works.append(Work(step.name, 2 * rows * width * units, 0, 0, weight * width * units))
             case Recurrent():
-                works.append(_recurrent(step, shapes[step.x], is_folded=step.x in tables))
+                works.append(_recurrent(step, shapes[step.x], weight, is_folded=step.x in tables))
             case Bidirectional():
-                works += [_recurrent(step, shapes[step.x], is_folded=step.x in tables) for _ in DIRECTIONS]
+                works += [_recurrent(step, shapes[step.x], weight, is_folded=step.x in tables) for _ in DIRECTIONS]
             case _:
                 assert_never(step)
     return works
 
 
-def _recurrent(step: Recurrent | Bidirectional, shape: tuple[int, ...], *, is_folded: bool) -> Work:
+def _recurrent(step: Recurrent | Bidirectional, shape: tuple[int, ...], weight: int, *, is_folded: bool) -> Work:
     batch, length, width = shape
     columns = GATES[step.kind] * step.units
     rows = batch * length
     flops = 2 * rows * step.units * columns + (0 if is_folded else 2 * rows * width * columns)
-    once = rows * columns if is_folded else width * columns
-    return Work(step.name, flops, length, _FLOAT * step.units * columns, _FLOAT * once)
+    once = _FLOAT * rows * columns if is_folded else weight * width * columns
+    return Work(step.name, flops, length, weight * step.units * columns, once)

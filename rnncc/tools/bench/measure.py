@@ -81,9 +81,7 @@ def measure(case: Case, peers: Sequence[Peer], threads: int, seconds: float, roo
         case.length,
         threads,
         tuple(_timing(contender, samples[contender.name]) for contender in right),
-        floor_of(case.problem, roof)
-        if case.problem and case.workload.way != "cold" and case.precision == "float32"
-        else None,
+        floor_of(case.problem, roof, case.precision) if case.problem and case.workload.way != "cold" else None,
         max((float(differences[contender.name]) for contender in right), default=0.0),
         len(right) == len(contenders),
         tuple(notes),
@@ -95,9 +93,10 @@ def measure(case: Case, peers: Sequence[Peer], threads: int, seconds: float, roo
 
 def _targets(case: Case, threads: int) -> tuple[Target, ...]:
     """What is promised for this size and number of threads."""
-    if (case.batch, case.length) not in case.workload.sizes or case.precision != "float32":
+    if (case.batch, case.length) not in case.workload.sizes:
         return ()
-    return tuple(target for target in case.workload.targets if threads in target.threads)
+    targets = (target for target in case.workload.targets if target.precision == case.precision)
+    return tuple(target for target in targets if threads in target.threads)
 
 
 # ------------------------------------------------------------------ contenders

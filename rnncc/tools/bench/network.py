@@ -120,7 +120,7 @@ class Problem:
     carried: int = 0
     any_length: bool = False
     precision: str = "float32"
-    """What products with weights are computed in: as in `rnncc.compile`."""
+    """What peers compute products with weights in: float32, or bfloat16."""
 
     def weight(self, step: Step, name: str) -> np.ndarray:
         """One weight of a step."""

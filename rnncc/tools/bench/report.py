@@ -77,8 +77,7 @@ def header(report: Report) -> list[str]:
     ]
     for roof in report.roofs:
         lines.append(
-            f"roof      {roof.threads} thread{'s' if roof.threads > 1 else ''}: {roof.flops:.0f} GFLOP/s; read L1"
-            f" {roof.l1:.0f}, L2 {roof.l2:.0f}, L3 {roof.l3:.0f}, memory {roof.memory:.0f} GB/s"
+            f"roof      {roof.threads} thread{'s' if roof.threads > 1 else ''}: {roof.text}"
             + (f"; to meet once {roof.meeting:.0f} ns" if roof.threads > 1 else "")
         )
     lines.append("times     microseconds a call: median, ± half the distance between the quartiles")

@@ -14,7 +14,7 @@ SELF = "rnncc"
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Something that a workload must reach, with each of these numbers of `threads`.
+    """Something that a workload must reach, with each of these numbers of `threads`, in one `precision`.
 
     `kind` says what `value` is: how many times as fast as the `best` peer; a share of the `floor`; microseconds of a
     `call` or nanoseconds of a `step` at most; how much slower than `other` at most (`beside`); the same bits as `other`
@@ -25,6 +25,7 @@ class Target:
     value: float = 0.0
     threads: tuple[int, ...] = (1,)
     other: str = ""
+    precision: str = "float32"
 
     @property
     def text(self) -> str:

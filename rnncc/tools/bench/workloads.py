@@ -142,7 +142,13 @@ WORKLOADS = (
         way="step",
     ),
     Workload("wide-512", "LSTM(512), width 512", _lstm(512, 512), ((1, 100),), (_best(2.0, _BOTH),)),
-    Workload("wide-1024", "LSTM(1024), width 1024", _lstm(1024, 1024), ((1, 50),), (_best(1.2, _BOTH),)),
+    Workload(
+        "wide-1024",
+        "LSTM(1024), width 1024",
+        _lstm(1024, 1024),
+        ((1, 50),),
+        (_best(1.2, _BOTH), Target("best", 1.5, (2,), precision="bfloat16")),
+    ),
     Workload(
         "batch-256",
         "LSTM(256), width 256, 64 rows",
@@ -150,7 +156,17 @@ WORKLOADS = (
         ((64, 100),),
         (_best(1.3, _BOTH), Target("floor", 0.8, _BOTH)),
     ),
-    Workload("batch-1024", "LSTM(1024), width 1024, 32 rows", _lstm(1024, 1024), ((32, 50),), (_best(1.35, _BOTH),)),
+    Workload(
+        "batch-1024",
+        "LSTM(1024), width 1024, 32 rows",
+        _lstm(1024, 1024),
+        ((32, 50),),
+        (
+            _best(1.35, _BOTH),
+            Target("best", 1.3, (2,), precision="bfloat16"),
+            Target("best", 2.0, (2,), precision="float32-bf16x6"),
+        ),
+    ),
     Workload(
         "bidi-128",
         "two layers of Bidirectional(LSTM(128)), width 64",
