@@ -406,6 +406,7 @@ def machine_of(target: Target, precision: str = "float32") -> Machine:
         target.vector_bits // 8,
         target.registers,
         long_walk_bytes=target.long_walk_bytes,
+        has_pairs=target.has_bfloat16,
         has_matrix_unit=has_unit,
     )
 

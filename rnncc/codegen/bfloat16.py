@@ -16,7 +16,7 @@ _DOT = "<16 x float> @llvm.x86.avx512bf16.dpbf16ps.512"
 def pair(code: Code, low: Operand, high: Operand) -> Operand:
     """Two float32, rounded to nearest and even, in the halves of an i32."""
     type_ = llvm_type(DType.I32, low.lanes)
-    upper = code.assign(f"shl {type_} {_rounded(code, high)}, {_splat(code, 16, low.lanes)}")
+    upper = code.assign(f"shl {type_} {_rounded(code, high)}, {_splat(16, low.lanes)}")
     return Operand(code.assign(f"or {type_} {upper}, {_rounded(code, low)}"), DType.I32, low.lanes)
 
 
@@ -47,22 +47,22 @@ def _rounded(code: Code, value: Operand) -> str:
     lanes = value.lanes
     type_ = llvm_type(DType.I32, lanes)
     bits = code.assign(f"bitcast {value.type} {value.text} to {type_}")
-    upper = code.assign(f"lshr {type_} {bits}, {_splat(code, 16, lanes)}")
-    odd = code.assign(f"and {type_} {upper}, {_splat(code, 1, lanes)}")
-    half = code.assign(f"add {type_} {odd}, {_splat(code, 0x7FFF, lanes)}")
+    upper = code.assign(f"lshr {type_} {bits}, {_splat(16, lanes)}")
+    odd = code.assign(f"and {type_} {upper}, {_splat(1, lanes)}")
+    half = code.assign(f"add {type_} {odd}, {_splat(0x7FFF, lanes)}")
     sum_ = code.assign(f"add {type_} {bits}, {half}")
-    rounded = code.assign(f"lshr {type_} {sum_}, {_splat(code, 16, lanes)}")
+    rounded = code.assign(f"lshr {type_} {sum_}, {_splat(16, lanes)}")
     is_nan = code.assign(f"fcmp uno {value.type} {value.text}, {value.text}")
     condition = llvm_type(DType.BOOL, lanes)
-    return code.assign(f"select {condition} {is_nan}, {type_} {_splat(code, 0x7FC0, lanes)}, {type_} {rounded}")
+    return code.assign(f"select {condition} {is_nan}, {type_} {_splat(0x7FC0, lanes)}, {type_} {rounded}")
 
 
 def _low(code: Code, value: Operand) -> Operand:
-    return _as_float(code, value, f"shl {value.type} {value.text}, {_splat(code, 16, value.lanes)}")
+    return _as_float(code, value, f"shl {value.type} {value.text}, {_splat(16, value.lanes)}")
 
 
 def _high(code: Code, value: Operand) -> Operand:
-    return _as_float(code, value, f"and {value.type} {value.text}, {_splat(code, -65536, value.lanes)}")
+    return _as_float(code, value, f"and {value.type} {value.text}, {_splat(-65536, value.lanes)}")
 
 
 def _as_float(code: Code, value: Operand, instruction: str) -> Operand:
@@ -70,5 +70,6 @@ def _as_float(code: Code, value: Operand, instruction: str) -> Operand:
     return Operand(code.assign(f"bitcast {value.type} {code.assign(instruction)} to {type_}"), DType.F32, value.lanes)
 
 
-def _splat(code: Code, number: int, lanes: int) -> str:
-    return code.broadcast(code.constant(number, DType.I32), lanes).text
+def _splat(number: int, lanes: int) -> str:
+    """A literal: shifts and masks by it need no register."""
+    return str(number) if lanes == 1 else f"splat (i32 {number})"

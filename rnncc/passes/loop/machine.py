@@ -21,6 +21,8 @@ class Machine:
     """Level 1 data cache."""
     long_walk_bytes: int = 0
     """How many bytes of the level 2 cache have to be read before it delivers a line at full speed again; 0: any."""
+    has_pairs: bool = False
+    """Whether one instruction adds the products of bfloat16 pairs."""
     has_matrix_unit: bool = False
     """Whether it multiplies tiles of bfloat16 pairs, see `loop.matrix`."""
 
@@ -73,7 +75,9 @@ LINE_BYTES = 64
 """What a level 2 cache delivers in a cycle at best. Vectors that are shorter need FMA_CHAINS to keep up, too."""
 
 
-def tile_shape(machine: Machine, reductions: int, vectors: int | None, *, streams: bool, many: bool) -> TileShape:
+def tile_shape(
+    machine: Machine, reductions: int, vectors: int | None, *, streams: bool, many: bool, halves: bool = False
+) -> TileShape:
     """The tiles for a nest with `reductions` accumulators a point and `vectors` vectors in a row (None: not known).
 
     Many rows: each weight vector and each broadcast input is used as often as the registers allow; they hold
@@ -83,19 +87,29 @@ def tile_shape(machine: Machine, reductions: int, vectors: int | None, *, stream
     from front to back, which a panel of the same width as that of many rows is: the prefetcher follows one stream at
     full bandwidth, and two of them in turn at two thirds of it. With vectors of half a line, there are FMA_CHAINS all
     the same (four sums of 64 to 512 columns on a Zen 3: 5 to 8 % less time).
+
+    `halves`: factors are pairs that are taken apart, see `registers_of`.
     """
     width = max(1, -(-STREAM_CHAINS // reductions) if machine.registers >= 32 else 2 // reductions)
     if vectors is not None:
         width = min(width, max(vectors, 1))
     wanted = reductions * width
-    rows = next(rows for rows in range(8, 0, -1) if rows == 1 or registers_of(rows, wanted) <= machine.registers)
+    fits = (rows for rows in range(8, 1, -1) if registers_of(rows, wanted, halves=halves) <= machine.registers)
+    rows = next(fits, 1)
     one_stream = streams and machine.vector_bytes >= LINE_BYTES
     panel = width if one_stream else _panel(reductions, width, vectors, machine)
     return TileShape.of(rows, width, panel, many=many)
 
 
-def registers_of(rows: int, vectors: int) -> int:
-    """Vector registers of a tile: its sums, the inputs of all rows or the weights of one k, and one of the others."""
+def registers_of(rows: int, vectors: int, *, halves: bool = False) -> int:
+    """Vector registers of a tile: its sums, the inputs of all rows or the weights of one k, and one of the others.
+
+    Of pairs in `halves`, the weights of all vectors are kept until their other half is wanted, and so are both halves
+    of the inputs: in larger tiles, sums do not stay in registers (on a Zen 3, 32 rows of four sums of 1,024 columns
+    take 5/3 of the time then).
+    """
+    if halves:
+        return rows * vectors + 2 * rows + vectors + 1
     return rows * vectors + min(rows, vectors) + 1
 
 

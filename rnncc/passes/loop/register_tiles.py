@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from rnncc.loop.builder import ONE, ZERO, add, call, floordiv, folded, integer, mod, multiply, product, subtract
 from rnncc.loop.functions import identity_of
-from rnncc.loop.ir import Const, Expr, For, Let, Load, Stmt, Store, Var
+from rnncc.loop.ir import Call, Const, Expr, For, Let, Load, Reduce, Stmt, Store, Var
 from rnncc.loop.visit import map_expr, substitute, walk_exprs
 from rnncc.passes.loop.end_stages import stages_of
 from rnncc.passes.loop.machine import ODD_ROWS, Machine, TileShape, tile_shape
@@ -63,8 +63,13 @@ def tiling_of(nest: Nest, sums: Sums, machine: Machine, name: str = "", tile: Ti
     if tile is not None:
         shape = shape_of(name, tile, machine, len(sums), vectors, many=many)
     else:
-        shape = tile_shape(machine, len(sums), vectors, streams=streams, many=many)
+        halves = not machine.has_pairs and any(_is_of_pairs(one) for one in sums.values())
+        shape = tile_shape(machine, len(sums), vectors, streams=streams, many=many, halves=halves)
     return Tiling(shape, len(sums), lanes, vectors, size, streams, many)
+
+
+def _is_of_pairs(one: Reduce) -> bool:
+    return any(isinstance(part, Call) and part.function == "dot" for part in walk_exprs(one))
 
 
 def register_tile(nest: Nest, sums: Sums, tiling: Tiling, names: Names) -> tuple[Stmt, ...]:
