@@ -16,21 +16,19 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
-from math import prod
 from typing import assert_never
 
 from rnncc.codegen import matrix_unit
 from rnncc.codegen.bfloat16 import dot_add, pair, rest
 from rnncc.codegen.instructions import Code, Operand, llvm_type
+from rnncc.codegen.places import Places, ascii_name, lanes_of, pointer_name
 from rnncc.codegen.target import Target
 from rnncc.codegen.team import STOPPED, barrier_text, declarations, leave_text, team_text
 from rnncc.codegen.tile_ends import Pattern, pattern_of
-from rnncc.loop.builder import integer, multiply, product
-from rnncc.loop.index import summands
+from rnncc.loop.builder import integer
 from rnncc.loop.ir import (
     K_AXIS,
     Barrier,
-    Buffer,
     Call,
     Check,
     Const,
@@ -42,13 +40,12 @@ from rnncc.loop.ir import (
     Prefetch,
     Procedure,
     Ramp,
-    Span,
     Stmt,
     Store,
     Var,
 )
 from rnncc.loop.matrix import TILE_PAIRS, TILE_ROWS, matrix_loop
-from rnncc.loop.visit import is_tile_end, walk_statements
+from rnncc.loop.visit import index_exprs, is_tile_end, walk_statements
 from rnncc.types import DType
 
 STATUS_VALUES = 16
@@ -93,23 +90,17 @@ class _Emitter:
 
     def __init__(self, procedure: Procedure, target: Target) -> None:
         self.procedure = procedure
-        self.buffers = {buffer.name: buffer for buffer in procedure.buffers}
         self.stacks = {buffer.name for buffer in procedure.buffers if buffer.space == "stack"}
         self.code = Code(target)
+        self.places = Places(procedure, self.code, self.expr)
         self.environment: dict[str, Operand] = {
             dim: Operand(f"%dim.{ascii_name(dim)}", DType.I64, 1) for dim in procedure.dims
         }
-        self.registers: dict[str, str] = {}
-        """Types of registers by name."""
         self.ends: dict[Pattern, _End] = {}
         """Functions by what they do; see `codegen.tile_ends`."""
         self.is_in_end = False
         self.held: dict[str, dict[str, Operand]] = {}
         """What registers hold, where that is known: by buffer, then by register."""
-        self.used: set[str] = set()
-        """Buffers in memory that the code reads or writes."""
-        self.strides: dict[str, tuple[Expr, ...]] = {}
-        """By buffer: how many elements lie between neighbours along each axis."""
         self.written: dict[int, frozenset[str]] = {}
         """By the identity of a loop: the buffers that it writes."""
         self.messages: list[str] = []
@@ -120,20 +111,12 @@ class _Emitter:
     def module(self, threads: int) -> Emitted:
         procedure, code = self.procedure, self.code
         if self.has_matrix:
-            matrix_unit.begin(code)
-            self.registers[matrix_unit.ROWS_NOW] = "i64"
+            matrix_unit.begin(code, self.places.own(matrix_unit.ROWS_NOW, DType.I64))
         self.block(procedure.body)
         code.line("ret i32 0")
-        memory = [buffer for buffer in procedure.buffers if buffer.name in self.used and buffer.space != "stack"]
-        # Buffers of one slot share a pointer: each by itself, they would not be free of aliases.
-        pointers = {pointer_name(buffer): buffer.name if buffer.slot is None else buffer.slot for buffer in memory}
+        pointers = self.places.pointers
         parameters = [*self.parameters(pointers), "ptr noalias %status", *(_TEAM if self.shares else ())]
-        frame = self.registers | {
-            pointer_name(buffer): f"[{prod(map(_number, buffer.shape))} x {llvm_type(buffer.dtype, 1, memory=True)}]"
-            for buffer in procedure.buffers
-            if buffer.name in self.used and buffer.space == "stack"
-        }
-        allocas = "\n".join(f"  {name} = alloca {type}, align 64" for name, type in frame.items())
+        allocas = "\n".join(f"  {name} = alloca {type}, align 64" for name, type in self.places.frame.items())
         entry = f"rnncc.{procedure.name}"
         body = (
             f'define internal i32 @"{entry}.body"({", ".join(parameters)}) nounwind noinline {{\n'
@@ -149,7 +132,7 @@ class _Emitter:
 
     def parameters(self, pointers: Iterable[str]) -> list[str]:
         """Of a function that works on what is behind `pointers`: these, and all dims."""
-        written = map(self.buffers.__getitem__, self.written_in(self.procedure.body))
+        written = map(self.places.buffers.__getitem__, self.written_in(self.procedure.body))
         others = {pointer_name(buffer) for buffer in written if self.shares and not buffer.is_private}
         return [
             # What other threads write as well is reached in other ways, too.
@@ -184,8 +167,7 @@ class _Emitter:
             case Check():
                 self.check(statement)
             case Prefetch(buffer, index):
-                address, _ = self.address(self.buffers[buffer], index)
-                self.code.prefetch(address)
+                self.code.prefetch(self.places.address(buffer, index))
             case Barrier():
                 self.barrier()
             case _:
@@ -246,7 +228,7 @@ class _Emitter:
                 if isinstance(inner, For):
                     code.label(_label(inner))  # which loops have which label depends on the procedure only
         end = self.ends[pattern]
-        self.used |= end.buffers
+        self.places.used |= end.buffers
         own = [f"{argument.type} {argument.text}" for argument in arguments.values()]
         code.line(f'call void @"{end.name}"({", ".join([*own, *end.arguments])})')
 
@@ -254,13 +236,13 @@ class _Emitter:
         """Define what does `pattern`, the end of some tiles."""
         name = f"rnncc.{self.procedure.name}.end.{len(self.ends) + 1}"
         own = {key: replace(argument, text=f"%{key}") for key, argument in arguments.items()}
-        environment, used = self.environment, self.used
-        self.environment, self.used, self.is_in_end = {**environment, **own}, set(), True
+        environment, used = self.environment, self.places.used
+        self.environment, self.places.used, self.is_in_end = {**environment, **own}, set(), True
         with self.code.function() as body:
             self.block(pattern)
             self.code.line("ret void")
-        buffers = [buffer for buffer in self.procedure.buffers if buffer.name in self.used]
-        self.environment, self.used, self.is_in_end = environment, used, False
+        buffers = [buffer for buffer in self.procedure.buffers if buffer.name in self.places.used]
+        self.environment, self.places.used, self.is_in_end = environment, used, False
         parameters = self.parameters(dict.fromkeys(map(pointer_name, buffers)))
         header = ", ".join([*(f"{operand.type} {operand.text}" for operand in own.values()), *parameters])
         lines = "\n".join(body.lines)
@@ -318,9 +300,8 @@ class _Emitter:
             """Where a tile begins, and how many bytes lie between its rows, which follow each other along `axis`."""
             first = Operand(str(tile * TILE_ROWS), DType.I64, 1)
             addresses: list[str] = []
-            self.turn(loop.variable, first, lambda: addresses.append(self.address(self.buffers[name], index)[0]))
-            buffer = self.buffers[name]
-            return addresses[0], self.expr(multiply(self.strides_of(buffer)[axis], integer(buffer.dtype.size))).text
+            self.turn(loop.variable, first, lambda: addresses.append(self.places.address(name, index)))
+            return addresses[0], self.places.bytes_between(name, axis)
 
         def add_block() -> None:
             products = [
@@ -342,8 +323,8 @@ class _Emitter:
             matrix_unit.keep(code, number, place(one.store.buffer, one.store.index, tile, 0))
 
     def store(self, store: Store) -> None:
-        buffer = self.buffers[store.buffer]
-        lanes = _lanes(store.index)
+        buffer = self.places.buffers[store.buffer]
+        lanes = lanes_of(store.index)
         code = self.code
         if store.combine is None:
             value = self.expr(store.value)
@@ -352,12 +333,11 @@ class _Emitter:
             value = self.combined(store.combine, old, store.value)
         value = code.broadcast(value, lanes)
         if buffer.space == "register":
-            register = self.register(buffer, store.index)
+            register = self.places.register(buffer.name, store.index)
             code.line(f"store {value.type} {value.text}, ptr {register}, align 64")
             self.held.setdefault(buffer.name, {})[register] = value
             return
-        address, span = self.address(buffer, store.index)
-        code.store(value, address, self.mask(span))
+        code.store(value, self.places.address(buffer.name, store.index), self.places.mask(store.index))
 
     def combined(self, function: str, old: Operand, value: Expr) -> Operand:
         """`old` combined with `value`: a sum of products is one fused multiply-add where there is one.
@@ -384,7 +364,9 @@ class _Emitter:
             code.line(f"br i1 {condition.text}, label %{name}.passed, label %{name}.failed")
             code.open(f"{name}.failed")
             (value,) = check.values
-            source, position = (value.buffer, scalars(value.index)) if isinstance(value, Load) else ("an index", ())
+            source, position = (
+                (value.buffer, tuple(index_exprs(value.index))) if isinstance(value, Load) else ("an index", ())
+            )
             reported = (value, *position)[:STATUS_VALUES]  # as many as there is room for
             for number, item in enumerate((integer(len(reported)), *reported)):
                 place = code.assign(f"getelementptr inbounds i64, ptr %status, i64 {number}")
@@ -433,75 +415,16 @@ class _Emitter:
         return dot_add(code, first, second, code.broadcast(code.constant(0.0, DType.F32), lanes))
 
     def load(self, load: Load) -> Operand:
-        buffer = self.buffers[load.buffer]
-        lanes = _lanes(load.index)
+        buffer = self.places.buffers[load.buffer]
+        lanes = lanes_of(load.index)
         if buffer.space == "register":
             type_ = llvm_type(buffer.dtype, lanes)
-            register = self.register(buffer, load.index)
+            register = self.places.register(buffer.name, load.index)
             if register in self.held.get(buffer.name, ()):
                 return self.held[buffer.name][register]
             return Operand(self.code.assign(f"load {type_}, ptr {register}, align 64"), buffer.dtype, lanes)
-        address, span = self.address(buffer, load.index)
-        return self.code.load(buffer.dtype, lanes, address, self.mask(span), buffer.space in _CONSTANT)
-
-    def register(self, buffer: Buffer, index: tuple[Index, ...]) -> str:
-        """The alloca of one register; its place in the group is constant."""
-        *lead, last = index
-        place = [*lead, last.start if isinstance(last, Span) else last]
-        numbers = [str(item.value) for item in place if isinstance(item, Const)]
-        assert len(numbers) == len(place), f"register {buffer.name} is not indexed by constants"
-        name = f"%register.{ascii_name(buffer.name)}.{'.'.join(numbers)}"
-        type_ = llvm_type(buffer.dtype, _lanes(index))
-        assert self.registers.setdefault(name, type_) == type_, f"{name} is used as {self.registers[name]} and {type_}"
-        return name
-
-    def address(self, buffer: Buffer, index: tuple[Index, ...]) -> tuple[str, Span | None]:
-        """A pointer to the (first) element, and the span if the access is a vector.
-
-        What changes least is added first, and numbers last: accesses share the beginning of their way, and most of it
-        is outside of the loop.
-        """
-        code = self.code
-        span = index[-1] if index and isinstance(index[-1], Span) else None
-        terms, constant = self.distance(buffer, [item.start if isinstance(item, Span) else item for item in index])
-        element = llvm_type(buffer.dtype, 1, memory=True)
-        place = pointer_name(buffer)
-        self.used.add(buffer.name)
-        for position, stride in sorted(terms, key=code.regions.depth_of):
-            unit = element
-            if stride.isdigit():
-                unit = element if stride == "1" else f"[{stride} x {element}]"
-            else:
-                position = code.pure(f"mul i64 {position}, {stride}", position, stride)
-            place = code.pure(f"getelementptr {unit}, ptr {place}, i64 {position}", place, position)
-        if constant:
-            place = code.pure(f"getelementptr {element}, ptr {place}, i64 {constant}", place)
-        return place, span
-
-    def distance(self, buffer: Buffer, position: Sequence[Expr]) -> tuple[list[tuple[str, str]], int]:
-        """How many elements after the first one of `buffer`: operands times strides, and a number."""
-        terms: list[tuple[str, str]] = []
-        constant = 0
-        for item, stride in zip(position, self.strides_of(buffer), strict=True):
-            for part, factor in summands(item):
-                by = stride if factor == 1 else multiply(stride, integer(factor))
-                if isinstance(part, Const) and isinstance(by, Const):
-                    constant += int(part.value) * int(by.value)
-                elif not isinstance(part, Const) or part.value:
-                    terms.append((self.expr(part).text, self.expr(by).text))
-        return terms, constant
-
-    def strides_of(self, buffer: Buffer) -> tuple[Expr, ...]:
-        if buffer.name not in self.strides:
-            sizes = buffer.shape
-            self.strides[buffer.name] = tuple(product(sizes[axis + 1 :]) for axis in range(len(sizes)))
-        return self.strides[buffer.name]
-
-    def mask(self, span: Span | None) -> Operand | None:
-        """Which lanes of a span are below its limit; None when all are."""
-        if span is None or span.limit is None:
-            return None
-        return self.code.lane_mask(self.expr(span.start), self.expr(span.limit), span.lanes)
+        address, mask = self.places.address(buffer.name, load.index), self.places.mask(load.index)
+        return self.code.load(buffer.dtype, lanes, address, mask, buffer.space in _CONSTANT)
 
 
 _CONSTANT = ("input", "weight", "packed")
@@ -515,33 +438,8 @@ def _turns(start: Operand, stop: Operand, step: str) -> int | None:
     return len(range(int(start.text), int(stop.text), int(step)))
 
 
-def scalars(index: tuple[Index, ...]) -> tuple[Expr, ...]:
-    """The index of an access that is not a vector."""
-    assert not any(isinstance(item, Span) for item in index), "a check looks at one number"
-    return tuple(item for item in index if not isinstance(item, Span))
-
-
-def _lanes(index: tuple[Index, ...]) -> int:
-    return index[-1].lanes if index and isinstance(index[-1], Span) else 1
-
-
-def _number(size: Expr) -> int:
-    assert isinstance(size, Const), "the verifier has looked at the sizes of private buffers"
-    return int(size.value)
-
-
 def _label(loop: For) -> str:
     return f"{ascii_name(loop.variable)}.{loop.kind}"
-
-
-def pointer_name(buffer: Buffer) -> str:
-    """The pointer behind a buffer in memory: its own, or that of its slot."""
-    return f"%buffer.{ascii_name(buffer.name)}" if buffer.slot is None else f"%slot.{buffer.slot}"
-
-
-def ascii_name(name: str) -> str:
-    """`name` as LLVM takes it without quotes; it has no dots, so that two names never become one."""
-    return "".join(letter if letter.isascii() else f".{ord(letter):x}." for letter in name)
 
 
 _TEAM = ("i64 %thread", "i64 %threads", "ptr %barrier")

@@ -7,8 +7,9 @@ import re
 import numpy as np
 import pytest
 
-from rnncc.codegen.emit import ascii_name, emit
+from rnncc.codegen.emit import emit
 from rnncc.codegen.native import compile_module
+from rnncc.codegen.places import ascii_name
 from rnncc.codegen.target import KNOWN_TARGETS, Target
 from rnncc.loop.interp import interpret
 from rnncc.loop.ir import Procedure
