@@ -40,37 +40,117 @@ def stages_of(body: Sequence[Stmt]) -> tuple[Stage, ...]:
     whole = (Stage(tuple(body), ()),)
     if not all(isinstance(statement, Let | Store) for statement in body):
         return whole
-    names = {statement.name: position for position, statement in enumerate(body) if isinstance(statement, Let)}
-    used = [[names[name] for name in sorted(_names_in(statement) & names.keys())] for statement in body]
-    waits = [_waits(statement) for statement in body]
-    depths = _depths(body, waits)
-    followers = followers_of(body)
-    least = [min(max(0, depth - 1), MOST_STAGES - 1) for depth in depths]
-    numbers = _numbers(body, used, followers, waits, least)
+    end = _End.of(body)
+    numbers = end.numbers()
     if numbers is None or max(numbers, default=0) == 0:
         return whole
-    indices = _indices(body, names, used)
-    places = _places(body, used, depths, followers, indices)
+    indices = end.indices()
+    places = end.places(indices)
     stages = []
     for number in range(max(numbers) + 1):
         here = {position for position, own in enumerate(numbers) if own == number}
-        later = {other for position, own in enumerate(numbers) if own > number for other in used[position]}
+        later = {other for position, own in enumerate(numbers) if own > number for other in end.used[position]}
         kept = later & here - places
         if kept & indices:
             return whole  # what is kept is a vector, and no index
-        here |= _needed(here, used, places)
+        here |= end.needed(here, places)
         if here:
-            stages.append(Stage(tuple(body[position] for position in sorted(here)), _lets(body, kept)))
+            stages.append(Stage(tuple(body[position] for position in sorted(here)), end.lets(kept)))
     return tuple(stages)
 
 
-def _lets(body: Sequence[Stmt], positions: Iterable[int]) -> tuple[Let, ...]:
-    statements = (body[position] for position in sorted(positions))
-    return tuple(statement for statement in statements if isinstance(statement, Let))
+@dataclass(frozen=True, slots=True)
+class _End:
+    """The statements of a tile's end, known by their positions, and for each of them what follows from its text."""
+
+    body: Sequence[Stmt]
+    names: Mapping[str, int]
+    """Where each value gets its name."""
+    used: Sequence[Sequence[int]]
+    """The values that a statement is made of."""
+    waits: Sequence[Mapping[str, int]]
+    """How many costly functions are around each name in a statement, and around its numbers and loads: ``""``."""
+    depths: Sequence[int]
+    """How many costly functions wait for one another until a statement is done."""
+    followers: Sequence[set[int]]
+    """The later statements that must stay behind it."""
+
+    @staticmethod
+    def of(body: Sequence[Stmt]) -> _End:
+        """The end whose statements are lets and stores."""
+        names = {statement.name: position for position, statement in enumerate(body) if isinstance(statement, Let)}
+        used = [[names[name] for name in sorted(_names_in(statement) & names.keys())] for statement in body]
+        waits = [_waits(statement) for statement in body]
+        return _End(body, names, used, waits, _depths(body, waits), followers_of(body))
+
+    def lets(self, positions: Iterable[int]) -> tuple[Let, ...]:
+        """The values at `positions`."""
+        statements = (self.body[position] for position in sorted(positions))
+        return tuple(statement for statement in statements if isinstance(statement, Let))
+
+    def numbers(self) -> list[int] | None:
+        """The stage of every statement; None if memory asks for another order than that of the stages.
+
+        A value that is made in the stage of its first reader, and not in one before, need not be kept. But no costly
+        function may wait for another one there.
+        """
+        least = [min(max(0, depth - 1), MOST_STAGES - 1) for depth in self.depths]
+        numbers = list(least)
+        readers: list[list[int]] = [[] for _ in self.body]
+        ahead = [0] * len(self.body)  # costly functions that wait for a value in its own stage
+        for position in reversed(range(len(self.body))):
+            statement = self.body[position]
+            bound = min((numbers[later] for later in self.followers[position]), default=max(least))
+            if bound < least[position]:
+                return None
+            if isinstance(statement, Let):
+                first = min((numbers[reader] for reader in readers[position]), default=bound)
+                beside = [reader for reader in readers[position] if numbers[reader] == first]
+                waiting = (self.waits[reader][statement.name] + ahead[reader] for reader in beside)
+                ahead[position] = max(waiting, default=0)
+                has_to_wait = max(self.waits[position].values()) + ahead[position] > 1
+                numbers[position] = max(min(bound, first - has_to_wait), least[position])
+                if numbers[position] < first:
+                    ahead[position] = 0
+            for other in self.used[position]:
+                readers[other].append(position)
+        return numbers
+
+    def indices(self) -> set[int]:
+        """The values that say where a statement reads or writes, and those that they are made of."""
+        accesses: list[Load | Store] = [load for statement in self.body for load in loads_of(statement)]
+        accesses += [store for statement in self.body for store in stores_of(statement)]
+        mentioned = (free_variables(expr) for access in accesses for expr in index_exprs(access.index))
+        waiting = [self.names[name] for found in mentioned for name in found if name in self.names]
+        indices: set[int] = set()
+        while waiting:
+            position = waiting.pop()
+            if position not in indices:
+                indices.add(position)
+                waiting += self.used[position]
+        return indices
+
+    def places(self, indices: set[int]) -> set[int]:
+        """The `indices` that every stage computes for itself: nothing costly, of memory that the body leaves alone."""
+        places: set[int] = set()
+        for position in sorted(indices):
+            is_changed = any(isinstance(self.body[later], Store) for later in self.followers[position])
+            if not self.depths[position] and not is_changed and places.issuperset(self.used[position]):
+                places.add(position)
+        return places
+
+    def needed(self, positions: Iterable[int], places: set[int]) -> set[int]:
+        """The `places` that the statements at `positions` need."""
+        needed: set[int] = set()
+        waiting = list(positions)
+        while waiting:
+            found = places.intersection(self.used[waiting.pop()]) - needed
+            needed |= found
+            waiting += found
+        return needed
 
 
 def _depths(body: Sequence[Stmt], waits: Sequence[Mapping[str, int]]) -> list[int]:
-    """Of every statement: how many costly functions wait for one another until it is done."""
     known: dict[str, int] = {}
     depths = []
     for statement, around in zip(body, waits, strict=True):
@@ -81,7 +161,6 @@ def _depths(body: Sequence[Stmt], waits: Sequence[Mapping[str, int]]) -> list[in
 
 
 def _waits(statement: Stmt) -> dict[str, int]:
-    """How many costly functions are around each name in `statement`, and around the numbers and loads in it: ``""``."""
     waits = {"": 0}
 
     def walk(expr: Expr, around: int) -> None:
@@ -93,81 +172,6 @@ def _waits(statement: Stmt) -> dict[str, int]:
     for expr in expressions_of(statement):
         walk(expr, 0)
     return waits
-
-
-def _numbers(
-    body: Sequence[Stmt],
-    used: Sequence[Sequence[int]],
-    followers: Sequence[set[int]],
-    waits: Sequence[Mapping[str, int]],
-    least: Sequence[int],
-) -> list[int] | None:
-    """The stage of every statement; None if memory asks for another order than that of the stages.
-
-    A value that is made in the stage of its first reader, and not in one before, need not be kept. But no costly
-    function may wait for another one there.
-    """
-    numbers = list(least)
-    readers: list[list[int]] = [[] for _ in body]
-    ahead = [0] * len(body)  # costly functions that wait for a value in its own stage
-    for position in reversed(range(len(body))):
-        statement = body[position]
-        bound = min((numbers[later] for later in followers[position]), default=max(least))
-        if bound < least[position]:
-            return None
-        if isinstance(statement, Let):
-            first = min((numbers[reader] for reader in readers[position]), default=bound)
-            beside = [reader for reader in readers[position] if numbers[reader] == first]
-            ahead[position] = max((waits[reader][statement.name] + ahead[reader] for reader in beside), default=0)
-            waiting = max(waits[position].values()) + ahead[position] > 1
-            numbers[position] = max(min(bound, first - waiting), least[position])
-            if numbers[position] < first:
-                ahead[position] = 0
-        for other in used[position]:
-            readers[other].append(position)
-    return numbers
-
-
-def _indices(body: Sequence[Stmt], names: Mapping[str, int], used: Sequence[Sequence[int]]) -> set[int]:
-    """The values that say where a statement reads or writes, and those that they are made of."""
-    accesses: list[Load | Store] = [load for statement in body for load in loads_of(statement)]
-    accesses += [store for statement in body for store in stores_of(statement)]
-    mentioned = (free_variables(expr) for access in accesses for expr in index_exprs(access.index))
-    waiting = [names[name] for found in mentioned for name in found if name in names]
-    indices: set[int] = set()
-    while waiting:
-        position = waiting.pop()
-        if position not in indices:
-            indices.add(position)
-            waiting += used[position]
-    return indices
-
-
-def _places(
-    body: Sequence[Stmt],
-    used: Sequence[Sequence[int]],
-    depths: Sequence[int],
-    followers: Sequence[set[int]],
-    indices: set[int],
-) -> set[int]:
-    """The `indices` that every stage computes for itself: nothing costly, of memory that the body does not change."""
-    places: set[int] = set()
-    for position in sorted(indices):
-        is_changed = any(isinstance(body[later], Store) for later in followers[position])
-        if not depths[position] and not is_changed and places.issuperset(used[position]):
-            places.add(position)
-    return places
-
-
-def _needed(positions: Iterable[int], used: Sequence[Sequence[int]], places: set[int]) -> set[int]:
-    """The `places` that the statements at `positions` need."""
-    needed: set[int] = set()
-    waiting = list(positions)
-    while waiting:
-        found = places.intersection(used[waiting.pop()]) - needed
-        needed |= found
-        waiting += found
-    return needed
 
 
 def _names_in(statement: Stmt) -> frozenset[str]:
