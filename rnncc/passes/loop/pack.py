@@ -23,7 +23,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from rnncc.loop.builder import ZERO, add, floordiv, folded, integer, load, mod, multiply, subtract
-from rnncc.loop.index import difference, multiple_of
+from rnncc.loop.index import Interval, difference, interval, multiple_of
 from rnncc.loop.ir import Buffer, Call, Const, Expr, For, Load, Procedure, Reduce, Stmt, Store, Var
 from rnncc.loop.visit import (
     children,
@@ -107,6 +107,8 @@ class _Packer:
     names: Names
     widths: dict[tuple[tuple[Expr, ...], int, int], list[tuple[int, int]]] = field(default_factory=dict)
     """For each key, of every tile: its vectors, and what its first column is a multiple of."""
+    ends: dict[tuple[tuple[Expr, ...], int, int], list[int | None]] = field(default_factory=dict)
+    """For each key, of every tile: how far its columns go; None where that is not known."""
     layouts: dict[tuple[tuple[Expr, ...], int, int], _Layout] = field(default_factory=dict)
 
     def plan(self, statements: Sequence[Stmt], around: Mapping[str, For]) -> None:
@@ -120,6 +122,9 @@ class _Packer:
             else:
                 multiple = multiple_of(tile.start, around) // tile.lanes
                 self.widths.setdefault(tile.key, []).append((tile.vectors, multiple))
+                first = interval(tile.start, _ranges(around))
+                end = None if first is None else first[1] + tile.vectors * tile.lanes
+                self.ends.setdefault(tile.key, []).append(end)
 
     def block(self, statements: Sequence[Stmt]) -> tuple[Stmt, ...]:
         """Statements with every loop over k packed."""
@@ -210,6 +215,9 @@ class _Packer:
         if tile.key not in self.layouts:
             members, depth, lanes = tile.key
             columns = min(self.columns(member) for member in members)
+            ends = [end for end in self.ends[tile.key] if end is not None]
+            if len(ends) == len(self.ends[tile.key]):
+                columns = min(columns, max(ends))  # of one gate, not of all that are behind it
             width = _common_width(self.widths[tile.key])
             panels = -(-columns // (width * lanes))
             shape = tuple(map(integer, (panels, depth, len(members), width, lanes)))
@@ -230,6 +238,18 @@ class _Packer:
                         assert offset is not None, "a column moves by one"
                         ends.append(_constant(size) - offset)
         return min(ends)
+
+
+def _ranges(around: Mapping[str, For]) -> dict[str, Interval]:
+    """The values that the variables of loops take, as far as numbers say it; outer loops first."""
+    ranges: dict[str, Interval] = {}
+    for name, loop in around.items():
+        first, stop = interval(loop.start, ranges), interval(loop.stop, ranges)
+        if first is not None and stop is not None:
+            turns = difference(loop.stop, loop.start)
+            left = loop.step if turns is not None and turns % loop.step == 0 else 1
+            ranges[name] = first[0], max(first[0], stop[1] - left)
+    return ranges
 
 
 def _is_value(expr: Expr, name: str) -> bool:
