@@ -71,7 +71,7 @@ from rnncc.runtime.artifact import Artifact
 from rnncc.runtime.cache import DiskCache, cache_folder
 from rnncc.runtime.compiled import CompiledModel
 from rnncc.runtime.jit import load
-from rnncc.runtime.profile import Profiler
+from rnncc.runtime.profiler import Profiler
 from rnncc.runtime.schedules import remembered
 from rnncc.runtime.stream import Stream
 from rnncc.runtime.threads import check_threads

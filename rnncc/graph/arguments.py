@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from rnncc.errors import ArgumentError, DTypeError, RnnccError, ShapeError, caller, nearest
-from rnncc.graph.ir import Value
+from rnncc.graph.value import Value
 from rnncc.memory import memory_errors
 from rnncc.types import DType
 

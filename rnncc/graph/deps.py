@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import TYPE_CHECKING
 
-from rnncc.graph.ir import Graph, Node, Value
+from rnncc.graph.ir import Graph, Node
 from rnncc.graph.printer import show_attr
+from rnncc.graph.value import Value
 
 if TYPE_CHECKING:
     import networkx as nx

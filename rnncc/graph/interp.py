@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from rnncc.errors import ShapeError
-from rnncc.graph.ir import Graph, Value
+from rnncc.graph.ir import Graph
+from rnncc.graph.value import Value
 from rnncc.types import Dim
 
 

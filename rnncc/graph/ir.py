@@ -20,7 +20,8 @@ from typing import Protocol
 import numpy as np
 
 from rnncc.graph.op import Attr, Op
-from rnncc.types import TensorType, named_dims
+from rnncc.graph.value import Value
+from rnncc.types import named_dims
 
 
 class Source(Protocol):
@@ -46,14 +47,6 @@ class ArraySource:
     """A payload that never changes."""
 
     value: np.ndarray
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Value:
-    """One tensor of the graph: a name (unique in its graph, an identifier) and a type."""
-
-    name: str
-    type: TensorType
 
 
 @dataclass(frozen=True, slots=True, eq=False)

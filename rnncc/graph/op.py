@@ -8,15 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from rnncc.errors import ParseError
+from rnncc.graph.value import Value
 from rnncc.types import TensorType
-
-if TYPE_CHECKING:
-    from rnncc.graph.ir import Value
 
 Attr = Any
 """A static argument of an op: int, float, bool, str, DType, a scan body, or a tuple of attrs."""
@@ -32,10 +30,10 @@ Eval = Callable[[Sequence[np.ndarray], Attrs, Mapping[str, int]], tuple[np.ndarr
 Lower = Callable[..., Any]
 """The definition at a point, in loop IR: see `rnncc.ops.lowering`."""
 
-Emit = Callable[..., "Value"]
+Emit = Callable[..., Value]
 """`emit(op_name, *inputs, **attrs)` appends a node and returns its only output."""
 
-Lift = Callable[[Emit, Sequence["Value"], Sequence[bool], Attrs, TensorType], "Value | None"]
+Lift = Callable[[Emit, Sequence[Value], Sequence[bool], Attrs, TensorType], Value | None]
 """`lift(emit, inputs, lifted, attrs, output_type)`: the same op over a new leading axis that the inputs marked in
 `lifted` have; `output_type` is the type without that axis. None: it cannot be said with one axis more."""
 

@@ -14,9 +14,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from rnncc.errors import ParseError, RnnccError
-from rnncc.graph.ir import Graph, Node, Value
+from rnncc.graph.ir import Graph, Node
 from rnncc.graph.op import Attr, Op, find_op
 from rnncc.graph.printer import Spot, excerpt
+from rnncc.graph.value import Value
 from rnncc.types import Dim, DType, TensorType, is_extent_name
 
 _SCALAR = re.compile(rf"\b({'|'.join(dtype.value for dtype in DType)})\[\]")

@@ -16,8 +16,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from rnncc.graph.ir import Graph, Node, Value, set_printer
+from rnncc.graph.ir import Graph, Node, set_printer
 from rnncc.graph.op import Attr
+from rnncc.graph.value import Value
 from rnncc.names import unused
 from rnncc.types import Dim, DType, TensorType, is_extent_name
 

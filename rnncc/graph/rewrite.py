@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from rnncc.graph.ir import Graph, Node, Value, is_scan
+from rnncc.graph.ir import Graph, Node, is_scan
 from rnncc.graph.op import Attr, find_op
+from rnncc.graph.value import Value
 from rnncc.names import unused
 from rnncc.types import Dim, TensorType
 

@@ -11,9 +11,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from rnncc.errors import ArgumentError, StructureError, caller
-from rnncc.graph.ir import Feed, Graph, Node, Source, Value, is_scan
+from rnncc.graph.ir import Feed, Graph, Node, Source, is_scan
 from rnncc.graph.rewrite import rename_extents
 from rnncc.graph.symbolic import Application, FedTensor, StepTensor, Tensor, input_tensor
+from rnncc.graph.value import Value
 from rnncc.names import unused
 from rnncc.types import Dim, TensorType, as_shape, dtype_of, is_extent_name
 

@@ -13,9 +13,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from rnncc.errors import RnnccError, VerifyError
-from rnncc.graph.ir import Graph, Node, Scan, Value, is_scan, scan_view
+from rnncc.graph.ir import Graph, Node, Scan, is_scan, scan_view
 from rnncc.graph.op import Attr
 from rnncc.graph.printer import Part, excerpt, listing
+from rnncc.graph.value import Value
 from rnncc.types import DType, TensorType, is_extent_name, is_name
 
 

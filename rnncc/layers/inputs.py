@@ -7,10 +7,11 @@ from dataclasses import replace
 from typing import Any
 
 from rnncc.errors import ArgumentError, caller
-from rnncc.graph.ir import Graph, Value
+from rnncc.graph.ir import Graph
 from rnncc.graph.rewrite import substitute, substitute_outputs
 from rnncc.graph.symbolic import Tensor, input_tensor
 from rnncc.graph.trace import fresh_extent
+from rnncc.graph.value import Value
 from rnncc.layers.base import Layer
 from rnncc.layers.checks import not_yet
 from rnncc.layers.history import History, history_of, new_call

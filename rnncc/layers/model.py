@@ -81,7 +81,7 @@ class Model(Layer):
 
     autocast = False
 
-    _program: Program | None = None
+    _program: Program[Model] | None = None
     """For a class with a `call`: what that is traced into."""
 
     def __init__(

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 
 from rnncc.errors import ArgumentError, ShapeError, StructureError, caller
 from rnncc.graph.symbolic import Tensor, scope
+from rnncc.layers.base import Layer
 from rnncc.layers.execution import as_array
 from rnncc.layers.history import outside_layers
 from rnncc.layers.inputs import Input
@@ -17,31 +18,42 @@ from rnncc.layers.phase import is_training, phase
 from rnncc.layers.stateful import StateSlot
 from rnncc.ops.structure import flatten, rebuild
 
-if TYPE_CHECKING:
-    from rnncc.layers.model import Model
-
 Arguments = tuple[tuple[Any, ...], dict[str, Any]]
 
 
-class Program:
+class Network(Protocol):
+    """A network of layers, as far as it is of interest here."""
+
+    def __call__(self, *arrays: np.ndarray) -> Any:
+        """Its outputs."""
+
+    @property
+    def state_slots(self) -> list[StateSlot]:
+        """The states that its layers keep between calls."""
+
+
+N = TypeVar("N", bound=Network)
+
+
+class Program(Generic[N]):
     """The networks that the `call` of a model is traced into.
 
     One network serves all sizes of the batch and of inner axes; where the `call` needs sizes that are fixed, there is
     one for each. Arguments with another structure, other ranks or other widths get networks of their own.
     """
 
-    def __init__(self, model: Model, network: Callable[[Sequence[Tensor], Sequence[Tensor]], Model]) -> None:
+    def __init__(self, model: Layer, network: Callable[[Sequence[Tensor], Sequence[Tensor]], N]) -> None:
         self._model = model
         self._network = network
-        self._known: dict[object, _Trace | None] = {}
-        self._latest: _Trace | None = None
+        self._known: dict[object, _Trace[N] | None] = {}
+        self._latest: _Trace[N] | None = None
 
     @property
-    def latest(self) -> Model:
+    def latest(self) -> N:
         """The network of the last call, for inference. Raises StructureError before the first one."""
         return self.network(False)
 
-    def network(self, training: bool) -> Model:
+    def network(self, training: bool) -> N:
         """The network for arguments like those of the last call, for training or for inference."""
         if self._latest is None:
             name = self._model.name
@@ -71,7 +83,7 @@ class Program:
         inputs = _inputs_of_shapes(shapes)
         self._trace(flatten(inputs), ((inputs,), {}))
 
-    def _traced(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[_Trace, list[np.ndarray]]:
+    def _traced(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[_Trace[N], list[np.ndarray]]:
         name = self._model.name
         arguments = (tuple(as_array(name, item) for item in args), {k: as_array(name, v) for k, v in kwargs.items()})
         arrays = [leaf for leaf in flatten(arguments) if isinstance(leaf, np.ndarray)]
@@ -98,7 +110,7 @@ class Program:
                 return found, arrays
         raise AssertionError("the last shapes are fixed: an error was raised")
 
-    def _trace_arrays(self, arrays: Sequence[np.ndarray], shapes: Sequence[Any], arguments: Arguments) -> _Trace:
+    def _trace_arrays(self, arrays: Sequence[np.ndarray], shapes: Sequence[Any], arguments: Arguments) -> _Trace[N]:
         kinds = {"b": "bool", "f": "float32"}
         inputs = [
             Input(shape, dtype="float64" if array.dtype == np.float64 else kinds.get(array.dtype.kind, "int64"))
@@ -108,14 +120,14 @@ class Program:
         leaves = [next(rest) if isinstance(leaf, np.ndarray) else leaf for leaf in flatten(arguments)]
         return self._trace(inputs, rebuild(arguments, leaves))
 
-    def _trace(self, inputs: Sequence[Tensor], arguments: Arguments) -> _Trace:
+    def _trace(self, inputs: Sequence[Tensor], arguments: Arguments) -> _Trace[N]:
         self._model._ensure_built(arguments[0])
         training = bool(is_training(arguments[1].get("training")))
         network, structure = self._call(inputs, arguments, training)
         self._latest = _Trace(inputs, arguments, training, structure, {training: network})
         return self._latest
 
-    def _call(self, inputs: Sequence[Tensor], arguments: Arguments, training: bool) -> tuple[Model, Any]:
+    def _call(self, inputs: Sequence[Tensor], arguments: Arguments, training: bool) -> tuple[N, Any]:
         (args, kwargs), model = arguments, self._model
         said = training if training or "training" in kwargs else None  # else it is what `call` says by itself
         with outside_layers(), scope(model.name), phase(said):
@@ -130,14 +142,14 @@ class Program:
 
 
 @dataclass(frozen=True, slots=True)
-class _Trace:
+class _Trace(Generic[N]):
     """What `call` returned for `arguments`: the network, which is made for the other phase when somebody asks."""
 
     inputs: Sequence[Tensor]
     arguments: Arguments
     training: bool
     structure: Any
-    networks: dict[bool, Model]
+    networks: dict[bool, N]
 
 
 def _form(leaf: Any) -> Any:

@@ -13,7 +13,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from rnncc.errors import ArgumentError, UnsupportedError
-from rnncc.graph.ir import Graph, Node, Scan, Value, is_scan, scan_view
+from rnncc.graph.ir import Graph, Node, Scan, is_scan, scan_view
+from rnncc.graph.value import Value
 from rnncc.loop.builder import ZERO, add, floordiv, integer, load, mod, multiply, size_of, subtract
 from rnncc.loop.ir import Buffer, Check, Expr, For, Procedure, Stmt, Store, Var
 from rnncc.names import unused

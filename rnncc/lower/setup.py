@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from rnncc.graph.deps import needed_nodes
-from rnncc.graph.ir import Graph, Node, Value, is_scan, scan_view
+from rnncc.graph.ir import Graph, Node, is_scan, scan_view
+from rnncc.graph.value import Value
 from rnncc.types import DType
 
 

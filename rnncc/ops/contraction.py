@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from rnncc.errors import DTypeError, ShapeError
-from rnncc.graph.ir import Value
 from rnncc.graph.op import Attrs, Emit, Op, register
+from rnncc.graph.value import Value
 from rnncc.loop.builder import call, size_of
 from rnncc.loop.ir import Expr, Reduce, Var
 from rnncc.ops.lowering import Point

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rnncc.graph.ir import Value
 from rnncc.graph.op import Attrs, Emit
+from rnncc.graph.value import Value
 from rnncc.types import TensorType
 
 

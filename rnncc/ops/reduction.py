@@ -8,8 +8,8 @@ from functools import partial
 import numpy as np
 
 from rnncc.errors import DTypeError, ShapeError
-from rnncc.graph.ir import Value
 from rnncc.graph.op import Attrs, Emit, Op, register
+from rnncc.graph.value import Value
 from rnncc.loop.builder import size_of
 from rnncc.loop.functions import identity_of
 from rnncc.loop.ir import Expr, Reduce, Var

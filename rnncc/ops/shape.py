@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from rnncc.errors import DTypeError, ShapeError
-from rnncc.graph.ir import Value
 from rnncc.graph.op import Attrs, Emit, Op, register
+from rnncc.graph.value import Value
 from rnncc.loop.builder import add, floordiv, integer, mod, multiply, product, size_of, subtract
 from rnncc.loop.ir import Expr
 from rnncc.ops.lowering import Point, Region, broadcast_index

@@ -15,7 +15,8 @@ import numpy as np
 from rnncc.codegen.emit import Emitted
 from rnncc.errors import ArgumentError, MemberError, RnnccError, UnsupportedError, caller
 from rnncc.graph.arguments import bind_arguments
-from rnncc.graph.ir import Feed, Graph, Source, Value
+from rnncc.graph.ir import Feed, Graph, Source
+from rnncc.graph.value import Value
 from rnncc.layers.stateful import StateSlot, run_with_states
 from rnncc.loop.ir import PACKED_AXES, Procedure
 from rnncc.memory import as_memory_limit, memory_errors

@@ -14,7 +14,8 @@ import numpy as np
 from rnncc.errors import ArgumentError, ShapeError, UnsupportedError, caller
 from rnncc.graph.arguments import as_input, bind_arguments
 from rnncc.graph.interp import interpret
-from rnncc.graph.ir import Feed, Graph, Source, Value
+from rnncc.graph.ir import Feed, Graph, Source
+from rnncc.graph.value import Value
 from rnncc.runtime.compiled import CompiledModel, PreparedCall
 from rnncc.types import bind_shape, dtype_of
 

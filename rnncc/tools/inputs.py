@@ -10,7 +10,8 @@ import numpy as np
 
 from rnncc.errors import ArgumentError, TokenError, nearest
 from rnncc.graph.interp import interpret
-from rnncc.graph.ir import Graph, Value, is_scan, scan_view
+from rnncc.graph.ir import Graph, is_scan, scan_view
+from rnncc.graph.value import Value
 from rnncc.types import bind_shape
 
 _SIZES = (7, 5, 3, 11, 13, 17, 19, 23)

@@ -14,10 +14,11 @@ from hypothesis import strategies as st
 from rnncc import ops, scan, trace
 from rnncc.errors import ParseError
 from rnncc.graph.interp import interpret
-from rnncc.graph.ir import Graph, Value
+from rnncc.graph.ir import Graph
 from rnncc.graph.op import all_ops, find_op
 from rnncc.graph.parser import parse
 from rnncc.graph.printer import listing, show, show_attr
+from rnncc.graph.value import Value
 from rnncc.graph.verify import verify
 from rnncc.types import DType, TensorType
 from tests.graph.random_graphs import graphs, random_extents, random_graph, random_inputs

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given, settings
 
 from rnncc.errors import VerifyError
-from rnncc.graph.ir import Graph, Node, Value
+from rnncc.graph.ir import Graph, Node
 from rnncc.graph.parser import parse
+from rnncc.graph.value import Value
 from rnncc.graph.verify import verify
 from rnncc.types import DType, TensorType
 from tests.graph.random_graphs import graphs

@@ -9,12 +9,13 @@ import rnncc
 from rnncc import ops
 from rnncc.errors import ArgumentError, UnsupportedError
 from rnncc.graph.interp import interpret as interpret_graph
-from rnncc.graph.ir import ArraySource, Graph, Node, Value, is_scan, scan_view
+from rnncc.graph.ir import ArraySource, Graph, Node, is_scan, scan_view
 from rnncc.graph.op import Op
 from rnncc.graph.parser import parse
 from rnncc.graph.printer import show
 from rnncc.graph.symbolic import Tensor, input_tensor, weight_tensor
 from rnncc.graph.trace import build_graph
+from rnncc.graph.value import Value
 from rnncc.graph.verify import verify as verify_graph
 from rnncc.loop.interp import CheckFailed
 from rnncc.loop.interp import interpret as interpret_loops

@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 
 from rnncc.graph.interp import interpret
-from rnncc.graph.ir import Graph, Node, Value
+from rnncc.graph.ir import Graph, Node
 from rnncc.graph.op import all_ops, find_op
 from rnncc.graph.parser import parse
 from rnncc.graph.printer import show
 from rnncc.graph.rewrite import Rewriter
+from rnncc.graph.value import Value
 from rnncc.graph.verify import verify
 from rnncc.types import TensorType, bind_shape
 from tests.ops.samples import EXTENTS, SAMPLES, WRONG, WRONG_VALUES, Sample, Wrong

@@ -13,9 +13,10 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import replace
 
-from rnncc.graph.ir import Graph, Node, Value, is_scan
+from rnncc.graph.ir import Graph, Node, is_scan
 from rnncc.graph.op import Attr
 from rnncc.graph.rewrite import substitute, substitute_outputs
+from rnncc.graph.value import Value
 from rnncc.passes.graph.scans import ScanEdit
 
 

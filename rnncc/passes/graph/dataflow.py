@@ -7,7 +7,8 @@ from collections import Counter
 from collections.abc import Iterable
 
 from rnncc.graph.deps import dependents_of
-from rnncc.graph.ir import Graph, Node, Value
+from rnncc.graph.ir import Graph, Node
+from rnncc.graph.value import Value
 from rnncc.types import is_name
 
 

@@ -14,7 +14,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from rnncc.graph.ir import Graph, Node, Value, is_scan
+from rnncc.graph.ir import Graph, Node, is_scan
+from rnncc.graph.value import Value
 from rnncc.passes.graph.scans import ScanEdit
 
 

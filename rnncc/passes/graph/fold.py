@@ -12,9 +12,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from rnncc.graph.ir import Graph, Node, Value
+from rnncc.graph.ir import Graph, Node
 from rnncc.graph.op import all_ops
 from rnncc.graph.rewrite import map_bodies
+from rnncc.graph.value import Value
 from rnncc.passes.graph.rules_arithmetic import number
 from rnncc.passes.graph.site import Rule, Site
 

@@ -17,8 +17,9 @@ from dataclasses import replace
 from math import prod
 
 from rnncc.graph.deps import needed_nodes
-from rnncc.graph.ir import Graph, Node, Value, is_scan, scan_view
+from rnncc.graph.ir import Graph, Node, is_scan, scan_view
 from rnncc.graph.rewrite import Rewriter, rewriter_for
+from rnncc.graph.value import Value
 from rnncc.ops.lookup import TAKE
 from rnncc.passes.graph.dataflow import invariants, stem
 from rnncc.passes.graph.hoist_scan import hoist_scan

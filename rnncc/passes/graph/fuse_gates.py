@@ -15,8 +15,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from rnncc.graph.ir import Graph, Node, Value
+from rnncc.graph.ir import Graph, Node
 from rnncc.graph.rewrite import Rewriter, map_bodies, rewriter_for
+from rnncc.graph.value import Value
 from rnncc.ops.shape import SLICE
 from rnncc.passes.graph.dataflow import invariants, readers, stem
 from rnncc.types import TensorType

@@ -19,8 +19,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from rnncc.graph.deps import needed_nodes
-from rnncc.graph.ir import Graph, Node, Value, is_scan
+from rnncc.graph.ir import Graph, Node, is_scan
 from rnncc.graph.rewrite import Rewriter, map_bodies, rewriter_for, substitute, substitute_outputs
+from rnncc.graph.value import Value
 from rnncc.ops.shape import factors
 from rnncc.passes.graph.dataflow import invariants, readers
 from rnncc.passes.graph.scans import ScanEdit, copy_outside

@@ -17,8 +17,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import cache
 
-from rnncc.graph.ir import Graph, Node, Value, is_scan, scan_view
+from rnncc.graph.ir import Graph, Node, is_scan, scan_view
 from rnncc.graph.rewrite import map_bodies
+from rnncc.graph.value import Value
 from rnncc.passes.graph.rules_arithmetic import number
 from rnncc.passes.graph.site import Rule, Site
 

@@ -15,8 +15,9 @@ from dataclasses import replace
 from typing import TypeAlias
 
 from rnncc.graph.deps import needed_nodes
-from rnncc.graph.ir import Graph, Node, Value
+from rnncc.graph.ir import Graph, Node
 from rnncc.graph.rewrite import Rewriter, map_bodies, rewriter_for
+from rnncc.graph.value import Value
 from rnncc.passes.graph.dataflow import definitions, dependents, invariants, use_counts
 
 Tree: TypeAlias = "Value | tuple[Tree, Tree]"

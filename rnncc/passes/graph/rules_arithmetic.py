@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from itertools import groupby
 
-from rnncc.graph.ir import Node, Value
+from rnncc.graph.ir import Node
 from rnncc.graph.op import all_ops
+from rnncc.graph.value import Value
 from rnncc.ops.elementwise import broadcast_shapes
 from rnncc.passes.graph.site import Rule, Site
 

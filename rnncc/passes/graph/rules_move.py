@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from rnncc.graph.ir import Node, Value
+from rnncc.graph.ir import Node
+from rnncc.graph.value import Value
 from rnncc.passes.graph.site import Rule, Site
 from rnncc.types import Dim
 

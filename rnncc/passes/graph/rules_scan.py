@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from rnncc.graph.ir import Node, Value
+from rnncc.graph.ir import Node
 from rnncc.graph.op import Attr
 from rnncc.graph.rewrite import rewriter_for
+from rnncc.graph.value import Value
 from rnncc.passes.graph.scans import ScanEdit
 from rnncc.passes.graph.site import Rule, Site
 from rnncc.types import TensorType

@@ -5,7 +5,8 @@ A scan then reads its operands as they are: layers take [B, T, ...] and scans wa
 
 from __future__ import annotations
 
-from rnncc.graph.ir import Node, Value
+from rnncc.graph.ir import Node
+from rnncc.graph.value import Value
 from rnncc.passes.graph.site import Rule, Site
 
 Axes = tuple[int, ...]

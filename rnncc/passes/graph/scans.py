@@ -6,8 +6,9 @@ from collections.abc import Container, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
-from rnncc.graph.ir import Graph, Node, Scan, Value, scan_view
+from rnncc.graph.ir import Graph, Node, Scan, scan_view
 from rnncc.graph.rewrite import Rewriter
+from rnncc.graph.value import Value
 from rnncc.passes.graph.dataflow import stem
 from rnncc.types import Dim, TensorType
 

@@ -14,8 +14,9 @@ Requires: `hoist_scan` before, which moves what is not carried the other way, an
 from __future__ import annotations
 
 from rnncc.graph.deps import needed_nodes
-from rnncc.graph.ir import Graph, Node, Value, is_scan
+from rnncc.graph.ir import Graph, Node, is_scan
 from rnncc.graph.rewrite import Rewriter, map_bodies, rewriter_for, substitute, substitute_outputs
+from rnncc.graph.value import Value
 from rnncc.passes.graph.dataflow import invariants, readers
 from rnncc.passes.graph.scans import ScanEdit, copy_outside
 

@@ -6,9 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from rnncc.graph.deps import needed_nodes
-from rnncc.graph.ir import Graph, Node, Value, is_scan
+from rnncc.graph.ir import Graph, Node, is_scan
 from rnncc.graph.op import Attr, find_op
 from rnncc.graph.rewrite import Rewriter, rewriter_for, substitute, substitute_outputs
+from rnncc.graph.value import Value
 from rnncc.passes.graph.dataflow import dependents, use_counts
 
 Rule = Callable[["Site", Node], "Value | Sequence[Value] | None"]

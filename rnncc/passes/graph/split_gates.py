@@ -17,9 +17,10 @@ from dataclasses import replace
 from itertools import combinations
 
 from rnncc.graph.deps import needed_nodes
-from rnncc.graph.ir import Graph, Node, Value
+from rnncc.graph.ir import Graph, Node
 from rnncc.graph.op import Attrs
 from rnncc.graph.rewrite import Rewriter, map_bodies, rewriter_for
+from rnncc.graph.value import Value
 from rnncc.passes.graph.dataflow import definitions, invariants, readers, stem
 
 

@@ -16,8 +16,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from rnncc.graph.ir import Graph, Node, Scan, Value, is_scan, scan_view
+from rnncc.graph.ir import Graph, Node, Scan, is_scan, scan_view
 from rnncc.graph.rewrite import Rewriter, map_bodies, rewriter_for, substitute, substitute_outputs
+from rnncc.graph.value import Value
 from rnncc.passes.graph.dataflow import stem
 from rnncc.types import Dim, TensorType
 

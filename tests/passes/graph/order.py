@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
-from rnncc.graph.ir import Graph, Node, Value, is_scan
+from rnncc.graph.ir import Graph, Node, is_scan
 from rnncc.graph.rewrite import map_bodies
+from rnncc.graph.value import Value
 from rnncc.graph.verify import verify
 from rnncc.passes.graph.cse import cse
 from rnncc.passes.graph.dataflow import invariants
