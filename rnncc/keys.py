@@ -6,7 +6,7 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
-from rnncc.codegen.permission import matrix_unit_is_permitted
+from rnncc.codegen.permission import ask_for_matrix_unit
 from rnncc.codegen.target import Target
 from rnncc.errors import ArgumentError, caller
 from rnncc.graph.ir import Graph
@@ -24,8 +24,8 @@ def schedule_key(graph: Graph, options: Options) -> str:
 def key_in_cache(what: str, graph: Graph, options: Options) -> str:
     """Where the cache has something about a graph that is compiled with these options on this machine."""
     machine = machine_fingerprint() or repr(Target.parse("host"))
-    if options.precision != "float32" and not matrix_unit_is_permitted():
-        machine += "no matrix unit"
+    if options.precision != "float32" and not ask_for_matrix_unit():
+        machine += "no matrix unit"  # or one that this process may not use
     return key_of(what, show_graph(graph), repr(options), machine, compiler_fingerprint())
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from rnncc.codegen.emit import Emitted, emit
 from rnncc.codegen.native import NativeCode, compile_module
-from rnncc.codegen.permission import matrix_unit_is_permitted
+from rnncc.codegen.permission import ask_for_matrix_unit
 from rnncc.codegen.target import Target
 from rnncc.errors import ArgumentError, caller
 from rnncc.graph.ir import Graph, count_nodes
@@ -70,7 +70,7 @@ from rnncc.passes.streaming import expose_states
 from rnncc.runtime.artifact import Artifact
 from rnncc.runtime.cache import DiskCache, cache_folder
 from rnncc.runtime.compiled import CompiledModel
-from rnncc.runtime.jit import load
+from rnncc.runtime.jit import Loaded, load
 from rnncc.runtime.profiler import Profiler
 from rnncc.runtime.schedules import remembered
 from rnncc.runtime.stream import Stream
@@ -250,7 +250,8 @@ def compile(
             ``{"h": {"rows": 4, "width": 1, "panel": 2}}`` is a register tile of 4 rows x 1 vector, and a
             row on its own in panels of 2 vectors; ``"copies": 2`` keeps two copies of the weights that rows on their
             own read, step by step in turn; ``"back_and_forth": True`` walks over the panels from back to front at every
-            second step. The results have the same bits. Streams are left to the cost model. None takes what ``rnncc
+            second step. Where the matrix unit does the products, there is no tile to choose. The results have the same
+            bits. Streams are left to the cost model. None takes what ``rnncc
             bench --tune --remember`` has found for this graph, if that was ever asked for.
 
     Returns:
@@ -296,7 +297,7 @@ def _compile(
         sources_of(graph),
         artifact.procedure,
         artifact.emitted,
-        lambda: load(artifact.object_code, None if artifact.is_for_host else Target.parse(options.target)),
+        partial(_loaded, artifact, options),
         lambda stage: compilation().text(stage),
         (lambda batch: stream_maker()(batch)) if streams else None,
         kept,
@@ -305,6 +306,11 @@ def _compile(
         rows=artifact.rows,
         profile=lambda arrays, named: profiler().run(arrays, named),
     )
+
+
+def _loaded(artifact: Artifact, options: Options) -> Loaded:
+    target = None if artifact.is_for_host else Target.parse(options.target)
+    return load(artifact.object_code, target, has_matrix=artifact.emitted.has_matrix)
 
 
 def _profiler(graph: Graph, options: Options, kept: Sequence[StateSlot]) -> Profiler:
@@ -318,7 +324,7 @@ def _profiler(graph: Graph, options: Options, kept: Sequence[StateSlot]) -> Prof
         sources_of(graph),
         artifact.procedure,
         artifact.emitted,
-        lambda: load(artifact.object_code, None if artifact.is_for_host else Target.parse(options.target)),
+        partial(_loaded, artifact, options),
         compilation.text,
         feeds=graph.feeds,
     )
@@ -397,11 +403,11 @@ def compile_graph(graph: Graph, options: Options) -> Compilation:
     )
 
 
-def machine_of(target: Target, precision: str = "float32") -> Machine:
-    """What the loop passes need to know of a target: of the matrix unit, when it is of use and may be used."""
+def machine_of(target: Target, precision: str) -> Machine:
+    """What the loop passes need to know of a target. It has a matrix unit where that is of use, and may be used."""
     has_unit = precision != "float32" and target.has_matrix_unit
     if has_unit and target == Target.parse("host"):
-        has_unit = matrix_unit_is_permitted()
+        has_unit = ask_for_matrix_unit()
     return Machine(
         target.vector_bits // 8,
         target.registers,

@@ -22,9 +22,10 @@ from rnncc.codegen import matrix_unit
 from rnncc.codegen.bfloat16 import dot_add, pair, rest
 from rnncc.codegen.instructions import Code, Operand, llvm_type
 from rnncc.codegen.places import Places, ascii_name, lanes_of, pointer_name
-from rnncc.codegen.target import Target
+from rnncc.codegen.target import MATRIX_TARGETS, Target
 from rnncc.codegen.team import STOPPED, barrier_text, declarations, leave_text, team_text
 from rnncc.codegen.tile_ends import Pattern, pattern_of
+from rnncc.errors import UnsupportedError, caller
 from rnncc.loop.builder import integer
 from rnncc.loop.ir import (
     K_AXIS,
@@ -66,14 +67,26 @@ class Emitted:
     messages: tuple[str, ...]
     shares: bool = False
     """True when the threads of a team share the work inside of a call."""
+    has_matrix: bool = False
+    """True when it needs the matrix unit, which the system lends to those that ask (`codegen.permission`)."""
 
 
 def emit(procedure: Procedure, target: Target, threads: int = 1) -> Emitted:
     """The LLVM module of a procedure that went through all loop passes.
 
     With more than one of `threads`, it holds what teams of threads run as well (`codegen.team`).
+
+    Raises UnsupportedError or VerifyError for matrix loops that the target, or any matrix unit, cannot do.
     """
-    return _Emitter(procedure, target).module(threads)
+    emitter = _Emitter(procedure, target)
+    if emitter.has_matrix and not target.has_matrix_unit:
+        raise UnsupportedError(
+            "the loops are for a matrix unit, which the target does not have",
+            f"target: {target}",
+            place=caller(),
+            remedy=f"compile them for a target that has one: {', '.join(MATRIX_TARGETS)}",
+        )
+    return emitter.module(threads)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +141,8 @@ class _Emitter:
             parts += [barrier_text(code.target), leave_text()]
         if threads > 1:
             parts += [team_text(code.target), declarations(code.target)]
-        return Emitted("\n".join(parts), entry, tuple(pointers.values()), tuple(self.messages), self.shares)
+        names = tuple(pointers.values())
+        return Emitted("\n".join(parts), entry, names, tuple(self.messages), self.shares, self.has_matrix)
 
     def parameters(self, pointers: Iterable[str]) -> list[str]:
         """Of a function that works on what is behind `pointers`: these, and all dims."""
@@ -290,7 +304,6 @@ class _Emitter:
     def matrix(self, loop: For) -> None:
         """A loop over the rows of a matrix unit."""
         parts = matrix_loop(loop)
-        assert not isinstance(parts, str), parts
         code, k = self.code, parts.k
         tiles = [(one, tile) for tile in range(parts.tiles) for one in parts.sums]
         rows = integer(TILE_ROWS) if parts.tiles > 1 else parts.rows

@@ -17,8 +17,8 @@ _XTILEDATA = 18
 
 
 @cache
-def matrix_unit_is_permitted() -> bool:
-    """True when this process may use AMX, which the first call asks for."""
+def ask_for_matrix_unit() -> bool:
+    """Ask for AMX, once; True when this process may use it from here on."""
     if sys.platform != "linux" or platform.machine() != "x86_64":
         return False
     refused = ctypes.CDLL(None).syscall(_ARCH_PRCTL, _ARCH_REQ_XCOMP_PERM, _XTILEDATA)

@@ -1,9 +1,9 @@
 """The kernels that measure a machine, as LLVM text for vectors of any length.
 
-`peak` keeps independent chains of multiply-adds in registers, `pairs` those of products of pairs of bfloat16, where
-there is an instruction for them. `read` adds up a block of memory as integers, into
-independent sums, again and again. Both write their results to the block, so that nothing can be left out. `meet` lets
-threads do nothing but meet, at the barrier of compiled models.
+`peak` keeps independent chains of multiply-adds in registers; `pairs` does so with products of pairs of bfloat16, where
+there is an instruction for them. `read` adds up a block of memory as integers, into independent sums, again and again.
+All that LLVM knows writes its results to the block, so that nothing can be left out. `meet` lets threads do nothing but
+meet, at the barrier of compiled models.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 from rnncc.codegen import matrix_unit
 from rnncc.codegen.bfloat16 import dot_instruction
 from rnncc.codegen.instructions import Code
-from rnncc.codegen.permission import matrix_unit_is_permitted
+from rnncc.codegen.permission import ask_for_matrix_unit
 from rnncc.codegen.target import Target
 from rnncc.codegen.team import barrier_text, declarations
 from rnncc.types import DType
@@ -54,7 +54,7 @@ def pairs_text(target: Target, chains: int) -> tuple[str, int] | None:
 
     None where the machine has no instruction for them that this process may use.
     """
-    if target.has_matrix_unit and matrix_unit_is_permitted():
+    if target.has_matrix_unit and ask_for_matrix_unit():
         return matrix_unit.peak_text(target)
     if not target.has_bfloat16:
         return None

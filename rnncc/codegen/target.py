@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from functools import cache
 
 from rnncc.codegen import llvm
-from rnncc.codegen.permission import matrix_unit_is_permitted
 from rnncc.errors import ArgumentError, caller
 from rnncc.types import DType
 
@@ -17,15 +16,16 @@ _X86_LEVELS: dict[str, tuple[str, ...]] = {
     "x86-64-v3": ("avx", "avx2", "bmi", "bmi2", "f16c", "fma", "lzcnt", "movbe"),
     "x86-64-v4": ("avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"),
 }
-_MATRIX_UNIT = {"x86-64-v4-amx": "+amx-tile,+amx-bf16,+avx512bf16"}
-"""No level of the psABI has them: levels with what servers from 2023 on add to them."""
+_X86_MORE = {"x86-64-v4-amx": ("x86-64-v4", "+amx-tile,+amx-bf16,+avx512bf16")}
+"""Levels, and what LLVM calls instructions that no level has: those of Intel's servers from 2023 on."""
 _LONG_WALK_BYTES = {"znver5": 480 << 10}
 """Measured: cores whose level 2 cache delivers 3/4 of its bandwidth when a line is asked for again sooner than that."""
 _ARM_NAMES = ("aarch64", "armv8-a")
 # LLVM splits 512-bit vectors in two on most server cores unless it is told not to.
 _WHOLE_VECTORS = "-prefer-128-bit,-prefer-256-bit"
 
-KNOWN_TARGETS = ("host", *_X86_LEVELS, *_MATRIX_UNIT, *_ARM_NAMES)
+MATRIX_TARGETS = tuple(_X86_MORE)
+KNOWN_TARGETS = ("host", *_X86_LEVELS, *_X86_MORE, *_ARM_NAMES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +50,9 @@ class Target:
             return _host()
         if isinstance(spec, str) and spec in _X86_LEVELS:
             return _x86_target(_triple_for("x86_64"), spec, "", frozenset(_level_features(spec)))
-        if isinstance(spec, str) and spec in _MATRIX_UNIT:
-            level = spec.removesuffix("-amx")
-            return _x86_target(_triple_for("x86_64"), level, _MATRIX_UNIT[spec], frozenset(_level_features(level)))
+        if isinstance(spec, str) and spec in _X86_MORE:
+            level, more = _X86_MORE[spec]
+            return _x86_target(_triple_for("x86_64"), level, more, frozenset(_level_features(level)))
         if spec in _ARM_NAMES:
             return _arm_target(_triple_for("aarch64"), "generic", "")
         raise ArgumentError(f"unknown target {spec!r}", f"known: {', '.join(KNOWN_TARGETS)}", place=caller())
@@ -88,17 +88,17 @@ class Target:
 
     @property
     def runs_on_host(self) -> bool:
-        """True when the machine that this process runs on has every instruction of the target, and lets us use it."""
+        """True when the machine that this process runs on has every instruction of the target."""
         if _architecture(self.triple) != _architecture(llvm.get_process_triple()):
             return False
         wanted = {flag[1:] for flag in self.features.split(",") if flag.startswith("+")}
-        if not wanted.union(_level_features(self.cpu)) <= _host_features():
-            return False
-        return self == _host() or not self.has_matrix_unit or matrix_unit_is_permitted()
+        return wanted.union(_level_features(self.cpu)) <= _host_features()
 
     def __str__(self) -> str:
         fma = "fused multiply-add" if self.has_fma else "no fused multiply-add"
-        return f"{self.cpu}: {self.registers} vectors of {self.vector_bits} bits, {fma}"
+        pairs = ", pairs of bfloat16" if self.has_bfloat16 else ""
+        unit = ", matrix unit" if self.has_matrix_unit else ""
+        return f"{self.cpu}: {self.registers} vectors of {self.vector_bits} bits, {fma}{pairs}{unit}"
 
 
 @cache

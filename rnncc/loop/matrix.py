@@ -15,8 +15,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from rnncc.loop.ir import Call, Const, Expr, For, Let, Load, Span, Stmt, Store
-from rnncc.loop.visit import substitute
+from rnncc.errors import VerifyError
+from rnncc.loop.builder import ZERO
+from rnncc.loop.index import stride_in
+from rnncc.loop.ir import K_AXIS, PACKED_AXES, Call, Const, Expr, For, Index, Let, Load, Span, Stmt, Store, Var
+from rnncc.loop.visit import free_variables, index_exprs, substitute
 
 TILE_ROWS = 16
 """Rows of a tile."""
@@ -47,38 +50,46 @@ class MatrixLoop:
     sums: tuple[MatrixSum, ...]
 
 
-def matrix_loop(loop: For) -> MatrixLoop | str:
-    """`loop`, of kind `matrix`, in parts; or what is wrong with it."""
+def matrix_loop(loop: For) -> MatrixLoop:
+    """`loop`, of kind `matrix`, in parts. Raises VerifyError, with what is wrong, for one of another form."""
     *zeros, k = loop.body or (None,)
-    if loop.start != Const(0, loop.start.dtype) or loop.step != 1:
-        return "the rows of a matrix loop are counted from 0"
+    _need(loop.start == ZERO and loop.step == 1, "the rows of a matrix loop are counted from 0")
     tiles = _tiles(loop.stop)
-    if tiles is None:
-        return f"a matrix loop has whole tiles of {TILE_ROWS} rows, or at most one: min(rows, {TILE_ROWS})"
+    _need(tiles, f"a matrix loop has whole tiles of {TILE_ROWS} rows, or at most one: min(rows, {TILE_ROWS})")
     if not isinstance(k, For) or k.kind != "range" or not all(isinstance(zero, Store) for zero in zeros):
-        return "a matrix loop sets sums to 0 and adds to them in one loop over k"
-    if not (isinstance(k.start, Const) and isinstance(k.stop, Const)) or k.start.value or k.stop.value % TILE_PAIRS:
-        return f"a matrix loop adds up whole tiles of {TILE_PAIRS} pairs"
+        raise VerifyError("a matrix loop sets sums to 0 and adds to them in one loop over k")
+    whole = k.start == ZERO and k.step == 1 and isinstance(k.stop, Const) and k.stop.value % TILE_PAIRS == 0
+    _need(whole, f"a matrix loop adds up whole tiles of {TILE_PAIRS} pairs")
     sums = tuple(_sums(k.body))
     starts = [(zero.buffer, zero.index) for zero in zeros if isinstance(zero, Store) and _is_zero(zero)]
-    if len(starts) != len(zeros) or starts != [(one.store.buffer, one.store.index) for one in sums]:
-        return "a matrix loop sets the sums to 0 that it adds to, and no others"
-    if len(sums) * tiles > TILES_OF_SUMS:
-        return f"{len(sums)} sums of {tiles} tiles of rows are more than {TILES_OF_SUMS} tiles"
-    if not all(one.products and _is_vector(one.store) for one in sums):
-        return f"a sum of a matrix loop is {TILE_PAIRS} columns of products of pairs"
+    is_set = len(starts) == len(zeros) and starts == [(one.store.buffer, one.store.index) for one in sums]
+    _need(is_set, "a matrix loop sets the sums to 0 that it adds to, and no others")
+    fits = len(sums) * tiles <= TILES_OF_SUMS
+    _need(fits, f"{len(sums)} sums of {tiles} tiles of rows are more than {TILES_OF_SUMS} tiles")
+    for one in sums:
+        is_vector = _is_vector(one.store) and one.store.index[0] == Var(loop.variable)
+        _need(is_vector, f"a sum of a matrix loop has the rows of the loop, and {TILE_PAIRS} columns")
+        for rows, columns in one.products:
+            moves = loop.variable in _names_in(rows.index[:-1]) and _moves_with(rows.index[-1], k)
+            _need(moves, "one factor of a matrix loop has the rows of the loop, and pairs one after the other")
+            moves = loop.variable not in _names_in(columns.index) and _moves_with(columns.index[K_AXIS], k)
+            _need(moves, "the other factor of a matrix loop is the same for all rows, k after k")
     return MatrixLoop(loop.stop, tiles, k, sums)
 
 
-def _tiles(rows: Expr) -> int | None:
-    """Tiles of rows, one after the other."""
+def _need(is_so: object, what: str) -> None:
+    if not is_so:
+        raise VerifyError(what)
+
+
+def _tiles(rows: Expr) -> int:
+    """Tiles of rows, one after the other; 0 where that is not known."""
     match rows:
-        case Const(value):
-            count = int(value)
-            return count // TILE_ROWS if count and count % TILE_ROWS == 0 else (1 if 0 < count < TILE_ROWS else None)
+        case Const(value) if value > 0:
+            return 1 if value < TILE_ROWS else (0 if value % TILE_ROWS else int(value) // TILE_ROWS)
         case Call("min", (Const(most), _) | (_, Const(most))) if 0 < most <= TILE_ROWS:
             return 1
-    return None
+    return 0
 
 
 def _sums(body: Sequence[Stmt]) -> Iterator[MatrixSum]:
@@ -88,19 +99,36 @@ def _sums(body: Sequence[Stmt]) -> Iterator[MatrixSum]:
             case Let(name, value):
                 known[name] = substitute(value, known)
             case Store(combine="add"):
-                products = _products(substitute(statement.value, known))
-                yield MatrixSum(statement, tuple(products or ()))
+                yield MatrixSum(statement, tuple(_products(substitute(statement.value, known))))
             case _:
-                return
+                raise VerifyError("the loop over k in a matrix loop adds products of pairs to sums, and nothing else")
 
 
-def _products(value: Expr) -> list[tuple[Load, Load]] | None:
-    """The factors of the products that `value` adds up, from left to right; None when it is something else."""
+def _products(value: Expr) -> Iterator[tuple[Load, Load]]:
+    for factors in factors_of(value) or [(value, value)]:
+        match factors:
+            case Load() as rows, Load() as columns if (rows.lanes, columns.lanes) == (1, TILE_PAIRS):
+                _need(len(columns.index) >= PACKED_AXES, "one factor of a matrix loop is packed")
+                yield rows, columns
+            case _:
+                raise VerifyError(f"a sum of a matrix loop is of products of one pair and {TILE_PAIRS} of them")
+
+
+def _moves_with(item: Index, loop: For) -> bool:
+    return not isinstance(item, Span) and stride_in(item, loop.variable) == 1
+
+
+def _names_in(index: Sequence[Index]) -> frozenset[str]:
+    return frozenset[str]().union(*map(free_variables, index_exprs(index)))
+
+
+def factors_of(value: Expr) -> list[tuple[Expr, Expr]] | None:
+    """The factors of the products of pairs that `value` adds up, from left to right; None if it is something else."""
     match value:
         case Call("add", (first, second)):
-            before, last = _products(first), _products(second)
+            before, last = factors_of(first), factors_of(second)
             return None if before is None or last is None else before + last
-        case Call("dot", (Load() as rows, Load() as columns)) if rows.lanes == 1 and columns.lanes == TILE_PAIRS:
+        case Call("dot", (rows, columns)):
             return [(rows, columns)]
     return None
 

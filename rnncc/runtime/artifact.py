@@ -45,6 +45,7 @@ class Artifact:
             "messages": self.emitted.messages,
             "is_for_host": self.is_for_host,
             "shares": self.emitted.shares,
+            "has_matrix": self.emitted.has_matrix,
             "rows": self.rows,
         }
         return json.dumps(header).encode() + b"\n" + self.object_code
@@ -54,7 +55,14 @@ class Artifact:
         """What `to_bytes` wrote."""
         line, _, object_code = content.partition(b"\n")
         header = json.loads(line)
-        emitted = Emitted("", header["entry"], tuple(header["pointers"]), tuple(header["messages"]), header["shares"])
+        emitted = Emitted(
+            "",
+            header["entry"],
+            tuple(header["pointers"]),
+            tuple(header["messages"]),
+            header["shares"],
+            header["has_matrix"],
+        )
         return Artifact(
             parse_graph(header["graph"]),
             parse_graph(header["setup"]),

@@ -15,6 +15,7 @@ from functools import cache
 from typing import Any
 
 from rnncc.codegen import llvm
+from rnncc.codegen.permission import ask_for_matrix_unit
 from rnncc.codegen.target import Target
 from rnncc.errors import UnsupportedError, caller
 from rnncc.runtime.elf import Image, Unlinkable, is_linkable, link
@@ -36,7 +37,7 @@ class Loaded:
         return found
 
 
-def load(object_code: bytes, target: Target | None) -> Loaded:
+def load(object_code: bytes, target: Target | None, *, has_matrix: bool = False) -> Loaded:
     """Link object code that `compile_module` made into this process. No optimization happens here.
 
     The linker finds the functions of the C library (memset and memcpy, which LLVM may call) in this process.
@@ -44,10 +45,11 @@ def load(object_code: bytes, target: Target | None) -> Loaded:
     Args:
         object_code: an object file.
         target: what it was made for; None when that is known to be this machine.
+        has_matrix: whether it needs the matrix unit.
 
     Raises:
         UnsupportedError: this machine lacks instructions of `target`: loading would succeed, and the first call would
-            end the process. Or the system lets no program make code.
+            end the process. Or the system lets no program make code, or not this one use the matrix unit.
     """
     if target is not None and not target.runs_on_host:
         raise UnsupportedError(
@@ -56,6 +58,12 @@ def load(object_code: bytes, target: Target | None) -> Loaded:
             f"machine:  {Target.parse('host')}",
             place=caller(),
             remedy='compile with target="host", or read the code instead of running it',
+        )
+    if has_matrix and not ask_for_matrix_unit():
+        raise UnsupportedError(
+            "the system does not let this process use the matrix unit (AMX)",
+            place=caller(),
+            remedy='compile for a target without one, such as target="x86-64-v4"',
         )
     try:
         image = link(object_code) if is_linkable(object_code) else None

@@ -32,6 +32,8 @@ MEETINGS = 1000
 _CHAINS = {32: 24, 16: 12}
 """Independent accumulators by number of vector registers: enough to hide the latency, few enough not to spill."""
 _SUMS = 8
+_PAIRS_BYTES = 2048
+"""A vector for each of 32 chains, or a tile and its stride."""
 _MEMORY_BYTES = 256 << 20
 
 
@@ -142,8 +144,8 @@ class _Kernels:
         return lambda repeats: self._peak(block.ctypes.data, repeats, 0), 2 * self._lanes * self._chains
 
     def pairs_runner(self) -> Runner:
-        """Products of pairs; one repeat is one instruction of every chain."""
-        block = aligned(64 * self._chains)
+        """Products of pairs; one repeat is one instruction of every chain, or one with every tile of sums."""
+        block = aligned(_PAIRS_BYTES)
         block[:] = 0
         pairs = self._pairs
         assert pairs is not None, "see has_pairs"

@@ -27,7 +27,7 @@ TARGETS = [name for name in KNOWN_TARGETS if Target.parse(name).runs_on_host]
 
 def scheduled(procedure: Procedure, target: str) -> Procedure:
     """`procedure` after all loop passes for `target`."""
-    for step in loop_passes(machine_of(Target.parse(target))):
+    for step in loop_passes(machine_of(Target.parse(target), "float32")):
         procedure = step.run(procedure)
     verify(procedure)
     return procedure

@@ -30,7 +30,7 @@ def kernels_of(model: Any, *, training: bool = False) -> Kernels:
         graph = each.run(graph)
     _, main = split_setup(graph)
     procedure = lower(main)
-    for step in pipeline.loop_passes(pipeline.machine_of(pipeline.Target.parse("x86-64-v3"))):
+    for step in pipeline.loop_passes(pipeline.machine_of(pipeline.Target.parse("x86-64-v3"), "float32")):
         procedure = step.run(procedure)
         if step.name == "fuse":
             return count(procedure)

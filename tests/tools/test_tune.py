@@ -42,7 +42,7 @@ def test_the_tiles_of_a_graph_are_those_that_it_is_compiled_with() -> None:
 
 
 def test_candidates_fit_and_differ() -> None:
-    machine = machine_of(Target.parse("x86-64-v3"))
+    machine = machine_of(Target.parse("x86-64-v3"), "float32")
     tiling = tune.register_tiles(_make().graph(), Options(target="x86-64-v3"))["h"]
     found = list(tune.candidates("h", tiling, machine))
     assert 2 <= len(found) <= 20

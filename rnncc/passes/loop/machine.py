@@ -24,7 +24,7 @@ class Machine:
     has_pairs: bool = False
     """Whether one instruction adds the products of bfloat16 pairs."""
     has_matrix_unit: bool = False
-    """Whether it multiplies tiles of bfloat16 pairs, see `loop.matrix`."""
+    """Whether a unit multiplies tiles of bfloat16 pairs, see `loop.matrix`."""
 
     def lanes(self, dtype: DType, extent: int | None) -> int:
         """Elements of one vector for a loop of `extent` turns (None: not known): a power of two."""

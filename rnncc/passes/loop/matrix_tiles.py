@@ -22,18 +22,22 @@ that the last vector lacks are zeros of the packed weights.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from rnncc.loop.builder import ZERO, add, call, floordiv, integer, multiply, subtract
+from rnncc.loop.index import stride_in
 from rnncc.loop.ir import Buffer, Call, Const, Expr, For, Load, Reduce, Stmt, Store, Var
-from rnncc.loop.matrix import TILE_PAIRS, TILE_ROWS, TILES_OF_SUMS
-from rnncc.loop.visit import walk_exprs
+from rnncc.loop.matrix import TILE_PAIRS, TILE_ROWS, TILES_OF_SUMS, factors_of
+from rnncc.loop.visit import free_variables, walk_exprs
 from rnncc.passes.loop.machine import Machine, TileShape
 from rnncc.passes.loop.nest import Nest, is_packable, scalars
 from rnncc.passes.loop.register_tiles import Part, RegisterTile, Tiling, tiling_of
 from rnncc.passes.loop.tile_parts import Names, Sums
 from rnncc.types import DType
+
+MOST_TOGETHER = TILES_OF_SUMS // 2
+"""Sums of the same weights: two tiles of rows have to have room."""
 
 
 def matrix_tiling_of(nest: Nest, sums: Sums, machine: Machine, buffers: Mapping[str, Buffer]) -> Tiling | None:
@@ -41,9 +45,9 @@ def matrix_tiling_of(nest: Nest, sums: Sums, machine: Machine, buffers: Mapping[
     if not machine.has_matrix_unit or not all(_is_of_pairs(one, nest, buffers) for one in sums.values()):
         return None
     tiling = tiling_of(nest, sums, machine)
-    most = TILES_OF_SUMS // max(map(len, _groups(sums)))
-    if tiling.lanes != TILE_PAIRS or tiling.vectors is None or most < 2:
+    if tiling.lanes != TILE_PAIRS or tiling.vectors is None:
         return None
+    most = TILES_OF_SUMS // max(map(len, _groups(sums)))
     wide = min(most // 2, tiling.vectors)
     panel = -(-min(most, tiling.vectors) // wide) * wide
     shape = TileShape(panel, ((2 * TILE_ROWS, wide), (TILE_ROWS, panel)))
@@ -93,46 +97,45 @@ class _MatrixTile(RegisterTile):
 
 
 def _groups(sums: Sums) -> list[dict[str, Reduce]]:
-    """Sums that read the same weights."""
+    """Sums that are added up together: of those that read the same weights, as many as there are tiles for."""
     groups: list[dict[str, Reduce]] = []
     for name, one in sums.items():
         weights = _weights_of(one)
-        joined = [group for group in groups if any(weights & _weights_of(other) for other in group.values())]
-        others = [group for group in groups if group not in joined]
-        groups = [*others, {key: value for group in joined for key, value in group.items()} | {name: one}]
+        for group in groups:
+            if len(group) < MOST_TOGETHER and any(weights & _weights_of(other) for other in group.values()):
+                group[name] = one
+                break
+        else:
+            groups.append({name: one})
     return groups
 
 
 def _weights_of(one: Reduce) -> set[Expr]:
-    return {columns for _, columns in _factors(one.value) or ()}
-
-
-def _factors(value: Expr) -> list[tuple[Expr, Expr]] | None:
-    """The factors of the products of pairs that `value` adds up; None when it is something else."""
-    match value:
-        case Call("add", (first, second)):
-            before, last = _factors(first), _factors(second)
-            return None if before is None or last is None else before + last
-        case Call("dot", (rows, columns)):
-            return [(rows, columns)]
-    return None
+    return {columns for _, columns in factors_of(one.value) or ()}
 
 
 def _is_of_pairs(one: Reduce, nest: Nest, buffers: Mapping[str, Buffer]) -> bool:
     """True for a sum of products of pairs: of rows that lie one after the other, and weights."""
-    factors = _factors(one.value)
+    factors = factors_of(one.value)
     if one.function != "add" or factors is None or len(nest.variables) < 2:
         return False
     if not isinstance(one.size, Const) or int(one.size.value) % TILE_PAIRS:
         return False
-    *rows, j = nest.variables
-    inner = (*nest.sizes[1:-1], one.size)
+    j = nest.variables[-1]
     for operand, weight in factors:
-        if not isinstance(operand, Load) or scalars(operand.index) != tuple(map(Var, (*rows, one.variable))):
-            return False
-        if buffers[operand.buffer].shape[1:] != inner:
+        if not isinstance(operand, Load) or not _has_rows_of(nest, operand, one, buffers[operand.buffer].shape):
             return False
         loads = [part for part in walk_exprs(weight) if isinstance(part, Load)]
         if not all(buffers[part.buffer].space == "weight" and is_packable(part, one.variable, j) for part in loads):
             return False
     return True
+
+
+def _has_rows_of(nest: Nest, operand: Load, one: Reduce, shape: Sequence[Expr]) -> bool:
+    """True when row follows row in memory, all of them from some place on: that of a half of a buffer, for example."""
+    first, *others = nest.variables[:-1]
+    place, *inner = scalars(operand.index)
+    if tuple(inner) != tuple(map(Var, (*others, one.variable))) or tuple(shape[1:]) != (*nest.sizes[1:-1], one.size):
+        return False
+    own = free_variables(place) - {first}
+    return stride_in(place, first) == 1 and own.isdisjoint((*nest.variables, one.variable))

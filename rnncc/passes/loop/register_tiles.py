@@ -44,9 +44,9 @@ class Tiling:
         (rows, width), *_ = self.shape.blocks
         weights = f"{-(-self.bytes // 1024):,} KiB of weights {'stream' if self.streams else 'stay near'}"
         unit = " on the matrix unit" if self.is_matrix else ""
-        single = "fewer than 17" if self.is_matrix else "single"
+        single = f"rows left of {rows}" if self.is_matrix else "single rows"
         return (
-            f"{rows} x {width} rows x vectors of {self.lanes}{unit}, {single} rows in panels of {self.shape.panel}; "
+            f"{rows} x {width} rows x vectors of {self.lanes}{unit}, {single} in panels of {self.shape.panel}; "
             f"{self.sums} sum{'s' if self.sums > 1 else ''}; {weights if self.bytes else 'size known at the call'}"
         )
 
@@ -63,12 +63,12 @@ def tiling_of(nest: Nest, sums: Sums, machine: Machine, name: str = "", tile: Ti
     if tile is not None:
         shape = shape_of(name, tile, machine, len(sums), vectors, many=many)
     else:
-        halves = not machine.has_pairs and any(_is_of_pairs(one) for one in sums.values())
+        halves = not machine.has_pairs and any(_has_pairs(one) for one in sums.values())
         shape = tile_shape(machine, len(sums), vectors, streams=streams, many=many, halves=halves)
     return Tiling(shape, len(sums), lanes, vectors, size, streams, many)
 
 
-def _is_of_pairs(one: Reduce) -> bool:
+def _has_pairs(one: Reduce) -> bool:
     return any(isinstance(part, Call) and part.function == "dot" for part in walk_exprs(one))
 
 

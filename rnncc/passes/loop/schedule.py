@@ -113,11 +113,6 @@ def shape_of(name: str, tile: Tile, machine: Machine, sums: int, vectors: int | 
     return TileShape.of(tile.rows, width, panel, many=many)
 
 
-def no_choice(name: str) -> ArgumentError:
-    """The error for a tile that is chosen where there is none to choose."""
-    return _wrong(f"the tile of {name} is that of the matrix unit, which has one shape")
-
-
 def check_names(schedule: Schedule, known: Mapping[str, object]) -> None:
     """Raise ArgumentError for a choice whose nest does not exist, or has no register tile."""
     for name, _ in schedule:

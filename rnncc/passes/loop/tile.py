@@ -47,7 +47,7 @@ from rnncc.passes.loop.names import Names
 from rnncc.passes.loop.nest import Nest, all_written_by, is_packable, nest_of, scalars, walks
 from rnncc.passes.loop.plain_tiles import is_contiguous_in, point_tile, vector_tile
 from rnncc.passes.loop.register_tiles import Tiling, register_tile, tiling_of
-from rnncc.passes.loop.schedule import Schedule, check_names, no_choice
+from rnncc.passes.loop.schedule import Schedule, check_names
 from rnncc.passes.loop.tile_parts import Sums
 from rnncc.passes.manager import Note, nobody
 from rnncc.types import DType
@@ -121,12 +121,11 @@ class _Tiler:
         """The tiles of `nest` that hold its sums."""
         name, chosen = written[0], self.chosen.get(written[0])
         tiling = matrix_tiling_of(nest, sums, self.machine, self.known)
-        if tiling is not None and chosen is not None:
-            raise no_choice(name)
         make = register_tile if tiling is None else matrix_tile
         tiling = tiling or tiling_of(nest, sums, self.machine, name, chosen)
         self.tiles[name] = tiling
-        self.note(f"{', '.join(written)}: {tiling.text}{' (as told)' if chosen is not None else ''}")
+        told = "" if chosen is None else " (not as told: it has one shape)" if tiling.is_matrix else " (as told)"
+        self.note(f"{', '.join(written)}: {tiling.text}{told}")
         return make(nest, sums, tiling, self)
 
     def private(self, space: str, hint: str, dtype: DType, *shape: int) -> str:

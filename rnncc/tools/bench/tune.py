@@ -49,7 +49,7 @@ class Tuned:
 def tune(case: Case, options: Options, seconds: float, progress: Progress) -> Tuned:
     """Search for about so many seconds for each nest, besides compiling.
 
-    Raises ArgumentError for a case that is no call on whole sequences.
+    Raises ArgumentError for a case that is no call on whole sequences, or has no tile to choose.
     """
     if case.workload.way != "call":
         raise ArgumentError(f"{case.workload.name} is not one call on whole sequences", remedy="tune another workload")
@@ -58,6 +58,12 @@ def tune(case: Case, options: Options, seconds: float, progress: Progress) -> Tu
     before: float | None = None
     after, tried = 0.0, 0
     tiles = register_tiles(graph_of(case), options)
+    if not tiles:
+        raise ArgumentError(
+            f"{case.workload.name} has no register tile to choose",
+            f"precision: {options.precision}",
+            remedy="tune another workload; the tiles of a matrix unit have one shape",
+        )
     for number, (name, tiling) in enumerate(tiles.items(), 1):
         runs: list[tuple[str, Any]] = [("", _runner(case, options, chosen))]
         found: dict[str, Tile] = {}

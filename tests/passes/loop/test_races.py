@@ -81,7 +81,11 @@ def shared(graph: Graph, threads: int, precision: str, length: int | None = None
     for graph_pass in graph_passes(Options()):
         graph = graph_pass.run(graph)
     procedure = lower(split_setup(graph)[1])
-    for loop_pass in loop_passes(machine_of(Target.parse("x86-64-v3")), threads, precision):
+    for loop_pass in loop_passes(
+        machine_of(Target.parse("x86-64-v3" if precision == "float32" else "x86-64-v4-amx"), precision),
+        threads,
+        precision,
+    ):
         if loop_pass.name == "share_threads":
             procedure = share_threads(procedure, threads, worth_bytes=0)
         elif loop_pass.name == "wavefront" and length is not None:
