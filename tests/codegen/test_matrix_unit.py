@@ -139,11 +139,13 @@ def test_a_stream_has_the_bits_of_the_whole(emulator: Emulator) -> None:
     assert np.array_equal(np.stack([stream.step(x[:, t]) for t in range(4)], axis=1), fn(x))
 
 
-def test_tiles_are_set_up_again_only_for_another_number_of_rows(emulator: Emulator) -> None:
+@pytest.mark.parametrize("rows", [3, 16, 20, 32, 33, 50])
+def test_tiles_are_set_up_again_only_for_another_number_of_rows(rows: int, emulator: Emulator) -> None:
     model = rnncc.Sequential([layers.Input(shape=(None, 32)), layers.LSTM(32)])
     fn = rnncc.compile(model, precision="bfloat16", cache=False)
-    fn(np.zeros((32, 10, 32), np.float32))
-    assert emulator.counts["ldtilecfg"] == emulator.counts["tilerelease"] == 1
+    fn(np.zeros((rows, 6, 32), np.float32))
+    assert emulator.counts["tilerelease"] == 1
+    assert emulator.counts["ldtilecfg"] == (1 if rows >= 16 else 2), "one for all steps at once, one for each step"
 
 
 def test_a_tile_is_not_chosen() -> None:

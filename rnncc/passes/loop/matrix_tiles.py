@@ -27,7 +27,7 @@ from dataclasses import replace
 
 from rnncc.loop.builder import ZERO, add, call, floordiv, integer, multiply, subtract
 from rnncc.loop.index import stride_in
-from rnncc.loop.ir import Buffer, Call, Const, Expr, For, Load, Reduce, Stmt, Store, Var
+from rnncc.loop.ir import Buffer, Call, Const, Expr, For, Let, Load, Reduce, Stmt, Store, Var
 from rnncc.loop.matrix import TILE_PAIRS, TILE_ROWS, TILES_OF_SUMS, factors_of
 from rnncc.loop.visit import free_variables, walk_exprs
 from rnncc.passes.loop.machine import Machine, TileShape
@@ -60,7 +60,11 @@ def matrix_tile(nest: Nest, sums: Sums, tiling: Tiling, names: Names) -> tuple[S
 
 
 class _MatrixTile(RegisterTile):
-    """Rows in whole pairs of tiles, and those that are left in tiles of at most so many."""
+    """Rows in whole pairs of tiles, and those that are left in tiles of one.
+
+    The last of these begins early enough to be whole, where there are as many rows: to set the tiles up for another
+    number of rows takes longer than to add up some sums once more that are known already.
+    """
 
     def cut(self, count: Expr) -> list[Part]:
         count = self.named("rows", count)
@@ -71,29 +75,32 @@ class _MatrixTile(RegisterTile):
         end = self.named(f"end_{most}", end)
         return [Part(most, wide, ZERO, end), *([] if end == count else [Part(least, narrow, end, count)])]
 
-    def where(self, row: Var, m: Expr, rows: int) -> dict[str, Expr]:
+    def where(self, row: Expr, m: Expr, rows: int) -> dict[str, Expr]:
         return dict(self.split(add(row, m)))
 
     def tile(self, start: Expr, vectors: int, partial: bool, part: Part, row: Var | None) -> tuple[Stmt, ...]:
         assert row is not None, "a nest for a matrix unit has rows"
-        place = self.place(start, vectors, partial, part.rows, row)
+        first: Expr = row
         rows: Expr = integer(part.rows)
+        statements: list[Stmt] = []
         if part.rows == TILE_ROWS:
-            rows = call("min", subtract(part.end, row), rows)
+            rows = call("min", part.end, rows)
+            first = Var(self.names.fresh("first"))
+            statements.append(Let(first.name, call("min", row, subtract(part.end, rows))))
+        place = self.place(start, vectors, partial, part.rows, first)
         held = self.held_sums(place)
         lanes = place.lanes
         if partial:  # not folded: a whole vector whose last lanes are not there
             lanes = replace(lanes, stop=Call("min", (add(lanes.start, integer(self.lanes)), self.extent), DType.I64))
         one_row = replace(place, loops=place.loops[1:], lanes=lanes)
-        statements: list[Stmt] = []
         for group in _groups(self.sums):
             zeros = [Store(held[name], place.register, Const(0.0, one.dtype)) for name, one in group.items()]
             added = [Store(held[name], place.register, one.value, "add") for name, one in group.items()]
-            first = next(iter(group.values()))
-            over_k = For(first.variable, "range", ZERO, first.size, 1, one_row.around(added))
+            one = next(iter(group.values()))
+            over_k = For(one.variable, "range", ZERO, one.size, 1, one_row.around(added))
             statements.append(For(self.names.row, "matrix", ZERO, rows, 1, (*one_row.around(zeros), over_k)))
         looped = max(1, self.loops_of_end(place, partial))
-        return (*statements, *self.end_in_loops(place, held, looped, rows))
+        return (*statements, *self.end_in_loops(place, held, looped, subtract(row, first), rows))
 
 
 def _groups(sums: Sums) -> list[dict[str, Reduce]]:

@@ -201,7 +201,7 @@ class RegisterTile:
             Store(held[name], place.register, Load(registers[name], place.register, one.dtype))
             for name, one in self.sums.items()
         ]
-        return (*statements, *place.around(copies), *self.end_in_loops(place, held, looped, integer(rows)))
+        return (*statements, *place.around(copies), *self.end_in_loops(place, held, looped, ZERO, integer(rows)))
 
     def results(self, sums: Mapping[str, str], place: Place) -> dict[str, Expr]:
         """What the body of the nest knows as its sums, which are in the buffers `sums`."""
@@ -217,10 +217,12 @@ class RegisterTile:
             copies *= stop - first
         return 0
 
-    def end_in_loops(self, place: Place, held: Mapping[str, str], looped: int, rows: Expr) -> list[Stmt]:
+    def end_in_loops(
+        self, place: Place, held: Mapping[str, str], looped: int, first_row: Expr, stop_row: Expr
+    ) -> list[Stmt]:
         """The end of a tile, with the sums in memory, so that there is no copy of it for each row: a loop a stage.
 
-        `held` are the buffers of the sums, `looped` the loops of `place` that it keeps, `rows` those that there are.
+        `held` are the buffers of the sums, `looped` the loops of `place` that it keeps; the last two say which rows.
         """
         numbers, where = self.numbers(place)
         inner = replace(place, loops=place.loops[looped:], where=where)
@@ -233,8 +235,8 @@ class RegisterTile:
             body = inner.around((*substitute(stage.statements, known), *keep))
             for number, (variable, first, stop) in reversed(list(enumerate(place.loops[:looped]))):
                 body = body if number else (*_mentioned(numbers, body), *body)
-                end = rows if variable == self.names.row else integer(stop)
-                body = (For(variable, kind, integer(first), end, 1, body),)
+                bounds = (first_row, stop_row) if variable == self.names.row else (integer(first), integer(stop))
+                body = (For(variable, kind, *bounds, 1, body),)
             loops += body
             known |= {let.name: Load(kept[let.name], place.register, let.value.dtype) for let in stage.kept}
         return loops
@@ -251,7 +253,7 @@ class RegisterTile:
             held[name] = self.names.private("stack", "held", dtype, rows, vectors, self.lanes)
         return held[name]
 
-    def place(self, start: Expr, vectors: int, partial: bool, rows: int, row: Var | None) -> Place:
+    def place(self, start: Expr, vectors: int, partial: bool, rows: int, row: Expr | None) -> Place:
         """The tile of `rows` x `vectors` at (`row`, `start`), and where on each row axis its rows are."""
         m: Expr = ZERO if rows == 1 else Var(self.names.row)
         v: Expr = ZERO if vectors == 1 else Var(self.names.vector)
@@ -269,7 +271,7 @@ class RegisterTile:
             None if row is None else add(row, m),
         )
 
-    def where(self, row: Var, m: Expr, rows: int) -> dict[str, Expr]:
+    def where(self, row: Expr, m: Expr, rows: int) -> dict[str, Expr]:
         """On each row axis, the index of row `m` of the tile of `rows` at `row`."""
         if len(self.row_variables) == 1:
             return {self.row_variables[0]: add(row, m)}
