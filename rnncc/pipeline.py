@@ -236,7 +236,8 @@ def compile(
             unit. Everything else stays float32. "float32-bf16x6": every factor is a sum of three numbers of bfloat16,
             and six products of those stand for one. That is at least as accurate as float32 (half the error in a long
             sum; factors beyond 3.39e38 count as infinite). It is for matrix units and many rows: with vectors, it takes
-            two to four times as long as float32. Weights take 1.5 times the memory.
+            two to four times as long as float32 where AVX512-BF16 is, and up to ten times elsewhere. Weights take 1.5
+            times the memory.
         target: "host", or an instruction set to compile for less ("x86-64", "x86-64-v2", "x86-64-v3", "x86-64-v4",
             "x86-64-v4-amx", which is v4 with AVX512-BF16 and AMX), or for reading only ("aarch64").
         unroll: steps that one turn of every loop over time holds; None leaves that to the layers (`unroll=`).

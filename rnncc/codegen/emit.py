@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
-from typing import assert_never
+from typing import TypeVar, assert_never
 
 from rnncc.codegen import matrix_unit
 from rnncc.codegen.bfloat16 import dot_add, pair, rest
@@ -48,6 +48,8 @@ from rnncc.loop.ir import (
 from rnncc.loop.matrix import TILE_PAIRS, TILE_ROWS, matrix_loop
 from rnncc.loop.visit import index_exprs, is_tile_end, walk_statements
 from rnncc.types import DType
+
+T = TypeVar("T")
 
 STATUS_VALUES = 16
 """How many values `status` must have room for, besides their number."""
@@ -124,7 +126,8 @@ class _Emitter:
     def module(self, threads: int) -> Emitted:
         procedure, code = self.procedure, self.code
         if self.has_matrix:
-            matrix_unit.begin(code, self.places.own(matrix_unit.ROWS_NOW, DType.I64))
+            self.places.own(matrix_unit.ROWS_NOW, DType.I64)
+            matrix_unit.begin(code)
         self.block(procedure.body)
         code.line("ret i32 0")
         pointers = self.places.pointers
@@ -293,13 +296,14 @@ class _Emitter:
         distance = code.assign(f"urem i64 {code.assign(f'add i64 %thread, {ahead}')}, %threads")
         return Operand(code.assign(f"add i64 {start.text}, {distance}"), DType.I64, 1), stop, "%threads"
 
-    def turn(self, variable: str, value: Operand, body: Callable[[], None]) -> None:
-        """What `body` writes where the loop variable has that value."""
+    def turn(self, variable: str, value: Operand, body: Callable[[], T]) -> T:
+        """What `body` writes, and gives, where the loop variable has that value."""
         outer = self.environment.get(variable)
         self.environment[variable] = value
-        body()
+        result = body()
         if outer is not None:
             self.environment[variable] = outer
+        return result
 
     def matrix(self, loop: For) -> None:
         """A loop over the rows of a matrix unit."""
@@ -312,9 +316,8 @@ class _Emitter:
         def place(name: str, index: tuple[Index, ...], tile: int, axis: int) -> tuple[str, str]:
             """Where a tile begins, and how many bytes lie between its rows, which follow each other along `axis`."""
             first = Operand(str(tile * TILE_ROWS), DType.I64, 1)
-            addresses: list[str] = []
-            self.turn(loop.variable, first, lambda: addresses.append(self.places.address(name, index)))
-            return addresses[0], self.places.bytes_between(name, axis)
+            address = self.turn(loop.variable, first, lambda: self.places.address(name, index))
+            return address, self.places.bytes_between(name, axis)
 
         def add_block() -> None:
             products = [

@@ -24,9 +24,9 @@ _ROW_BYTES = 64
 _SHAPES = "@rnncc.tile.shapes"
 
 
-def begin(code: Code, rows_now: str) -> None:
+def begin(code: Code) -> None:
     """At the start of a function that has matrix loops."""
-    code.line(f"store i64 0, ptr {rows_now}")
+    code.line(f"store i64 0, ptr {ROWS_NOW}")
 
 
 def release(code: Code) -> str:
@@ -67,7 +67,7 @@ def _shapes() -> Iterator[str]:
 def peak_text(target: Target) -> tuple[str, int]:
     """`void pairs(ptr block, i64 repeats, i64)`: products of tiles and nothing else, and how many in a repeat."""
     code = Code(target)
-    begin(code, ROWS_NOW)
+    begin(code)
     set_up(code, str(TILE_ROWS))
     for number in range(len(_SUMS)):
         clear(code, number)

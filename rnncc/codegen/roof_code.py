@@ -37,6 +37,15 @@ def peak_text(lanes: int, chains: int, *, has_fma: bool) -> str:
             lines.append(f"  %product.{i} = fmul {vector} %acc.{i}, %m")
             lines.append(f"  %next.{i} = fadd {vector} %product.{i}, %m")
     lines += [
+        *_next_repeat(vector, chains),
+        f"declare {vector} @{intrinsic}({vector}, {vector}, {vector})",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _next_repeat(vector: str, chains: int) -> list[str]:
+    """The end of a loop over repeats in one block, and of its function: what the chains hold goes to the block."""
+    return [
         "  %r.next = add i64 %r, 1",
         "  %more = icmp slt i64 %r.next, %repeats",
         "  br i1 %more, label %loop, label %exit",
@@ -44,9 +53,7 @@ def peak_text(lanes: int, chains: int, *, has_fma: bool) -> str:
         *_moves("store", "%next", vector, chains),
         "  ret void",
         "}",
-        f"declare {vector} @{intrinsic}({vector}, {vector}, {vector})",
     ]
-    return "\n".join(lines) + "\n"
 
 
 def pairs_text(target: Target, chains: int) -> tuple[str, int] | None:
@@ -70,13 +77,7 @@ def pairs_text(target: Target, chains: int) -> tuple[str, int] | None:
         "  %r = phi i64 [ 0, %entry ], [ %r.next, %loop ]",
         *(f"  %acc.{i} = phi {vector} [ zeroinitializer, %entry ], [ %next.{i}, %loop ]" for i in numbers),
         *(f"  %next.{i} = {dot_instruction(code, '%pairs', '%pairs', f'%acc.{i}')}" for i in numbers),
-        "  %r.next = add i64 %r, 1",
-        "  %more = icmp slt i64 %r.next, %repeats",
-        "  br i1 %more, label %loop, label %exit",
-        "exit:",
-        *_moves("store", "%next", vector, chains),
-        "  ret void",
-        "}",
+        *_next_repeat(vector, chains),
         *code.module_lines(),
     ]
     return "\n".join(lines) + "\n", 2 * lanes * chains

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 
+import rnncc.ops.functions as ops
 from rnncc.errors import ShapeError, caller
 from rnncc.graph.numpy_calls import OFFERED
 from rnncc.graph.symbolic import Tensor
-from rnncc.ops import functions as ops
 
 # ------------------------------------------------------------------ bounded
 

@@ -66,6 +66,10 @@ class _MatrixTile(RegisterTile):
     number of rows takes longer than to add up some sums once more that are known already.
     """
 
+    def __init__(self, nest: Nest, sums: Sums, tiling: Tiling, names: Names) -> None:
+        super().__init__(nest, sums, tiling, names)
+        self.groups = _groups(sums)
+
     def cut(self, count: Expr) -> list[Part]:
         count = self.named("rows", count)
         (most, wide), (least, narrow) = self.shape.blocks
@@ -93,7 +97,7 @@ class _MatrixTile(RegisterTile):
         if partial:  # not folded: a whole vector whose last lanes are not there
             lanes = replace(lanes, stop=Call("min", (add(lanes.start, integer(self.lanes)), self.extent), DType.I64))
         one_row = replace(place, loops=place.loops[1:], lanes=lanes)
-        for group in _groups(self.sums):
+        for group in self.groups:
             zeros = [Store(held[name], place.register, Const(0.0, one.dtype)) for name, one in group.items()]
             added = [Store(held[name], place.register, one.value, "add") for name, one in group.items()]
             one = next(iter(group.values()))

@@ -116,7 +116,7 @@ class _Narrower:
         if not before:
             return [statement]
         written = ", ".join(dict.fromkeys(store.buffer for store in nest.stores))
-        slow = "" if self.at_once > 1 else ": two to four times as slow, this is no matrix unit"
+        slow = "" if self.at_once > 1 else ": several times as slow, this is no matrix unit"
         six = f", six for one of float32{slow}"
         self.note(f"{written}: products of bfloat16{six if self.parts == 3 else ''}")
         return [*before, *loops_of(replace(nest, body=body))]
@@ -178,11 +178,13 @@ def _pairs_of(operand: Expr, k: Var, depth: int, half: int, name: str, nest: Nes
 
     def pairs(first: int, stop: int, low: Callable[[Expr], Expr], high: Callable[[Expr], Expr]) -> tuple[Stmt, ...]:
         """The pairs from `first` on, of what `low` and `high` are there."""
-        place = add(k, integer(first)) if stop - first > 1 else integer(first)
+        count = stop - first
+        variables, extents = [*rows], [sizes[row] for row in rows]
+        place: Expr = integer(first)
+        if count > 1:
+            variables, extents, place = [*rows, k.name], [*extents, integer(count)], add(k, place)
         store = Store(name, (*map(Var, rows), place), Call("pair", (low(place), high(place)), DType.I32))
-        variables = (*rows, k.name) if place != integer(first) else tuple(rows)
-        extents = [sizes[row] for row in rows] + ([integer(stop - first)] if place != integer(first) else [])
-        return loops_of(Nest(variables, tuple(extents), (store,))) if stop > first else ()
+        return loops_of(Nest(tuple(variables), tuple(extents), (store,))) if count > 0 else ()
 
     def element(place: Expr) -> Expr:
         return substitute(operand, {k.name: place})
