@@ -99,13 +99,18 @@ def product(sizes: Sequence[Expr]) -> Expr:
 def folded(expr: Expr) -> Expr:
     """`expr`, whose operands are folded already, with its own constants folded; a vector may lose its limit."""
     match expr:
-        case Call(function, args, DType.I64) if function in _FOLDING and expr.lanes == 1:
+        case Call(function, args, DType.I64) if function in _FOLDING and _may_fold(function, args) and expr.lanes == 1:
             return _FOLDING[function](*args)
         case Load(buffer, index, dtype):
             new_index = folded_index(index)
             return expr if new_index is index else Load(buffer, new_index, dtype)
         case _:
             return expr
+
+
+def _may_fold(function: str, args: Sequence[Expr]) -> bool:
+    """False where there is certainly nothing to fold: `expr` stays the same object."""
+    return function == "sub" or any(isinstance(arg, Const) for arg in args)
 
 
 def folded_index(index: tuple[Index, ...]) -> tuple[Index, ...]:

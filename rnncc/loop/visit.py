@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from operator import is_
-from typing import assert_never, overload
+from typing import assert_never, cast, overload
 
 from rnncc.loop.functions import FUNCTIONS
 from rnncc.loop.ir import (
@@ -87,7 +87,8 @@ def children(expr: Expr) -> Sequence[Expr]:
     if isinstance(expr, Call):
         return expr.args
     if isinstance(expr, Load):
-        return tuple(index_exprs(expr.index))
+        index = expr.index
+        return tuple(index_exprs(index)) if index and isinstance(index[-1], Span) else cast("tuple[Expr, ...]", index)
     if isinstance(expr, Reduce):
         return (expr.size, expr.value)
     return (expr.start,) if isinstance(expr, Ramp) else ()
@@ -106,13 +107,16 @@ def index_exprs(index: Iterable[Index]) -> Iterator[Expr]:
 
 def free_variables(expr: Expr) -> frozenset[str]:
     """Names of the variables that `expr` mentions and does not bind itself."""
-    match expr:
-        case Var(name):
-            return frozenset({name})
-        case Reduce(_, variable, size, value):
-            return free_variables(size) | (free_variables(value) - {variable})
-        case _:
-            return frozenset().union(*map(free_variables, children(expr)))
+    if isinstance(expr, Var):
+        return frozenset((expr.name,))
+    if isinstance(expr, Const):
+        return _NONE
+    if isinstance(expr, Reduce):
+        return free_variables(expr.size) | (free_variables(expr.value) - {expr.variable})
+    return _NONE.union(*map(free_variables, children(expr)))
+
+
+_NONE: frozenset[str] = frozenset()
 
 
 # ------------------------------------------------------------------ statements
@@ -213,18 +217,18 @@ def count_statements(procedure: Procedure) -> int:
 
 
 _LEAVES = (Const, Var)
+_EXPRESSIONS = (Const, Var, Load, Call, Reduce, Ramp)
+_STATEMENTS = (For, Let, Store, Check, Prefetch, Barrier)
 
 
 def walk_exprs(root: Expr | Stmt | Iterable[Stmt]) -> Iterator[Expr]:
     """Every expression in an expression, a statement (a loop's body included) or statements, outer before inner."""
-    match root:
-        case Const() | Var() | Load() | Call() | Reduce() | Ramp():
-            waiting: list[Expr] = [root]
-        case For() | Let() | Store() | Check() | Prefetch() | Barrier():
-            waiting = [expr for inner in walk_statements([root]) for expr in expressions_of(inner)]
-        case _:
-            waiting = [expr for inner in walk_statements(root) for expr in expressions_of(inner)]
-    waiting.reverse()
+    if isinstance(root, _EXPRESSIONS):
+        waiting: list[Expr] = [root]
+    else:
+        statements = (root,) if isinstance(root, _STATEMENTS) else root
+        waiting = [expr for inner in walk_statements(statements) for expr in expressions_of(inner)]
+        waiting.reverse()
     while waiting:
         expr = waiting.pop()
         yield expr
@@ -253,11 +257,18 @@ def is_tile_end(loop: For, stacks: Collection[str]) -> bool:
 
     A loop with a whole tile in it reads what it has written itself; a matrix loop makes what a tile leaves there.
     """
-    if loop.kind == "matrix":
+    if loop.kind == "matrix" or not stacks:
         return False
-    read = {load.buffer for load in loads_of(loop)}.intersection(stacks)
-    written = {store.buffer for store in stores_of(loop)}.intersection(stacks)
-    return bool(read | written) and read.isdisjoint(written)
+    read: set[str] = set()
+    written: set[str] = set()
+    for statement in walk_statements((loop,)):
+        if isinstance(statement, Store) and statement.buffer in stacks:
+            written.add(statement.buffer)
+        for expr in expressions_of(statement):
+            read.update(part.buffer for part in walk_exprs(expr) if isinstance(part, Load) and part.buffer in stacks)
+        if not read.isdisjoint(written):
+            return False
+    return bool(read or written)
 
 
 def buffers_of(statement: Stmt) -> frozenset[str]:

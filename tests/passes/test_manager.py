@@ -47,13 +47,23 @@ def test_no_passes() -> None:
 
 def test_an_invalid_result_names_the_pass() -> None:
     with pytest.raises(VerifyError) as error:
-        run(Words(("a", "b")), DROP, STAY, SHOUT, DROP)
+        run(Words(("a", "b", "c")), DROP, STAY, SHOUT, DROP)
     assert str(error.value) == (
         "after shout: B is too loud\n"
         "  1 | B\n"
         "  passes that changed the words so far: drop, shout\n"
         "  this is a bug in rnncc; `rnncc bisect FILE` names the first wrong pass"
     )
+
+
+def test_a_pass_that_fails_is_not_blamed_for_an_invalid_ir() -> None:
+    def fail(ir: Words) -> Words:
+        raise AssertionError("what is this")
+
+    with pytest.raises(VerifyError, match="after shout: A is too loud"):
+        run(Words(("a",)), SHOUT, Pass("fail", "it cannot read that", fail))
+    with pytest.raises(AssertionError, match="what is this"):
+        run(Words(("a", "b")), DROP, Pass("fail", "it fails", fail))
 
 
 def test_only_what_changed_is_verified() -> None:

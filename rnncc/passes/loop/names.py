@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+
 from rnncc.loop.ir import For, Let, Procedure, Reduce
 from rnncc.loop.visit import walk_exprs, walk_statements
 from rnncc.names import unused
@@ -11,13 +13,19 @@ class Names:
     """Hands out names that nothing in a procedure has: no buffer, dim, loop variable or value."""
 
     def __init__(self, procedure: Procedure) -> None:
-        self._taken = {buffer.name for buffer in procedure.buffers} | set(procedure.dims)
+        self._procedure = procedure
+
+    @cached_property
+    def _taken(self) -> set[str]:
+        """Looked for when the first name is wanted: many passes want none."""
+        procedure = self._procedure
+        taken = {buffer.name for buffer in procedure.buffers} | set(procedure.dims)
         for statement in walk_statements((*procedure.setup, *procedure.body)):
             if isinstance(statement, For):
-                self._taken.add(statement.variable)
+                taken.add(statement.variable)
             elif isinstance(statement, Let):
-                self._taken.add(statement.name)
-        self._taken |= {part.variable for part in walk_exprs(procedure.body) if isinstance(part, Reduce)}
+                taken.add(statement.name)
+        return taken | {part.variable for part in walk_exprs(procedure.body) if isinstance(part, Reduce)}
 
     def fresh(self, hint: str) -> str:
         """`hint` itself, or with a number behind it."""

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, replace
 from rnncc.loop.builder import add, folded, integer
 from rnncc.loop.index import difference, stride_in
 from rnncc.loop.ir import Call, Const, Expr, For, Index, Let, Load, Procedure, Ramp, Reduce, Span, Stmt, Store, Var
-from rnncc.loop.visit import map_children, map_expr, substitute
+from rnncc.loop.visit import map_children, map_expr, map_statement, substitute
 from rnncc.passes.loop.names import Names
 from rnncc.passes.loop.nest import scalars
 
@@ -52,10 +52,8 @@ def _statement(statement: Stmt, padded: set[str], names: _LetNames) -> tuple[Stm
         case For():
             body = tuple(inner for outer in statement.body for inner in _statement(outer, padded, names))
             return (replace(statement, body=body),)
-        case Let():
-            return (replace(statement, value=_fold_lanes(statement.value)),)
-        case Store():
-            return (replace(statement, value=_fold_lanes(statement.value)),)
+        case Let() | Store():
+            return (map_statement(statement, _fold_lanes),)
         case _:
             return (statement,)
 
@@ -106,9 +104,8 @@ class _Lanes:
                     vector = self.expr(value)
                     self.bound[name] = Var(self.names.unique(name), vector.dtype, vector.lanes)
                     result.append(Let(self.bound[name].name, vector))
-                case Store(buffer, index, value):
-                    place = self.index(buffer, scalars(index))
-                    result.append(replace(statement, index=place, value=self.expr(value)))
+                case Store(buffer, index, value, combine):
+                    result.append(Store(buffer, self.index(buffer, scalars(index)), self.expr(value), combine))
                 case _:
                     raise AssertionError("a loop over lanes holds lets and stores only")
         return tuple(result)
@@ -120,8 +117,8 @@ class _Lanes:
             case Var(name) if name == self.variable:
                 first = _folded(self.start)
                 return first if self.lanes == 1 else Ramp(first, self.lanes)
-            case Load(buffer, index):
-                return replace(expr, index=self.index(buffer, scalars(index)))
+            case Load(buffer, index, dtype):
+                return Load(buffer, self.index(buffer, scalars(index)), dtype)
             case _:
                 return map_children(expr, self.expr)
 

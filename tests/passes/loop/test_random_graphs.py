@@ -13,14 +13,16 @@ import pytest
 from rnncc.codegen.target import Target
 from rnncc.graph.interp import interpret as interpret_graph
 from rnncc.graph.ir import Graph
+from rnncc.graph.verify import verify as verify_graph
 from rnncc.loop.interp import interpret as interpret_loops
 from rnncc.loop.parser import parse
 from rnncc.loop.printer import show
-from rnncc.loop.verify import verify
+from rnncc.loop.verify import verify as verify_loops
 from rnncc.lower.lower import lower
 from rnncc.lower.setup import split_setup
 from rnncc.options import Options
 from rnncc.passes.loop.machine import Machine
+from rnncc.passes.manager import verify_each
 from rnncc.pipeline import compile_graph, graph_passes, loop_passes
 from tests.graph.random_graphs import random_extents, random_graph, random_inputs
 from tests.runtime.native import run_native
@@ -59,6 +61,8 @@ class Case:
 def check_everything(seed: int, target: str) -> None:
     case = Case(seed)
     compilation = compile_graph(case.graph, Options(target=target))
+    verify_each(compilation.graph_snapshots, verify_graph)
+    verify_each(compilation.loop_snapshots, verify_loops)
     for snapshot in compilation.graph_snapshots:
         if snapshot.changed:
             case.check(case.run(snapshot.ir), snapshot.name)
@@ -112,5 +116,5 @@ def test_schedules_for_every_machine(seed: int) -> None:
     for loops in loop_passes(MACHINES[seed % len(MACHINES)], threads=1 + seed % 3):
         before, procedure = procedure, loops.run(procedure)
         if procedure is not before:
-            verify(procedure)
+            verify_loops(procedure)
             case.check(run_loops(procedure, bound, case.extents), loops.name)
