@@ -13,6 +13,7 @@ from rnncc.graph.ir import Graph
 from rnncc.graph.printer import show as show_graph
 from rnncc.options import Options
 from rnncc.runtime.cache import DiskCache, cache_folder, compiler_fingerprint, key_of, machine_fingerprint
+from rnncc.runtime.caches import caches
 from rnncc.runtime.schedules import remember
 
 
@@ -26,7 +27,7 @@ def key_in_cache(what: str, graph: Graph, options: Options) -> str:
     machine = machine_fingerprint() or repr(Target.parse("host"))
     if options.precision != "float32" and not ask_for_matrix_unit():
         machine += "no matrix unit"  # or one that this process may not use
-    return key_of(what, show_graph(graph), repr(options), machine, compiler_fingerprint())
+    return key_of(what, show_graph(graph), repr(options), machine, repr(caches()), compiler_fingerprint())
 
 
 def schedule_folder() -> Path:

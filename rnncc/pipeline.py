@@ -51,7 +51,7 @@ from rnncc.passes.loop.forward_copies import forward_copies
 from rnncc.passes.loop.fuse import fuse
 from rnncc.passes.loop.inline_moves import inline_moves
 from rnncc.passes.loop.instrument import instrument
-from rnncc.passes.loop.machine import Machine
+from rnncc.passes.loop.machine import NEAR_BYTES, Machine
 from rnncc.passes.loop.merge_rows import merge_rows
 from rnncc.passes.loop.narrow import narrow
 from rnncc.passes.loop.pack import pack
@@ -69,6 +69,7 @@ from rnncc.passes.manager import Pass, Snapshot, deciding, run_passes
 from rnncc.passes.streaming import expose_states
 from rnncc.runtime.artifact import Artifact
 from rnncc.runtime.cache import DiskCache, cache_folder
+from rnncc.runtime.caches import caches
 from rnncc.runtime.compiled import CompiledModel
 from rnncc.runtime.jit import Loaded, load
 from rnncc.runtime.profiler import Profiler
@@ -406,12 +407,14 @@ def compile_graph(graph: Graph, options: Options) -> Compilation:
 
 def machine_of(target: Target, precision: str) -> Machine:
     """What the loop passes need to know of a target. It has a matrix unit where that is of use, and may be used."""
+    is_host = target == Target.parse("host")
     has_unit = precision != "float32" and target.has_matrix_unit
-    if has_unit and target == Target.parse("host"):
+    if has_unit and is_host:
         has_unit = ask_for_matrix_unit()
     return Machine(
         target.vector_bits // 8,
         target.registers,
+        caches().l1 if is_host else NEAR_BYTES,
         long_walk_bytes=target.long_walk_bytes,
         has_pairs=target.has_bfloat16,
         has_matrix_unit=has_unit,

@@ -14,6 +14,7 @@ from rnncc.graph.ir import Graph
 from rnncc.options import Options
 from rnncc.passes.loop.schedule import as_schedule
 from rnncc.pipeline import compile_graph
+from rnncc.runtime.caches import Caches
 
 _WALKS = ("rotate_copies", "alternate_panels")
 _RNG = np.random.default_rng(4)
@@ -142,6 +143,20 @@ def test_passes_say_what_they_decided() -> None:
     assert _notes("share_threads", threads=2) == [
         "no 96 KiB of panels, no loops over steps to run side by side: only rows are shared"
     ]
+
+
+def test_the_level_1_cache_is_that_of_the_host(monkeypatch: pytest.MonkeyPatch) -> None:
+    graph = rnncc.Sequential([layers.Input(shape=(None, 8)), layers.LSTM(64, name="lstm")]).graph()
+
+    def order(l1: int, target: str) -> bool:
+        monkeypatch.setattr("rnncc.pipeline.caches", lambda: Caches(l1=l1))
+        compilation = compile_graph(graph, Options(target=target))
+        notes = next(snapshot.notes for snapshot in compilation.loop_snapshots if snapshot.name == "alternate_panels")
+        return any(note.startswith("lstm_recurrent_kernel_packed: back and forth") for note in notes)
+
+    assert order(48 << 10, "host")
+    assert not order(64 << 10, "host")  # 64 KiB of weights stay there
+    assert order(64 << 10, "x86-64-v2")
 
 
 def test_decisions_about_large_weights() -> None:

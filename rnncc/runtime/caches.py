@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 _CPUS = Path("/sys/devices/system/cpu")
@@ -12,11 +13,12 @@ _CPUS = Path("/sys/devices/system/cpu")
 class Caches:
     """Bytes of one core's data caches, and of the cache that cores share."""
 
-    l1: int = 48 << 10
+    l1: int = 32 << 10
     l2: int = 1 << 20
     l3: int = 32 << 20
 
 
+@cache
 def caches() -> Caches:
     """The caches that the system reports, usual sizes for those that it does not."""
     found: dict[str, int] = {}

@@ -6,18 +6,21 @@ from dataclasses import dataclass
 
 from rnncc.types import DType
 
+NEAR_BYTES = 32 << 10
+"""Level 1 data cache of a core that is not at hand: what every one of the last ten years has."""
+
 
 @dataclass(frozen=True, slots=True)
 class Machine:
     """Vector registers: how many bytes each, and how many; and the caches that a schedule counts on.
 
-    The sizes of the caches are what every core of the last ten years has, not those of the core at hand: the same
-    model compiles to the same code on nearly all of them.
+    Sizes, and not rates: what a core reads or multiplies in a second may differ by half from one minute to the next, on
+    a machine that others use as well, and the same model is to compile to the same code there.
     """
 
     vector_bytes: int
     registers: int
-    near_bytes: int = 32 << 10
+    near_bytes: int = NEAR_BYTES
     """Level 1 data cache."""
     long_walk_bytes: int = 0
     """How many bytes of the level 2 cache have to be read before it delivers a line at full speed again; 0: any."""
