@@ -159,6 +159,20 @@ def test_the_level_1_cache_is_that_of_the_host(monkeypatch: pytest.MonkeyPatch) 
     assert order(64 << 10, "x86-64-v2")
 
 
+def test_tiles_without_an_instruction_for_pairs() -> None:
+    rnncc.set_random_seed(3)
+    graph = rnncc.Sequential([layers.Input(shape=(None, 8)), layers.LSTM(64, name="lstm")]).graph()
+
+    def tile(precision: str) -> str:
+        compilation = compile_graph(graph, Options(target="x86-64-v3", precision=precision))
+        notes = next(snapshot.notes for snapshot in compilation.loop_snapshots if snapshot.name == "tile")
+        return next(note.removeprefix("add_all: ").split(" rows")[0] for note in notes if note.startswith("add_all: "))
+
+    assert tile("float32") == "6 x 2"
+    assert tile("bfloat16") == "3 x 2"
+    assert tile("float32-bf16x6") == "6 x 1"  # two sums, and the second is of five products
+
+
 def test_decisions_about_large_weights() -> None:
     rnncc.set_random_seed(3)
     graph = rnncc.Sequential([layers.Input(shape=(None, 8)), layers.LSTM(128, name="lstm")]).graph()

@@ -63,13 +63,14 @@ def tiling_of(nest: Nest, sums: Sums, machine: Machine, name: str = "", tile: Ti
     if tile is not None:
         shape = shape_of(name, tile, machine, len(sums), vectors, many=many)
     else:
-        halves = not machine.has_pairs and any(_has_pairs(one) for one in sums.values())
+        halves = not machine.has_pairs and all(_is_of_pairs(one) for one in sums.values())
         shape = tile_shape(machine, len(sums), vectors, streams=streams, many=many, halves=halves)
     return Tiling(shape, len(sums), lanes, vectors, size, streams, many)
 
 
-def _has_pairs(one: Reduce) -> bool:
-    return any(isinstance(part, Call) and part.function == "dot" for part in walk_exprs(one))
+def _is_of_pairs(one: Reduce) -> bool:
+    """True for a sum of one product of pairs each. Where one is of several, larger tiles are faster, spills and all."""
+    return isinstance(one.value, Call) and one.value.function == "dot"
 
 
 def register_tile(nest: Nest, sums: Sums, tiling: Tiling, names: Names) -> tuple[Stmt, ...]:
