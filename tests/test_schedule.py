@@ -159,6 +159,22 @@ def test_the_level_1_cache_is_that_of_the_host(monkeypatch: pytest.MonkeyPatch) 
     assert order(64 << 10, "x86-64-v2")
 
 
+@pytest.mark.parametrize(("units", "rows"), [(128, 128), (512, 512), (1024, 2050)])  # the bias counts
+def test_the_more_weights_the_more_rows_in_a_chunk(units: int, rows: int) -> None:
+    graph = rnncc.Sequential([layers.Input(shape=(None, units)), layers.LSTM(units)]).graph()
+    compilation = compile_graph(graph, Options(target="x86-64-v3"))
+    notes = next(snapshot.notes for snapshot in compilation.loop_snapshots if snapshot.name == "shorten_chunks")
+    assert notes == (f"add_all: chunks of {rows} rows, and of 2 to 64 steps",)
+
+
+def test_memory_for_many_sequences_does_not_grow_with_their_length() -> None:
+    fn = rnncc.compile(rnncc.Sequential([layers.Input(shape=(None, 7)), layers.LSTM(40)]))
+    states, chunk = 2 * 2 * 40 * 4, 4 * 40 * 4
+    for batch, steps in ((1, 64), (3, 42), (30, 4), (64, 2), (500, 2)):
+        least = batch * (states + steps * chunk)
+        assert least <= fn.memory(B=batch, T=1000) < least + 1024
+
+
 def test_tiles_without_an_instruction_for_pairs() -> None:
     rnncc.set_random_seed(3)
     graph = rnncc.Sequential([layers.Input(shape=(None, 8)), layers.LSTM(64, name="lstm")]).graph()

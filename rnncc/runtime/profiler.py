@@ -10,7 +10,7 @@ import numpy as np
 
 from rnncc.graph.arguments import bind_arguments
 from rnncc.layers.stateful import StateSlot
-from rnncc.loop.ir import Call, Check, Procedure
+from rnncc.loop.ir import Call, Check, For, Procedure
 from rnncc.loop.visit import loads_of, stores_of, walk_exprs, walk_statements
 from rnncc.passes.loop.instrument import Kernel, kernels_of
 from rnncc.runtime.compiled import CompiledModel
@@ -100,4 +100,4 @@ def _checked(kernel: Kernel) -> str:
 
 
 def _loop(kernel: Kernel) -> tuple[str, ...]:
-    return tuple(loop.variable for loop in kernel.steps)
+    return tuple(loop.variable for loop in kernel.steps if isinstance(loop, For))

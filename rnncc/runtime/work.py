@@ -31,12 +31,15 @@ def work_of(nest: Stmt, procedure: Procedure, extents: Mapping[str, int]) -> Wor
 
 
 def work_of_runs(
-    nest: Stmt, steps: Sequence[For], procedure: Procedure, extents: Mapping[str, int]
+    nest: Stmt, steps: Sequence[For | Let], procedure: Procedure, extents: Mapping[str, int]
 ) -> tuple[int, Work]:
     """How often a nest runs inside of the loops `steps`, and the work of all these runs."""
     if not steps:
         return 1, work_of(nest, procedure, extents)
     outer, *inner = steps
+    if isinstance(outer, Let):
+        named = {**extents, outer.name: evaluate_size(outer.value, extents)}
+        return work_of_runs(nest, inner, procedure, named)
     turns = range(evaluate_size(outer.start, extents), evaluate_size(outer.stop, extents), outer.step)
     is_regular = outer.variable not in _in_bounds((*inner, nest))
     runs, operations, size = 0, 0, 0
@@ -48,10 +51,11 @@ def work_of_runs(
 
 
 def _in_bounds(statements: Sequence[Stmt]) -> frozenset[str]:
-    """The variables that say how often loops and sums in `statements` turn."""
+    """The variables that say how often loops and sums in `statements` turn, or what such a variable is."""
     loops = [statement for statement in walk_statements(statements) if isinstance(statement, For)]
     sums = [expr for expr in walk_exprs(statements) if isinstance(expr, Reduce)]
     bounds = [bound for loop in loops for bound in (loop.start, loop.stop)] + [one.size for one in sums]
+    bounds += [statement.value for statement in statements if isinstance(statement, Let)]
     return frozenset[str]().union(*map(free_variables, bounds))
 
 

@@ -28,17 +28,19 @@ from rnncc.types import DType
 
 @dataclass(frozen=True, slots=True)
 class Kernel:
-    """A nest, and the loops over steps around it."""
+    """A nest, and the loops over steps around it, with the names that are bound before and in them."""
 
     nest: For
-    steps: tuple[For, ...]
+    steps: tuple[For | Let, ...]
 
 
-def kernels_of(body: Sequence[Stmt], steps: tuple[For, ...] = ()) -> list[Kernel]:
+def kernels_of(body: Sequence[Stmt], steps: tuple[For | Let, ...] = ()) -> list[Kernel]:
     """Every kernel of fused statements, in order."""
     found: list[Kernel] = []
     for statement in body:
-        if isinstance(statement, For):
+        if isinstance(statement, Let):
+            steps = (*steps, statement)
+        elif isinstance(statement, For):
             inside = (*steps, statement)
             found += kernels_of(statement.body, inside) if is_over_steps(statement) else [Kernel(statement, steps)]
     return found

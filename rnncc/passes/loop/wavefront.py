@@ -24,22 +24,21 @@ Requires: `chunk_steps`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 
 from rnncc.loop.builder import ZERO, add, call, floordiv, integer, mod, multiply, subtract
 from rnncc.loop.index import difference
-from rnncc.loop.ir import Barrier, Check, Const, Expr, For, Index, Load, Procedure, Reduce, Span, Stmt, Var
+from rnncc.loop.ir import Barrier, Check, Expr, For, Index, Procedure, Span, Stmt, Var
 from rnncc.loop.visit import (
     buffers_of,
-    children,
-    expressions_of,
     map_accesses,
     stores_of,
     substitute,
     walk_statements,
 )
+from rnncc.passes.loop.chunks import is_chunks, weights_read
 from rnncc.passes.loop.dependences import indices_of, shared_by
 from rnncc.passes.loop.names import Names
 from rnncc.passes.loop.share_threads import WORTH_BYTES
@@ -116,7 +115,7 @@ class _Pipeliner:
 
     def statement(self, statement: Stmt) -> Stmt:
         """A loop over chunks as a pipeline, if that is possible and pays; everything else as it is."""
-        if not isinstance(statement, For) or not _is_chunks(statement):
+        if not isinstance(statement, For) or not is_chunks(statement):
             return statement
         members = tuple(member for member in statement.body if isinstance(member, For))
         short = {name for name in buffers_of(statement) if self.is_short(name, statement)}
@@ -158,21 +157,13 @@ class _Pipeliner:
 
     def work(self, member: For) -> float:
         """What one thread takes for a step of `member`."""
-        return self.weights_read(member) / (1 if member.kind == "range" else REUSE)
+        return weights_read(member, self.buffers) / (1 if member.kind == "range" else REUSE)
 
     def on_panels(self, member: For) -> float:
         """What a step of `member` takes when all threads share its panels, where they are worth it."""
-        if self.weights_read(member) < WORTH_BYTES:
+        if weights_read(member, self.buffers) < WORTH_BYTES:
             return self.work(member)
         return self.work(member) / self.threads + (MEETING_BYTES if member.kind == "range" else 0)
-
-    def weights_read(self, member: For) -> int:
-        """Bytes of weights that a step reads for one row; loops of a length that is not known count once."""
-        return sum(
-            times * load.dtype.size
-            for load, times in _loads_in(member.body, 1)
-            if self.buffers[load.buffer].space == "weight"
-        )
 
     # -------------------------------------------------------------- how to do it
 
@@ -235,21 +226,6 @@ def _beside(statements: Sequence[Stmt], threads: int) -> set[int]:
     return found
 
 
-def _is_chunks(loop: For) -> bool:
-    """True for a loop over chunks of time as `chunk_steps` makes it."""
-    count = call("min", subtract(loop.stop, Var(loop.variable)), integer(loop.step))
-    return (
-        loop.kind == "range"
-        and loop.start == ZERO
-        and isinstance(loop.stop, Var)
-        and loop.step > 1
-        and all(
-            isinstance(member, For) and member.start == ZERO and member.stop == count and member.step == 1
-            for member in loop.body
-        )
-    )
-
-
 def _meet_at_steps(members: Sequence[For], start: Var, short: set[str]) -> bool:
     """True when members meet at the step of both only: then a chunk may have any number of steps."""
     return all(
@@ -299,28 +275,6 @@ def _filled(parts: Sequence[_Stage], limit: float) -> tuple[_Stage, ...]:
         else:
             stages.append(part)
     return tuple(stages)
-
-
-def _loads_in(statements: Sequence[Stmt], times: int) -> Iterator[tuple[Load, int]]:
-    """The loads in `statements`, and how often each of them is done."""
-    for statement in statements:
-        if isinstance(statement, For):
-            yield from _loads_in(statement.body, times * _count(statement.stop))
-        else:
-            for expr in expressions_of(statement):
-                yield from _loads_by(expr, times)
-
-
-def _loads_by(expr: Expr, times: int) -> Iterator[tuple[Load, int]]:
-    if isinstance(expr, Load):
-        yield expr, times
-    inside = times * _count(expr.size) if isinstance(expr, Reduce) else times
-    for child in children(expr):
-        yield from _loads_by(child, inside)
-
-
-def _count(size: Expr) -> int:
-    return int(size.value) if isinstance(size, Const) else 1
 
 
 def _written(members: Sequence[For]) -> list[str]:
