@@ -29,10 +29,11 @@ def _tile(rows: int, width: int, panel: int) -> dict[str, int]:
     return {"rows": rows, "width": width, "panel": panel}
 
 
-def _notes(name: str, **options: Any) -> list[str]:
-    compilation = compile_graph(_model().graph(), Options(**options))
+def _notes(graph: Graph, **options: Any) -> dict[str, tuple[str, ...]]:
+    """What every pass decided about `graph`, by the name of the pass."""
+    compilation = compile_graph(graph, Options(**options))
     snapshots = (*compilation.graph_snapshots, *compilation.loop_snapshots)
-    return list(next(snapshot.notes for snapshot in snapshots if snapshot.name == name))
+    return {snapshot.name: snapshot.notes for snapshot in snapshots}
 
 
 @pytest.mark.parametrize(
@@ -84,8 +85,7 @@ def test_walks_that_are_none_say_so() -> None:
     rnncc.set_random_seed(3)
     graph = rnncc.Sequential([layers.Input(shape=(None, 8)), layers.LSTM(72), layers.Dense(9, name="dense")]).graph()
     schedule = as_schedule({"dense_out": {"copies": 3, "back_and_forth": True}, "h": {"back_and_forth": True}})
-    compilation = compile_graph(graph, Options(target="x86-64-v4", schedule=schedule))
-    notes = {snapshot.name: snapshot.notes for snapshot in compilation.loop_snapshots}
+    notes = _notes(graph, target="x86-64-v4", schedule=schedule)
     assert notes["rotate_copies"] == ("dense_out: no rows on their own read weights for it at every step: one copy",)
     assert "dense_out: no loop over steps walks over its panels: front to back" in notes["alternate_panels"]
 
@@ -127,22 +127,23 @@ def test_what_is_no_schedule(schedule: Any, message: str) -> None:
 
 
 def test_passes_say_what_they_decided() -> None:
-    assert _notes("fold_embedding") == [
+    graph = _model().graph()
+    notes = _notes(graph, target="x86-64-v3", threads=2)
+    assert notes["fold_embedding"] == (
         "matmul_all: a table of 11 rows, 6 KiB (at most 65,536)",
         "add_all: a table of 11 rows, 6 KiB (at most 65,536)",
-    ]
-    assert (
-        _notes("fold_embedding", table_bytes=100)[0] == "matmul_all: no table, it would have 11 rows, 6 KiB (at most 0)"
     )
-    assert _notes("tile", target="x86-64-v3") == [
+    small = _notes(graph, table_bytes=100)["fold_embedding"]
+    assert small[0] == "matmul_all: no table, it would have 11 rows, 6 KiB (at most 0)"
+    assert notes["tile"] == (
         "h, c: in vectors, no sums",
         "h, c: 3 x 1 rows x vectors of 8, single rows in panels of 2; 4 sums; 22 KiB of weights stay near",
         "dense_out: 6 x 2 rows x vectors of 8, single rows in panels of 2; 1 sum; 2 KiB of weights stay near",
-    ]
-    assert _notes("cse") == []
-    assert _notes("share_threads", threads=2) == [
-        "no 96 KiB of panels, no loops over steps to run side by side: only rows are shared"
-    ]
+    )
+    assert notes["cse"] == ()
+    assert notes["share_threads"] == (
+        "no 96 KiB of panels, no loops over steps to run side by side: only rows are shared",
+    )
 
 
 def test_the_level_1_cache_is_that_of_the_host(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -150,8 +151,7 @@ def test_the_level_1_cache_is_that_of_the_host(monkeypatch: pytest.MonkeyPatch) 
 
     def order(l1: int, target: str) -> bool:
         monkeypatch.setattr("rnncc.pipeline.caches", lambda: Caches(l1=l1))
-        compilation = compile_graph(graph, Options(target=target))
-        notes = next(snapshot.notes for snapshot in compilation.loop_snapshots if snapshot.name == "alternate_panels")
+        notes = _notes(graph, target=target)["alternate_panels"]
         return any(note.startswith("lstm_recurrent_kernel_packed: back and forth") for note in notes)
 
     assert order(48 << 10, "host")
@@ -162,8 +162,7 @@ def test_the_level_1_cache_is_that_of_the_host(monkeypatch: pytest.MonkeyPatch) 
 @pytest.mark.parametrize(("units", "rows"), [(128, 128), (512, 512), (1024, 2050)])  # the bias counts
 def test_the_more_weights_the_more_rows_in_a_chunk(units: int, rows: int) -> None:
     graph = rnncc.Sequential([layers.Input(shape=(None, units)), layers.LSTM(units)]).graph()
-    compilation = compile_graph(graph, Options(target="x86-64-v3"))
-    notes = next(snapshot.notes for snapshot in compilation.loop_snapshots if snapshot.name == "shorten_chunks")
+    notes = _notes(graph, target="x86-64-v3")["shorten_chunks"]
     assert notes == (f"add_all: chunks of {rows} rows, and of 2 to 64 steps",)
 
 
@@ -180,8 +179,7 @@ def test_tiles_without_an_instruction_for_pairs() -> None:
     graph = rnncc.Sequential([layers.Input(shape=(None, 8)), layers.LSTM(64, name="lstm")]).graph()
 
     def tile(precision: str) -> str:
-        compilation = compile_graph(graph, Options(target="x86-64-v3", precision=precision))
-        notes = next(snapshot.notes for snapshot in compilation.loop_snapshots if snapshot.name == "tile")
+        notes = _notes(graph, target="x86-64-v3", precision=precision)["tile"]
         return next(note.removeprefix("add_all: ").split(" rows")[0] for note in notes if note.startswith("add_all: "))
 
     assert tile("float32") == "6 x 2"
@@ -192,8 +190,7 @@ def test_tiles_without_an_instruction_for_pairs() -> None:
 def test_decisions_about_large_weights() -> None:
     rnncc.set_random_seed(3)
     graph = rnncc.Sequential([layers.Input(shape=(None, 8)), layers.LSTM(128, name="lstm")]).graph()
-    compilation = compile_graph(graph, Options(target="x86-64-v4", threads=2))
-    notes = {snapshot.name: snapshot.notes for snapshot in compilation.loop_snapshots}
+    notes = _notes(graph, target="x86-64-v4", threads=2)
     assert (
         "h, c: 6 x 1 rows x vectors of 16, single rows in panels of 1; 4 sums; 256 KiB of weights stream"
         in notes["tile"]
@@ -220,7 +217,7 @@ def test_decisions_about_large_weights() -> None:
 def test_equal_layers_on_threads_of_their_own(units: int, decision: str) -> None:
     stack = [layers.LSTM(units, return_sequences=True, name="a"), layers.LSTM(units, name="b")]
     graph = rnncc.Sequential([layers.Input(shape=(None, units)), *stack]).graph()
-    (note,) = _notes_of(graph, "wavefront")
+    (note,) = _notes(graph, target="x86-64-v3", threads=2)["wavefront"]
     assert note.split(": ", 1)[1] == decision
 
 
@@ -228,18 +225,13 @@ def test_one_thread_for_what_is_not_cut() -> None:
     """Two stacks that do not need each other: no layer of one waits for a layer of the other."""
     inputs = [layers.Input(shape=(None, 64)), layers.Input(shape=(None, 64))]
     ends = [layers.LSTM(64)(layers.LSTM(64, return_sequences=True)(x)) for x in inputs]
-    assert _notes_of(rnncc.Model(inputs, layers.add(ends)).graph(), "wavefront") == ()
-
-
-def _notes_of(graph: Graph, name: str) -> tuple[str, ...]:
-    compilation = compile_graph(graph, Options(target="x86-64-v3", threads=2))
-    return next(snapshot.notes for snapshot in compilation.loop_snapshots if snapshot.name == name)
+    graph = rnncc.Model(inputs, layers.add(ends)).graph()
+    assert _notes(graph, target="x86-64-v3", threads=2)["wavefront"] == ()
 
 
 def test_directions_on_threads_of_their_own() -> None:
     graph = rnncc.Sequential([layers.Input(shape=(None, 8)), layers.Bidirectional(layers.SimpleRNN(6))]).graph()
-    compilation = compile_graph(graph, Options(target="x86-64-v3", threads=2))
-    notes = next(snapshot.notes for snapshot in compilation.loop_snapshots if snapshot.name == "share_threads")
+    notes = _notes(graph, target="x86-64-v3", threads=2)["share_threads"]
     assert [note.split(": ")[1] for note in notes] == [
         "on thread 0, beside other loops over steps",
         "on thread 1, beside other loops over steps",
