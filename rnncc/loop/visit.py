@@ -259,11 +259,12 @@ def is_tile_end(loop: For, stacks: Collection[str]) -> bool:
     """
     if loop.kind == "matrix" or not stacks:
         return False
+    stores = list(stores_of(loop))
+    if any(store.combine is not None for store in stores):
+        return False  # there is a loop over k in it
+    written = {store.buffer for store in stores}.intersection(stacks)
     read: set[str] = set()
-    written: set[str] = set()
     for statement in walk_statements((loop,)):
-        if isinstance(statement, Store) and statement.buffer in stacks:
-            written.add(statement.buffer)
         for expr in expressions_of(statement):
             read.update(part.buffer for part in walk_exprs(expr) if isinstance(part, Load) and part.buffer in stacks)
         if not read.isdisjoint(written):
