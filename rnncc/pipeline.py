@@ -136,7 +136,11 @@ def loop_passes(
         deciding("narrow", "products with weights in bfloat16, two at a time", narrow, parts=parts, at_once=pairs),
         deciding("chunk_steps", "of what is done for all steps, only what the next ones need is kept", chunk_steps),
         deciding("wavefront", "loops that pass sequences on, each on its own thread", wavefront, threads=threads),
-        deciding("shorten_chunks", "what is passed on with many rows stays in the cache", shorten_chunks),
+        deciding(
+            "shorten_chunks",
+            "fewer steps at a time where there are many rows: what is passed on stays in the cache",
+            shorten_chunks,
+        ),
         Pass("instrument", "what the cycles of a kernel are is known as long as it is one nest", instrument),
         deciding("tile", "sums in registers, the loop over k around them", tile, machine=machine, schedule=schedule),
         Pass("merge_rows", "a row that was just written is still in the cache", merge_rows),

@@ -159,19 +159,33 @@ def test_the_level_1_cache_is_that_of_the_host(monkeypatch: pytest.MonkeyPatch) 
     assert order(64 << 10, "x86-64-v2")
 
 
-@pytest.mark.parametrize(("units", "rows"), [(128, 128), (512, 512), (1024, 2050)])  # the bias counts
-def test_the_more_weights_the_more_rows_in_a_chunk(units: int, rows: int) -> None:
+@pytest.mark.parametrize(
+    ("units", "decision"),
+    [
+        (128, "64 steps up to 2 rows a step, 2 from 33 on"),
+        (512, "64 steps up to 8 rows a step, 2 from 129 on"),
+        (1024, "64 steps up to 32 rows a step, 2 from 513 on"),
+    ],
+)
+def test_the_more_weights_the_more_steps_in_a_chunk(units: int, decision: str) -> None:
     graph = rnncc.Sequential([layers.Input(shape=(None, units)), layers.LSTM(units)]).graph()
     notes = _notes(graph, target="x86-64-v3")["shorten_chunks"]
-    assert notes == (f"add_all: chunks of {rows} rows, and of 2 to 64 steps",)
+    assert notes == (f"add_all: {decision}",)
 
 
-def test_memory_for_many_sequences_does_not_grow_with_their_length() -> None:
+@pytest.mark.parametrize(("precision", "rows"), [("float32", 8), ("bfloat16", 4), ("float32-bf16x6", 12)])
+def test_narrow_weights_count_once_for_each_part(precision: str, rows: int) -> None:
+    graph = rnncc.Sequential([layers.Input(shape=(None, 512)), layers.LSTM(512)]).graph()
+    (note,) = _notes(graph, target="x86-64-v3", precision=precision)["shorten_chunks"]
+    assert f": 64 steps up to {rows} rows a step" in note
+
+
+@pytest.mark.parametrize(("batch", "steps"), [(1, 64), (2, 64), (3, 42), (30, 4), (64, 2), (500, 2)])
+def test_memory_is_that_of_a_chunk(batch: int, steps: int) -> None:
     fn = rnncc.compile(rnncc.Sequential([layers.Input(shape=(None, 7)), layers.LSTM(40)]))
-    states, chunk = 2 * 2 * 40 * 4, 4 * 40 * 4
-    for batch, steps in ((1, 64), (3, 42), (30, 4), (64, 2), (500, 2)):
-        least = batch * (states + steps * chunk)
-        assert least <= fn.memory(B=batch, T=1000) < least + 1024
+    states, projection = 2 * 2 * 40 * 4, 4 * 40 * 4
+    least = batch * (states + steps * projection)
+    assert least <= fn.memory(B=batch, T=1000) < least + 1024
 
 
 def test_tiles_without_an_instruction_for_pairs() -> None:
@@ -203,7 +217,7 @@ def test_decisions_about_large_weights() -> None:
     assert notes["alternate_panels"] == (
         "lstm_recurrent_kernel_packed: back and forth, 256 KiB are more than level 1 holds",
     )
-    assert notes["chunk_steps"] == ("add_all: 64 steps at a time, nothing outside of the loop reads it",)
+    assert notes["chunk_steps"] == ("add_all: at most 64 steps at a time, nothing outside of the loop reads it",)
 
 
 @pytest.mark.parametrize(

@@ -3,8 +3,8 @@
 Every buffer (temporaries: every slot) is a pointer argument that aliases no other, every dim an i64; registers and
 stacks become allocas, of which LLVM turns the registers into values. A loop's block is named after its variable, so
 that the assembly shows which loop is which. Its counter goes through a piece of assembly with nothing in it, so that
-LLVM does not know that it counts: strength reduction would take a third of the back end's time to rewrite addresses
-that are no faster then.
+LLVM does not know that it counts: to rewrite addresses for a counter (strength reduction) would take a third of the
+back end's time, and the code is no faster for it.
 
 The entry point is `i32 name(ptr pointers, ptr dims, ptr status, i64 thread, i64 threads, ptr barrier)`: pointers in the
 order of `Emitted.pointers`, dims in that of the procedure. It returns 0, or 1 + the number of the message of a failed

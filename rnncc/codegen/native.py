@@ -6,6 +6,7 @@ in which order a sum is added up.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -40,7 +41,12 @@ class NativeCode:
         with llvm.lock():
             machine = _machine(self.target, self.level)
             machine.set_asm_verbosity(True)
-            return str(machine.emit_assembly(_optimized(self.source, self.target, self.level, machine)))
+            text = str(machine.emit_assembly(_optimized(self.source, self.target, self.level, machine)))
+        return "".join(line for line in text.splitlines(keepends=True) if not _EMPTY_ASSEMBLY.match(line))
+
+
+_EMPTY_ASSEMBLY = re.compile(r"\s*(#|//)\s?(NO_)?APP$")
+"""What LLVM prints around the assembly with nothing in it that loop counters go through."""
 
 
 _compiled = 0

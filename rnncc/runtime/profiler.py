@@ -57,7 +57,7 @@ class Profiler:
 
     def _profile(self, times: Sequence[float], whole: float, extents: Mapping[str, int], calls: int) -> Profile:
         roof = measure_roof(1)
-        works = [work_of_runs(kernel.nest, kernel.steps, self._procedure, extents) for kernel in self._kernels]
+        works = [work_of_runs(kernel.nest, kernel.around, self._procedure, extents) for kernel in self._kernels]
         resident: dict[tuple[str, ...], int] = {}  # what the same loop over steps uses over and over
         for kernel, (runs, work) in zip(self._kernels, works, strict=True):
             resident[_loop(kernel)] = resident.get(_loop(kernel), 0) + work.bytes // max(runs, 1)
@@ -100,4 +100,4 @@ def _checked(kernel: Kernel) -> str:
 
 
 def _loop(kernel: Kernel) -> tuple[str, ...]:
-    return tuple(loop.variable for loop in kernel.steps if isinstance(loop, For))
+    return tuple(loop.variable for loop in kernel.around if isinstance(loop, For))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import prod
 
 from rnncc.loop.ir import Call, Expr, For, Index, Let, Load, Procedure, Reduce, Stmt, Store
@@ -31,32 +31,59 @@ def work_of(nest: Stmt, procedure: Procedure, extents: Mapping[str, int]) -> Wor
 
 
 def work_of_runs(
-    nest: Stmt, steps: Sequence[For | Let], procedure: Procedure, extents: Mapping[str, int]
+    nest: Stmt, around: Sequence[For | Let], procedure: Procedure, extents: Mapping[str, int]
 ) -> tuple[int, Work]:
-    """How often a nest runs inside of the loops `steps`, and the work of all these runs."""
-    if not steps:
-        return 1, work_of(nest, procedure, extents)
-    outer, *inner = steps
-    if isinstance(outer, Let):
-        named = {**extents, outer.name: evaluate_size(outer.value, extents)}
-        return work_of_runs(nest, inner, procedure, named)
-    turns = range(evaluate_size(outer.start, extents), evaluate_size(outer.stop, extents), outer.step)
-    is_regular = outer.variable not in _in_bounds((*inner, nest))
-    runs, operations, size = 0, 0, 0
-    for turn in turns[:1] if is_regular else turns:
-        some, work = work_of_runs(nest, inner, procedure, {**extents, outer.variable: turn})
-        runs, operations, size = runs + some, operations + work.operations, size + work.bytes
-    times = len(turns) if is_regular else 1
-    return times * runs, Work(times * operations, times * size)
+    """How often a nest runs inside of the loops `around` it, among names that they bind, and the work of all runs."""
+    return _Runs(nest, procedure, tuple(around)).inside(0, extents)
 
 
-def _in_bounds(statements: Sequence[Stmt]) -> frozenset[str]:
-    """The variables that say how often loops and sums in `statements` turn, or what such a variable is."""
+@dataclass(frozen=True, slots=True)
+class _Runs:
+    """Counts once what is alike in all that loops and sums turn on: nearly all chunks of time have as many steps."""
+
+    nest: Stmt
+    procedure: Procedure
+    around: tuple[For | Let, ...]
+    bounds: dict[int, list[Expr]] = field(default_factory=dict)
+    known: dict[tuple[object, ...], tuple[int, Work]] = field(default_factory=dict)
+
+    def inside(self, depth: int, extents: Mapping[str, int]) -> tuple[int, Work]:
+        """The runs inside of what is `around` from that depth on, where `extents` has the values of all other names."""
+        outer = self.around[depth] if depth < len(self.around) else None
+        if isinstance(outer, Let):
+            return self.inside(depth + 1, {**extents, outer.name: evaluate_size(outer.value, extents)})
+        if depth not in self.bounds:
+            self.bounds[depth] = _bounds((*self.around[depth:], self.nest))
+        key = (depth, *(_as_far_as_known(bound, extents) for bound in self.bounds[depth]))
+        if key not in self.known:
+            self.known[key] = self.all_turns(outer, depth, extents)
+        return self.known[key]
+
+    def all_turns(self, loop: For | None, depth: int, extents: Mapping[str, int]) -> tuple[int, Work]:
+        """What `inside` looks for, at the loop of that depth; None: at the nest."""
+        if loop is None:
+            return 1, work_of(self.nest, self.procedure, extents)
+        runs, operations, size = 0, 0, 0
+        for turn in range(evaluate_size(loop.start, extents), evaluate_size(loop.stop, extents), loop.step):
+            some, work = self.inside(depth + 1, {**extents, loop.variable: turn})
+            runs, operations, size = runs + some, operations + work.operations, size + work.bytes
+        return runs, Work(operations, size)
+
+
+def _bounds(statements: Sequence[Stmt]) -> list[Expr]:
+    """What says how often loops and sums in `statements` turn, and the values of names between them."""
     loops = [statement for statement in walk_statements(statements) if isinstance(statement, For)]
     sums = [expr for expr in walk_exprs(statements) if isinstance(expr, Reduce)]
     bounds = [bound for loop in loops for bound in (loop.start, loop.stop)] + [one.size for one in sums]
-    bounds += [statement.value for statement in statements if isinstance(statement, Let)]
-    return frozenset[str]().union(*map(free_variables, bounds))
+    return bounds + [statement.value for statement in statements if isinstance(statement, Let)]
+
+
+def _as_far_as_known(bound: Expr, extents: Mapping[str, int]) -> object:
+    """`bound` as a number; if loops further inside have a say in it, the values of all other names in it."""
+    names = free_variables(bound)
+    if names <= extents.keys():
+        return evaluate_size(bound, extents)
+    return tuple(extents.get(name) for name in sorted(names))
 
 
 _OPERATIONS = {"dot": 3}

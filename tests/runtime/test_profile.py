@@ -8,9 +8,11 @@ import pytest
 import rnncc
 from rnncc import layers
 from rnncc.errors import ArgumentError, ShapeError, TokenError
+from rnncc.loop.ir import Procedure
 from rnncc.loop.parser import parse
 from rnncc.loop.printer import show
 from rnncc.passes.loop.instrument import kernels_of
+from rnncc.passes.loop.shorten_chunks import shorten_chunks
 from rnncc.runtime.work import Work, work_of, work_of_runs
 
 _RNG = np.random.default_rng(3)
@@ -90,16 +92,22 @@ def f(B, T):
 """
 
 
-def test_work_in_chunks_of_steps() -> None:
-    procedure = parse(CHUNKS)
+def _shortened() -> Procedure:
+    """The same with chunks of 6 steps where a step has three rows."""
+    procedure = parse(CHUNKS.replace("(0, T, 8)", "(0, T, 16)").replace("start, 8", "start, 16").replace("[8,", "[16,"))
+    return shorten_chunks(procedure, rows=18)
+
+
+@pytest.mark.parametrize(("procedure", "chunks"), [(parse(CHUNKS), 3), (_shortened(), 4)])
+def test_work_in_chunks_of_steps(procedure: Procedure, chunks: int) -> None:
     project, step = kernels_of(procedure.body)
     extents = {"B": 3, "T": 21}
-    runs, work = work_of_runs(project.nest, project.steps, procedure, extents)
-    assert (runs, work.operations) == (3, 21 * 3 * 4 * 12)
-    assert work.bytes == 4 * (21 * 3 * 6 + 3 * 24 + 21 * 3 * 4)
-    runs, work = work_of_runs(step.nest, step.steps, procedure, extents)
+    runs, work = work_of_runs(project.nest, project.around, procedure, extents)
+    assert (runs, work.operations) == (chunks, 21 * 3 * 4 * 12)
+    assert work.bytes == 4 * (21 * 3 * 6 + chunks * 24 + 21 * 3 * 4)
+    runs, work = work_of_runs(step.nest, step.around, procedure, extents)
     assert (runs, work.operations, work.bytes) == (21, 21 * 12, 21 * 4 * 3 * 12)
-    assert work_of_runs(step.nest, step.steps, procedure, {"B": 3, "T": 0}) == (0, Work(0, 0))
+    assert work_of_runs(step.nest, step.around, procedure, {"B": 3, "T": 0}) == (0, Work(0, 0))
 
 
 # ------------------------------------------------------------------ profiles

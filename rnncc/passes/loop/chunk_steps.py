@@ -27,7 +27,7 @@ from rnncc.passes.loop.names import Names
 from rnncc.passes.manager import Note, nobody
 
 STEPS = 64
-"""How many steps a chunk has. Even, so that the halves of a state alternate over its ends."""
+"""How many steps a chunk has, at most (`shorten_chunks`). Even: the halves of a state alternate over its ends."""
 
 _HERE = Var("step of the chunk")
 """Stands for a step counted from the start of its chunk, while steps are renamed."""
@@ -42,7 +42,7 @@ def chunk_steps(procedure: Procedure, steps: int = STEPS, note: Note = nobody) -
         return procedure
     for buffer in procedure.buffers:
         if buffer.name in chunker.short:
-            note(f"{buffer.name}: {steps} steps at a time, nothing outside of the loop reads it")
+            note(f"{buffer.name}: at most {steps} steps at a time, nothing outside of the loop reads it")
     buffers = (
         replace(buffer, shape=(integer(steps), *buffer.shape[1:])) if buffer.name in chunker.short else buffer
         for buffer in procedure.buffers

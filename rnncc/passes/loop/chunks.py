@@ -1,12 +1,14 @@
-"""What passes over chunks of time share: which loops those are, and how many weights a step in them reads."""
+"""What passes over chunks of time share: which loops those are, what they keep, and how many weights a step reads."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from rnncc.loop.builder import ZERO, call, integer, subtract
-from rnncc.loop.ir import Buffer, Const, Expr, For, Load, Reduce, Stmt, Var
-from rnncc.loop.visit import children, expressions_of
+from rnncc.loop.builder import ZERO, add, call, integer, subtract
+from rnncc.loop.index import difference
+from rnncc.loop.ir import Buffer, Call, Const, Expr, For, Load, Procedure, Reduce, Span, Stmt, Var
+from rnncc.loop.visit import buffers_of, children, expressions_of, walk_exprs
+from rnncc.passes.loop.dependences import indices_of
 
 
 def is_chunks(loop: Stmt) -> bool:
@@ -24,29 +26,58 @@ def is_chunks(loop: Stmt) -> bool:
     )
 
 
-def weights_read(member: For, buffers: Mapping[str, Buffer]) -> int:
-    """Bytes of weights that a step of `member` reads for one row; loops of a length that is not known count once."""
-    return sum(
-        times * load.dtype.size for load, times in _loads_in(member.body, 1) if buffers[load.buffer].space == "weight"
+def kept_in(chunks: For, procedure: Procedure) -> set[str]:
+    """The sequences of which a loop over chunks keeps one chunk: nobody else has them, each member at its own step."""
+    others = [other for other in procedure.body if other is not chunks]
+    members = [member for member in chunks.body if isinstance(member, For)]
+    return {
+        buffer.name
+        for buffer in procedure.buffers
+        if buffer.space == "temporary"
+        and buffer.shape[:1] == (integer(chunks.step),)
+        and buffer.name in buffers_of(chunks)
+        and all(is_at_step(member, buffer.name, ZERO) for member in members)
+        and not any(buffer.name in buffers_of(other) for other in others)
+    }
+
+
+def is_at_step(member: For, name: str, start: Expr) -> bool:
+    """True when every access of `member` to the buffer `name` is at its own step, counted from `start`."""
+    own = add(Var(member.variable), start)
+    return all(
+        bool(index) and not isinstance(index[0], Span) and difference(index[0], own) == 0
+        for index in indices_of(member, name)
     )
 
 
-def _loads_in(statements: Sequence[Stmt], times: int) -> Iterator[tuple[Load, int]]:
-    """The loads in `statements`, and how often each of them is done."""
+def weights_read(member: For, buffers: Mapping[str, Buffer]) -> int:
+    """Bytes of weights that a step of `member` reads for one row; loops of a length that is not known count once.
+
+    What is read in several places is read once, and pairs of bfloat16 are as many bytes as one number of float32.
+    """
+    weights = {name for name, buffer in buffers.items() if buffer.space == "weight"}
+    return sum(times * expr.dtype.size for expr, times in dict(_weights_in(member.body, weights, 1)).items())
+
+
+def _weights_in(statements: Sequence[Stmt], weights: set[str], times: int) -> Iterator[tuple[Expr, int]]:
+    """The weights that `statements` read, and how often each of them is read."""
     for statement in statements:
         if isinstance(statement, For):
-            yield from _loads_in(statement.body, times * _count(statement.stop))
+            yield from _weights_in(statement.body, weights, times * _count(statement.stop))
         else:
             for expr in expressions_of(statement):
-                yield from _loads_by(expr, times)
+                yield from _weights_by(expr, weights, times)
 
 
-def _loads_by(expr: Expr, times: int) -> Iterator[tuple[Load, int]]:
-    if isinstance(expr, Load):
+def _weights_by(expr: Expr, weights: set[str], times: int) -> Iterator[tuple[Expr, int]]:
+    is_pair = isinstance(expr, Call) and expr.function == "pair"
+    loads = [part.buffer for part in walk_exprs(expr) if isinstance(part, Load)] if is_pair else []
+    if (isinstance(expr, Load) and expr.buffer in weights) or (loads and weights.issuperset(loads)):
         yield expr, times
+        return
     inside = times * _count(expr.size) if isinstance(expr, Reduce) else times
     for child in children(expr):
-        yield from _loads_by(child, inside)
+        yield from _weights_by(child, weights, inside)
 
 
 def _count(size: Expr) -> int:

@@ -31,18 +31,18 @@ class Kernel:
     """A nest, and the loops over steps around it, with the names that are bound before and in them."""
 
     nest: For
-    steps: tuple[For | Let, ...]
+    around: tuple[For | Let, ...]
 
 
-def kernels_of(body: Sequence[Stmt], steps: tuple[For | Let, ...] = ()) -> list[Kernel]:
+def kernels_of(body: Sequence[Stmt], around: tuple[For | Let, ...] = ()) -> list[Kernel]:
     """Every kernel of fused statements, in order."""
     found: list[Kernel] = []
     for statement in body:
         if isinstance(statement, Let):
-            steps = (*steps, statement)
+            around = (*around, statement)
         elif isinstance(statement, For):
-            inside = (*steps, statement)
-            found += kernels_of(statement.body, inside) if is_over_steps(statement) else [Kernel(statement, steps)]
+            inside = (*around, statement)
+            found += kernels_of(statement.body, inside) if is_over_steps(statement) else [Kernel(statement, around)]
     return found
 
 

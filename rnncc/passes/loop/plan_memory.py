@@ -12,8 +12,9 @@ is known at the call: that of its largest member.
 from __future__ import annotations
 
 from dataclasses import replace
+from math import prod
 
-from rnncc.loop.ir import Buffer, Const, Procedure
+from rnncc.loop.ir import Buffer, Call, Const, Expr, Procedure
 from rnncc.loop.visit import buffers_of
 
 
@@ -51,8 +52,15 @@ def _slots(temporaries: list[Buffer], lives: dict[str, tuple[int, int]]) -> dict
 
 def _by_size(buffer: Buffer) -> tuple[int, int, str]:
     """Sorts large buffers first: by the number of extents that only the call knows, then by the fixed part."""
-    fixed = 1
-    for size in buffer.shape:
-        fixed *= int(size.value) if isinstance(size, Const) else 1
-    unknown = sum(not isinstance(size, Const) for size in buffer.shape)
-    return -unknown, -fixed * buffer.dtype.size, buffer.name
+    sizes = list(map(_bound, buffer.shape))
+    fixed = prod(size for size in sizes if size is not None)
+    return -sizes.count(None), -fixed * buffer.dtype.size, buffer.name
+
+
+def _bound(size: Expr) -> int | None:
+    """The most that `size` may be, where it says so: a number, or `min` of one and what only the call knows."""
+    match size:
+        case Const(value) | Call("min", (Const(value), _)):
+            return int(value)
+        case _:
+            return None

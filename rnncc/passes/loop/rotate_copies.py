@@ -28,6 +28,9 @@ from rnncc.passes.loop.nest import is_over_steps, written_by
 from rnncc.passes.loop.schedule import Schedule
 from rnncc.passes.manager import Note, nobody
 
+LEAST_BYTES = 96 << 10
+"""What is read in a step where copies pay, whatever the level 1 cache holds."""
+
 
 def rotate_copies(procedure: Procedure, machine: Machine, schedule: Schedule = (), note: Note = nobody) -> Procedure:
     """Copy the weights of every loop over steps that reads too few of them for `machine`, or as `schedule` says."""
@@ -111,7 +114,7 @@ class _Survey:
         Of little more than the level 1 cache holds, most is still there when it is read back and forth.
         """
         size, long = sum(read.values()), self.machine.long_walk_bytes
-        if not 3 * self.machine.near_bytes <= size < long:
+        if not min(3 * self.machine.near_bytes, LEAST_BYTES) <= size < long:
             return
         count = -int(-long // size)
         if count * size <= long * 4 // 3:

@@ -29,8 +29,7 @@ from dataclasses import dataclass, replace
 from itertools import combinations
 
 from rnncc.loop.builder import ZERO, add, call, floordiv, integer, mod, multiply, subtract
-from rnncc.loop.index import difference
-from rnncc.loop.ir import Barrier, Check, Expr, For, Index, Procedure, Span, Stmt, Var
+from rnncc.loop.ir import Barrier, Check, For, Index, Procedure, Span, Stmt, Var
 from rnncc.loop.visit import (
     buffers_of,
     map_accesses,
@@ -38,8 +37,8 @@ from rnncc.loop.visit import (
     substitute,
     walk_statements,
 )
-from rnncc.passes.loop.chunks import is_chunks, weights_read
-from rnncc.passes.loop.dependences import indices_of, shared_by
+from rnncc.passes.loop.chunks import is_at_step, is_chunks, kept_in, weights_read
+from rnncc.passes.loop.dependences import shared_by
 from rnncc.passes.loop.names import Names
 from rnncc.passes.loop.share_threads import WORTH_BYTES
 from rnncc.passes.manager import Note, nobody
@@ -118,20 +117,11 @@ class _Pipeliner:
         if not isinstance(statement, For) or not is_chunks(statement):
             return statement
         members = tuple(member for member in statement.body if isinstance(member, For))
-        short = {name for name in buffers_of(statement) if self.is_short(name, statement)}
+        short = kept_in(statement, self.procedure)
         if not _meet_at_steps(members, Var(statement.variable), short):
             return statement
         plan = self.plan(members)
         return statement if plan is None else self.pipeline(statement, plan, short)
-
-    def is_short(self, name: str, chunks: For) -> bool:
-        """True for a sequence of which the loop keeps one chunk, each member at its own step."""
-        return (
-            self.buffers[name].space == "temporary"
-            and self.buffers[name].shape[:1] == (integer(chunks.step),)
-            and all(_at_step(member, name, ZERO) for member in chunks.body if isinstance(member, For))
-            and not any(name in buffers_of(other) for other in self.procedure.body if other is not chunks)
-        )
 
     # -------------------------------------------------------------- what to do
 
@@ -229,7 +219,7 @@ def _beside(statements: Sequence[Stmt], threads: int) -> set[int]:
 def _meet_at_steps(members: Sequence[For], start: Var, short: set[str]) -> bool:
     """True when members meet at the step of both only: then a chunk may have any number of steps."""
     return all(
-        name in short or (_at_step(early, name, start) and _at_step(late, name, start))
+        name in short or (is_at_step(early, name, start) and is_at_step(late, name, start))
         for early, late in combinations(members, 2)
         for name in shared_by(early, late)
     )
@@ -244,15 +234,6 @@ def _parts(members: Sequence[For]) -> list[tuple[For, ...]]:
     ]
     together = checks[-1] if checks else 1
     return [tuple(members[:together]), *((member,) for member in members[together:])]
-
-
-def _at_step(member: For, name: str, start: Expr) -> bool:
-    """True when every access of `member` to the buffer `name` is at its own step, counted from `start`."""
-    own = add(Var(member.variable), start)
-    return all(
-        bool(index) and not isinstance(index[0], Span) and difference(index[0], own) == 0
-        for index in indices_of(member, name)
-    )
 
 
 def _balanced(parts: Sequence[_Stage], most: int) -> tuple[_Stage, ...]:

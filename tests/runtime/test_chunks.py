@@ -1,0 +1,77 @@
+"""Long sequences of many rows go in chunks of few steps: the numbers of the graph's interpreter, and no byte beside."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+import rnncc
+from rnncc import layers, ops
+from rnncc.graph.symbolic import Tensor
+from rnncc.layers.base import Layer
+from tests.tolerances import DEEP, assert_close
+
+_RNG = np.random.default_rng(6)
+Rows = int | None
+
+
+def _stack(rows: Rows) -> list[Layer]:
+    recurrent = [layers.LSTM(9, return_sequences=True), layers.GRU(5, return_sequences=True), layers.SimpleRNN(3)]
+    return [layers.Input(batch_shape=(rows, None, 7)), *recurrent]
+
+
+def _normalized(rows: Rows) -> list[Layer]:
+    first, last = layers.LSTM(9, return_sequences=True), layers.LSTM(5)
+    normalization = [layers.LayerNormalization() for _ in range(2)]
+    return [layers.Input(batch_shape=(rows, None, 7)), normalization[0], first, normalization[1], last]
+
+
+def _masked(rows: Rows) -> list[Layer]:
+    recurrent = [layers.LSTM(9, return_sequences=True), layers.GRU(5, return_sequences=True)]
+    return [
+        layers.Input(batch_shape=(rows, None, 7)),
+        layers.Masking(),
+        *recurrent,
+        layers.GlobalAveragePooling1D(),
+    ]
+
+
+def _both_ways(rows: Rows) -> list[Layer]:
+    first = layers.Bidirectional(layers.GRU(5, return_sequences=True))
+    return [layers.Input(batch_shape=(rows, None, 7)), first, layers.LSTM(9, go_backwards=True)]
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("rows", [None, 64])
+@pytest.mark.parametrize("make", [_stack, _normalized, _masked, _both_ways])
+def test_chunks_of_every_length(make: Callable[[Rows], list[Layer]], rows: Rows, threads: int) -> None:
+    rnncc.set_random_seed(4)
+    model = rnncc.Sequential(make(rows))
+    fn = rnncc.compile(model, threads=threads)
+    for batch in (1, 3, 33, 130) if rows is None else (rows,):
+        for length in (1, 3, 65, 131):
+            x = _RNG.standard_normal((batch, length, 7)).astype(np.float32)
+            x[:, length // 2 :: 3] = 0.0  # steps that `Masking` leaves out
+            assert_close(fn(x), rnncc.evaluate(model, x), DEEP, f"{batch} x {length}")
+
+
+@pytest.mark.parametrize("batch", [1, 33, 129])
+def test_a_matrix_of_64_rows_is_no_chunk(batch: int) -> None:
+    """It is made in the call, of an input, and read at every step."""
+    weights = _RNG.uniform(-0.5, 0.5, (8, 8)).astype(np.float32)
+
+    def model(x: Tensor, table: Tensor) -> Tensor:
+        made = ops.tanh(table)
+        start = ops.zeros((x.type.shape[1], 8))
+        h, _ = rnncc.scan(lambda h, v: (ops.tanh(v @ made + h @ weights), None), start, x)
+        return h
+
+    graph = rnncc.trace(model, ("float32", ("T", "B", 64)), ("float32", (64, 8)))
+    x = _RNG.standard_normal((70, batch, 64)).astype(np.float32)
+    table = _RNG.uniform(-0.2, 0.2, (64, 8)).astype(np.float32)
+    h = np.zeros((batch, 8))
+    for step in x.astype(np.float64):
+        h = np.tanh(step @ np.tanh(table.astype(np.float64)) + h @ weights)
+    assert_close(rnncc.compile(graph)(x, table), h.astype(np.float32), DEEP, f"{batch} rows")
