@@ -63,6 +63,7 @@ from rnncc.passes.loop.share_threads import share_threads
 from rnncc.passes.loop.shorten_chunks import shorten_chunks
 from rnncc.passes.loop.split_nests import split_nests
 from rnncc.passes.loop.tile import tile
+from rnncc.passes.loop.turn_sequences import turn_sequences
 from rnncc.passes.loop.unroll import unroll
 from rnncc.passes.loop.vectorize import vectorize
 from rnncc.passes.loop.wavefront import wavefront
@@ -125,6 +126,7 @@ def loop_passes(
         "wavefront": threads == 1,
         "instrument": not counts_cycles,
         "share_threads": threads == 1,
+        "turn_sequences": machine.has_matrix_unit,
     }
     parts = 3 if precision == "float32-bf16x6" else 1
     pairs = TILE_PAIRS if machine.has_matrix_unit else 1
@@ -132,7 +134,12 @@ def loop_passes(
         Pass("inline_moves", "no memory for what only moves: views are index arithmetic", inline_moves),
         Pass("forward_copies", "results are computed where they are wanted", forward_copies),
         Pass("fuse", "every value is computed where it is used: one nest a step", fuse),
-        Pass("split_nests", "what was fused without need, and has too many sums", split_nests),
+        Pass("split_nests", "what was fused without need, and has too many sums or several readers", split_nests),
+        Pass(
+            "turn_sequences",
+            "what a loop reads backwards is made backwards, and meets it at equal steps",
+            turn_sequences,
+        ),
         deciding("narrow", "products with weights in bfloat16, two at a time", narrow, parts=parts, at_once=pairs),
         deciding("chunk_steps", "of what is done for all steps, only what the next ones need is kept", chunk_steps),
         deciding("wavefront", "loops that pass sequences on, each on its own thread", wavefront, threads=threads),
@@ -148,7 +155,11 @@ def loop_passes(
         Pass("vectorize", "lanes become vectors", vectorize),
         Pass("unroll_tiles", "register tiles are written out; what is loaded twice is loaded once", unroll),
         Pass("prefetch", "what a tile's end reads comes while its sums are added up", prefetch),
-        Pass("plan_memory", "temporaries that are never alive together share memory", plan_memory),
+        Pass(
+            "plan_memory",
+            "temporaries that are never alive together share memory",
+            partial(plan_memory, threads=threads),
+        ),
         deciding("share_threads", "each thread its panels, step after step", share_threads, threads=threads),
         deciding(
             "rotate_copies",

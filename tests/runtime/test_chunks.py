@@ -9,6 +9,7 @@ import pytest
 
 import rnncc
 from rnncc import layers, ops
+from rnncc.errors import TokenError
 from rnncc.graph.symbolic import Tensor
 from rnncc.layers.base import Layer
 from tests.tolerances import DEEP, assert_close
@@ -75,3 +76,33 @@ def test_a_matrix_of_64_rows_is_no_chunk(batch: int) -> None:
     for step in x.astype(np.float64):
         h = np.tanh(step @ np.tanh(table.astype(np.float64)) + h @ weights)
     assert_close(rnncc.compile(graph)(x, table), h.astype(np.float32), DEEP, f"{batch} rows")
+
+
+def test_what_a_check_protects_stays_behind_it() -> None:
+    """The second loop looks up tokens and reads what the first one makes, in the same chunks."""
+    table = _RNG.uniform(-0.5, 0.5, (11, 6)).astype(np.float32)
+    weights = [_RNG.uniform(-0.3, 0.3, shape).astype(np.float32) for shape in ((3, 6), (6, 6), (12, 6), (6, 6))]
+
+    def model(x: Tensor, tokens: Tensor) -> Tensor:
+        def layer(sequence: Tensor, kernel: np.ndarray, recurrent: np.ndarray) -> tuple[Tensor, Tensor]:
+            def step(h: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+                h = ops.tanh(v @ kernel + h @ recurrent)
+                return h, h
+
+            h, steps = rnncc.scan(step, ops.zeros((x.type.shape[1], 6)), sequence)
+            return h, steps
+
+        _, first = layer(x, *weights[:2])
+        last, _ = layer(ops.concatenate([first, ops.take(table, tokens)], axis=-1), *weights[2:])
+        return last
+
+    graph = rnncc.trace(model, ("float32", ("T", "B", 3)), ("int64", ("T", "B")))
+    for threads in (1, 2):
+        fn = rnncc.compile(graph, threads=threads)
+        for batch, length in ((1, 131), (33, 65)):
+            x = _RNG.standard_normal((length, batch, 3)).astype(np.float32)
+            tokens = _RNG.integers(0, 11, (length, batch))
+            assert_close(fn(x, tokens), rnncc.evaluate(graph, x, tokens), DEEP)
+            tokens[length - 2, batch - 1] = tokens[length - 1, 0] = 1 << 40
+            with pytest.raises(TokenError, match=rf"\({length - 2}, {batch - 1}\)"):
+                fn(x, tokens)

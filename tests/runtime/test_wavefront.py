@@ -74,10 +74,10 @@ def state_passed() -> rnncc.Model:
 MODELS: dict[str, tuple[Callable[[], rnncc.Model], int]] = {
     "equal": (equal, 1),
     "mixed": (mixed, 2),
-    "backwards": (backwards, 2),
+    "backwards": (backwards, 3),
     "masked": (masked, 1),
     "wanted whole": (wanted_whole, 2),
-    "state passed": (state_passed, 1),
+    "state passed": (state_passed, 2),
 }
 """The models, and how many loops over chunks have stages."""
 

@@ -1,4 +1,4 @@
-"""One matmul for all that share the left operand.
+"""One matmul for all that share the left operand, and that the same loop over steps reads, if one does.
 
     a = matmul(h, ua)                             u = concatenate(ua, ub; axis=1)
     b = matmul(h, ub)                             z = matmul(h, u)
@@ -7,17 +7,19 @@
 
 The right operands must be fixed: weights, or what a scan body closes over (the concatenation is then the same at every
 step, and `hoist_scan` moves it out). Elementwise ops that follow every one of the products in the same way, with a
-fixed vector each (biases), are done once for all columns too.
+fixed vector each (biases), are done once for all columns too. What two directions make of their sequence stays apart:
+each loop wants its own in its own order, and some steps of it at a time.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from rnncc.graph.ir import Graph, Node
 from rnncc.graph.rewrite import Rewriter, map_bodies, rewriter_for
 from rnncc.graph.value import Value
+from rnncc.ops.scan import SCAN
 from rnncc.ops.shape import SLICE
 from rnncc.passes.graph.dataflow import invariants, readers, stem
 from rnncc.types import TensorType
@@ -53,14 +55,35 @@ def _fuse(graph: Graph) -> Graph:
 
 
 def _products(graph: Graph, fixed: set[Value]) -> list[Row]:
-    """Two or more matmuls of one left operand with fixed matrices."""
-    groups: dict[Value, list[Node]] = {}
+    """Two or more matmuls of one left operand with fixed matrices, that one scan reads or none."""
+    by_left: dict[Value, list[Node]] = {}
     for node in graph.nodes:
         if node.op.name == "matmul":
             left, right = node.inputs
             if left not in fixed and right in fixed and right.type.rank == 2:
-                groups.setdefault(left, []).append(node)
+                by_left.setdefault(left, []).append(node)
+    read_by = readers(graph)
+    groups: dict[tuple[Value, Node | None], list[Node]] = {}
+    for left, nodes in by_left.items():
+        for node in nodes if len(nodes) > 1 else ():
+            groups.setdefault((left, _loop_behind(node, read_by)), []).append(node)
     return [tuple(group) for group in groups.values() if len(group) > 1]
+
+
+def _loop_behind(node: Node, read_by: Mapping[Value, Sequence[Node]]) -> Node | None:
+    """The one scan that reads what elementwise ops make of `node`; None if it is no scan, or several nodes."""
+    seen = {node}
+    found: set[Node] = set()
+    waiting = [node]
+    while waiting:
+        for reader in read_by[waiting.pop().output]:
+            if not reader.op.elementwise:
+                found.add(reader)
+            elif reader not in seen:
+                seen.add(reader)
+                waiting.append(reader)
+    loop = found.pop() if len(found) == 1 else None
+    return loop if loop is not None and loop.op is SCAN else None
 
 
 def _followers(graph: Graph, row: Row, fixed: set[Value]) -> list[Row]:

@@ -7,9 +7,9 @@
                                                                h[(start + t + 1) % 2, b, j] = ... z[t, b, j]
 
 The projection of a long sequence is larger than any cache, and for one result nobody needs more of it than what the
-next steps read. Statements that take time steps in the same order, and that meet at equal steps only, share the loop:
-stacked layers pass their sequences on in the cache. What a statement outside reads is kept whole, and so is what a
-check looks at: it reports where in the whole sequence that was.
+next steps read. Statements that take time steps in the same order, meet at equal steps only, and of which one needs
+the other, share the loop: stacked layers pass their sequences on in the cache, two directions stay apart. What a
+statement outside reads is kept whole, and so is what a check looks at: it reports where in the whole sequence that was.
 
 Requires: `fuse`.
 """
@@ -21,9 +21,10 @@ from dataclasses import dataclass, field, replace
 
 from rnncc.loop.builder import ZERO, add, call, integer, subtract
 from rnncc.loop.ir import Buffer, Check, Expr, For, Index, Procedure, Stmt, Var
-from rnncc.loop.visit import buffers_of, map_accesses, substitute, walk_statements
+from rnncc.loop.visit import buffers_of, map_accesses, stores_of, substitute, walk_statements
 from rnncc.passes.loop.dependences import indices_of, shared_by
 from rnncc.passes.loop.names import Names
+from rnncc.passes.loop.nest import is_over_steps
 from rnncc.passes.manager import Note, nobody
 
 STEPS = 64
@@ -79,7 +80,7 @@ class _Chunker:
     def block(self) -> tuple[Stmt, ...]:
         result: list[Stmt] = []
         run: _Run | None = None
-        for statement in self.procedure.body:
+        for statement in self.sunk():
             dim = self.time_of(statement)
             if run is not None and isinstance(statement, For) and dim == run.dim and self.fits(statement, run.members):
                 run.members.append(statement)
@@ -91,6 +92,20 @@ class _Chunker:
                 if run is None:
                     result.append(statement)
         return (*result, *(self.chunked(run) if run is not None else []))
+
+    def sunk(self) -> list[Stmt]:
+        """The statements, where what is made for one loop over steps stands right before it, if it may."""
+        result = list(self.procedure.body)
+        for made in self.procedure.body:
+            written = {store.buffer for store in stores_of(made)}
+            place = _place_of(made, result)
+            users = [other for other in result[place + 1 :] if written & buffers_of(other)]
+            if self.time_of(made) is None or is_over_steps(made) or len(users) != 1 or _checks(made):
+                continue
+            goal = _place_of(users[0], result)
+            if is_over_steps(users[0]) and _are_apart(made, result[place + 1 : goal]):
+                result[place:goal] = [*result[place + 1 : goal], made]
+        return result
 
     def time_of(self, statement: Stmt) -> str | None:
         """The extent over whose steps `statement` is a loop."""
@@ -114,25 +129,30 @@ class _Chunker:
         )
 
     def chunked(self, run: _Run) -> list[Stmt]:
-        """The statements of `run`, in a loop over chunks if that keeps some buffer short."""
-        short = {name for name in _buffers(run.members) if self.is_private(self.buffers[name], run)}
-        if not short or not any(member.kind == "range" for member in run.members):
-            return [*run.before, *run.members]
-        self.short |= short
-        start = Var(self.names.fresh("start"))
-        count = call("min", subtract(Var(run.dim), start), integer(self.steps))
-        inside = tuple(_part(member, start, count, short) for member in run.members)
-        return [*run.before, For(start.name, "range", ZERO, Var(run.dim), self.steps, inside)]
+        """The statements of `run`: what belongs together in a loop over chunks, if that keeps some buffer short."""
+        result = list(run.before)
+        for members in _together(run.members):
+            short = {name for name in _buffers(members) if self.is_private(self.buffers[name], members)}
+            if not short or not any(member.kind == "range" for member in members):
+                result += members
+                continue
+            self.short |= short
+            first = next(place for place, member in enumerate(members) if short & buffers_of(member))
+            result += members[:first]
+            members = members[first:]
+            start = Var(self.names.fresh("start"))
+            count = call("min", subtract(Var(run.dim), start), integer(self.steps))
+            inside = tuple(_part(member, start, count, short) for member in members)
+            result.append(For(start.name, "range", ZERO, Var(run.dim), self.steps, inside))
+        return result
 
-    def is_private(self, buffer: Buffer, run: _Run) -> bool:
-        """True for a sequence that only the members of `run` use, each at its own step, and that no check reports."""
+    def is_private(self, buffer: Buffer, members: Sequence[For]) -> bool:
+        """True for a sequence that only `members` use, each at its own step, and that no check reports."""
         users = [statement for statement in self.procedure.body if buffer.name in buffers_of(statement)]
         return (
             buffer.space == "temporary"
             and buffer.name not in self.checked
-            and all(
-                isinstance(user, For) and user in run.members and self.at_own_step(user, buffer.name) for user in users
-            )
+            and all(isinstance(user, For) and user in members and self.at_own_step(user, buffer.name) for user in users)
         )
 
 
@@ -146,6 +166,36 @@ def _part(loop: For, start: Var, count: Expr, short: set[str]) -> For:
     body = map_accesses(loop.body, near)
     body = substitute(substitute(body, {loop.variable: add(own, start)}), {_HERE.name: own})
     return replace(loop, stop=count, body=body)
+
+
+def _place_of(statement: Stmt, statements: Sequence[Stmt]) -> int:
+    return next(place for place, other in enumerate(statements) if other is statement)
+
+
+def _checks(statement: Stmt) -> bool:
+    return any(isinstance(inner, Check) for inner in walk_statements([statement]))
+
+
+def _together(members: Sequence[For]) -> list[list[For]]:
+    """`members` in groups that share nothing that is written, each in its old order.
+
+    One group where there are checks: what a check protects must stay behind it.
+    """
+    if any(map(_checks, members)):
+        return [list(members)]
+    groups: list[list[For]] = []
+    for member in members:
+        apart = []
+        own = [member]
+        for group in groups:
+            if any(shared_by(other, member) for other in group):
+                own = [*group, *own]
+            else:
+                apart.append(group)
+        groups = [*apart, own]
+    position = {id(member): number for number, member in enumerate(members)}
+    ordered = [sorted(group, key=lambda member: position[id(member)]) for group in groups]
+    return sorted(ordered, key=lambda group: position[id(group[0])])
 
 
 def _buffers(loops: Sequence[For]) -> list[str]:

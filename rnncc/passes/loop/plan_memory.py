@@ -11,22 +11,25 @@ is known at the call: that of its largest member.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from math import prod
 
-from rnncc.loop.ir import Buffer, Call, Const, Expr, Procedure
+from rnncc.loop.ir import Buffer, Call, Const, Expr, Procedure, Stmt
 from rnncc.loop.visit import buffers_of
+from rnncc.passes.loop.dependences import shared_by
+from rnncc.passes.loop.nest import is_over_steps
 
 
-def plan_memory(procedure: Procedure) -> Procedure:
-    """Give every temporary a slot."""
+def plan_memory(procedure: Procedure, threads: int = 1) -> Procedure:
+    """Give every temporary a slot. What several `threads` may use side by side, in loops over steps, stays apart."""
     lives: dict[str, tuple[int, int]] = {}
     temporaries = [buffer for buffer in procedure.buffers if buffer.space == "temporary"]
     names = {buffer.name for buffer in temporaries}
-    for position, statement in enumerate(procedure.body):
+    for moment, statement in zip(_moments(procedure.body, threads), procedure.body, strict=True):
         for name in buffers_of(statement) & names:
-            first, _ = lives.get(name, (position, position))
-            lives[name] = (first, position)
+            first, _ = lives.get(name, (moment, moment))
+            lives[name] = (first, moment)
     slots = _slots(temporaries, lives)
     buffers = tuple(
         replace(buffer, slot=slots[buffer.name]) if buffer.name in slots else buffer
@@ -34,6 +37,23 @@ def plan_memory(procedure: Procedure) -> Procedure:
         if buffer.space != "temporary" or buffer.name in slots
     )
     return procedure if buffers == procedure.buffers else replace(procedure, buffers=buffers)
+
+
+def _moments(body: Sequence[Stmt], threads: int) -> list[int]:
+    """When each statement runs: one after the other, but as many loops over steps at a time as there are threads for.
+
+    These share nothing: see `share_threads`.
+    """
+    moments = list(range(len(body)))
+    beside: list[int] = []
+    for position, statement in enumerate(body):
+        if threads == 1 or not is_over_steps(statement) or any(shared_by(body[one], statement) for one in beside):
+            beside = []
+        if threads > 1 and is_over_steps(statement):
+            beside.append(position)
+        if len(beside) >= threads:
+            moments[beside[0] : position + 1] = [beside[0]] * len(beside)
+    return moments
 
 
 def _slots(temporaries: list[Buffer], lives: dict[str, tuple[int, int]]) -> dict[str, int]:

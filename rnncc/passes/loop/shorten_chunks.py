@@ -43,21 +43,25 @@ def shorten_chunks(procedure: Procedure, rows: int = ROWS, note: Note = nobody) 
     """Make the steps of every chunk depend on how many rows a step has, so that a chunk has `rows` or more by need."""
     buffers_by_name = {buffer.name: buffer for buffer in procedure.buffers}
     shortener = _Shortener(procedure, buffers_by_name, Names(procedure), rows, note)
-    body = tuple(inner for statement in procedure.body for inner in shortener.statement(statement))
+    body = tuple(map(shortener.statement, procedure.body))
     if not shortener.short:
         return procedure
+    named = (Let(name.name, steps) for steps, name in shortener.named.items())
     buffers = tuple(
         replace(buffer, shape=(shortener.short[buffer.name], *buffer.shape[1:]))
         if buffer.name in shortener.short
         else buffer
         for buffer in procedure.buffers
     )
-    return replace(procedure, buffers=buffers, body=body)
+    return replace(procedure, buffers=buffers, body=(*named, *body))
 
 
 @dataclass(frozen=True, slots=True)
 class _Shortener:
-    """`short` are the buffers of chunks that have become shorter, and how many steps they hold."""
+    """`short` are the buffers of chunks that have become shorter, and how many steps they hold; `named` those numbers.
+
+    They get their names first of all: loops over steps that stand side by side have nothing between them.
+    """
 
     procedure: Procedure
     buffers: Mapping[str, Buffer]
@@ -65,17 +69,18 @@ class _Shortener:
     rows: int
     note: Note
     short: dict[str, Expr] = field(default_factory=dict)
+    named: dict[Expr, Var] = field(default_factory=dict)
 
-    def statement(self, statement: Stmt) -> tuple[Stmt, ...]:
+    def statement(self, statement: Stmt) -> Stmt:
         """A loop over chunks with fewer steps, if there are many rows; everything else as it is."""
         if not isinstance(statement, For) or not is_chunks(statement):
-            return (statement,)
+            return statement
         kept = sorted(kept_in(statement, self.procedure))
         rows = max((self.buffers[name].shape[1:-1] for name in kept), key=len, default=())
         wanted = self.rows_wanted(statement)
         steps = _steps(wanted, product(rows), statement.step)
         if isinstance(steps, Const) and steps.value == statement.step:
-            return (statement,)
+            return statement
         most, least = wanted // statement.step, wanted // 4 + 1
         self.note(f"{', '.join(kept)}: {statement.step} steps up to {most} rows a step, 2 from {least} on")
         self.short.update(dict.fromkeys(kept, steps))
@@ -86,15 +91,16 @@ class _Shortener:
         members = [member for member in chunks.body if isinstance(member, For) and member.kind == "parallel"]
         return max(self.rows, sum(weights_read(member, self.buffers) for member in members) // ROW_BYTES // 2 * 2)
 
-    def shortened(self, chunks: For, number: Expr) -> tuple[Stmt, ...]:
+    def shortened(self, chunks: For, number: Expr) -> For:
         """`chunks`, of so many steps each."""
-        start = Var(chunks.variable)
         if isinstance(number, Const):
-            return (replace(chunks, step=int(number.value), body=_members(chunks, number)),)
-        steps, chunk = Var(self.names.fresh("steps")), Var(self.names.fresh("chunk"))
+            return replace(chunks, step=int(number.value), body=_members(chunks, number))
+        if number not in self.named:
+            self.named[number] = Var(self.names.fresh("steps"))
+        steps, chunk = self.named[number], Var(self.names.fresh("chunk"))
         count = floordiv(add(chunks.stop, subtract(steps, ONE)), steps)
-        body = (Let(start.name, multiply(chunk, steps)), *_members(chunks, steps))
-        return Let(steps.name, number), For(chunk.name, "range", ZERO, count, 1, body)
+        start = Let(chunks.variable, multiply(chunk, steps))
+        return For(chunk.name, "range", ZERO, count, 1, (start, *_members(chunks, steps)))
 
 
 def _members(chunks: For, steps: Expr) -> tuple[Stmt, ...]:

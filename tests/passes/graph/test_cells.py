@@ -11,7 +11,7 @@ from rnncc import ops
 from rnncc.graph.ir import ArraySource, Graph, scan_view
 from rnncc.graph.printer import show
 from rnncc.graph.symbolic import Tensor, input_tensor, weight_tensor
-from rnncc.graph.trace import build_graph
+from rnncc.graph.trace import build_graph, trace
 from rnncc.ops.scan import scan
 from rnncc.types import DType, TensorType
 from tests.passes.golden import assert_same_meaning
@@ -195,7 +195,8 @@ def test_only_the_last_state_is_kept_when_only_it_is_read(cell: str) -> None:
     assert not scan_view(node).ys
 
 
-def test_bidirectional_layers_share_one_projection() -> None:
+def test_each_direction_has_its_own_projection() -> None:
+    """In the order in which it goes, some steps at a time: see `turn_sequences`."""
     weights = Weights()
     x = input_tensor(TensorType(DType.F32, ("B", "T", FEATURES)), "x")
     sides = []
@@ -213,6 +214,20 @@ def test_bidirectional_layers_share_one_projection() -> None:
     after = optimized(before)
     assert_same_meaning(before, after)
     assert len(scans(after)) == 2
-    assert list(op_names(per_call(after))).count("matmul") == 1
+    assert list(op_names(per_call(after))).count("matmul") == 2
     for node in scans(after):
         assert list(op_names(scan_view(node).body)).count("matmul") == 1
+
+
+def test_values_that_are_read_twice_again_and_again() -> None:
+    """What reads the products is looked for once, however many ways lead there."""
+    weights = np.eye(4, dtype=np.float32)
+
+    def model(x: Tensor) -> Tensor:
+        z, other = x @ weights, x @ weights[::-1]
+        for _ in range(60):
+            z = z * (0.5 - z)
+        return z + other
+
+    graph = trace(model, ("float32", ("B", 4)))
+    assert list(op_names(optimized(graph))).count("matmul") == 1

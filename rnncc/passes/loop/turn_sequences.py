@@ -1,0 +1,85 @@
+"""Make a sequence in the order in which the one loop that reads it does so: backwards, for a loop that goes backwards.
+
+    for i in parallel(0, T):                           for i in parallel(0, T):
+        z[i, b, j] = sum(x[b, i, k] * w[k, j] ...)         z[i, b, j] = sum(x[b, T + -1 - i, k] * w[k, j] ...)
+    for t in range(0, T):                       ->     for t in range(0, T):
+        ... z[T + -1 - t, b, j]                            ... z[t, b, j]
+
+The two then meet at equal steps, so that `chunk_steps` needs not keep the whole sequence: what comes in is there as a
+whole, but its projection, four times as wide for an LSTM, need not be.
+
+Not for a matrix unit, which reads rows that lie one after the other.
+
+Requires: `fuse`, and `split_nests`, which leaves to each loop its own nest.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TypeGuard
+
+from rnncc.loop.builder import ONE, ZERO, subtract
+from rnncc.loop.index import difference
+from rnncc.loop.ir import Buffer, Check, For, Index, Procedure, Span, Stmt, Var
+from rnncc.loop.visit import buffers_of, loads_of, map_accesses, stores_of, substitute, walk_statements
+from rnncc.passes.loop.dependences import indices_of
+
+
+def turn_sequences(procedure: Procedure) -> Procedure:
+    """Turn every sequence that is made for one loop, which reads it from the last step to the first."""
+    checks = [inner for inner in walk_statements(procedure.body) if isinstance(inner, Check)]
+    checked = frozenset[str]().union(*map(buffers_of, checks))  # whose places are reported as they are in memory
+    for buffer in procedure.buffers:
+        users = [statement for statement in procedure.body if buffer.name in buffers_of(statement)]
+        if buffer.space != "temporary" or buffer.name in checked or len(users) != 2:
+            continue
+        made, read = users
+        if _is_made(made, buffer) and _is_read_backwards(read, buffer):
+            turned = {id(made): _backwards(made, buffer.name), id(read): _in_order(read, buffer.name)}
+            procedure = replace(procedure, body=tuple(turned.get(id(other), other) for other in procedure.body))
+    return procedure
+
+
+def _is_made(made: Stmt, buffer: Buffer) -> TypeGuard[For]:
+    """True when `made` does nothing but to fill `buffer` step by step, in any order."""
+    return (
+        _is_over_all(made, "parallel", buffer)
+        and {store.buffer for store in stores_of(made)} == {buffer.name}
+        and buffer.name not in {load.buffer for load in loads_of(made)}
+        and not any(isinstance(inner, Check) for inner in walk_statements((made,)))
+        and all(index[0] == Var(made.variable) for index in indices_of(made, buffer.name))
+    )
+
+
+def _is_read_backwards(read: Stmt, buffer: Buffer) -> TypeGuard[For]:
+    """True when `read` is a loop over steps that reads those of `buffer` from the last one on, and writes none."""
+    if not _is_over_all(read, "range", buffer) or buffer.name in {store.buffer for store in stores_of(read)}:
+        return False
+    last = subtract(subtract(read.stop, ONE), Var(read.variable))
+    steps = [index[0] for index in indices_of(read, buffer.name)]
+    return all(not isinstance(step, Span) and difference(step, last) == 0 for step in steps)
+
+
+def _is_over_all(loop: Stmt, kind: str, buffer: Buffer) -> TypeGuard[For]:
+    """True for a loop of that kind over all that `buffer` has along its first axis, an extent."""
+    return (
+        isinstance(loop, For)
+        and (loop.kind, loop.start, loop.step) == (kind, ZERO, 1)
+        and isinstance(loop.stop, Var)
+        and buffer.shape[:1] == (loop.stop,)
+    )
+
+
+def _backwards(made: For, name: str) -> For:
+    """`made` where each turn does what belongs to the step at the other end, and puts it in its own place."""
+    last = subtract(subtract(made.stop, ONE), Var(made.variable))
+    return _in_order(replace(made, body=substitute(made.body, {made.variable: last})), name)
+
+
+def _in_order(loop: For, name: str) -> For:
+    """`loop` with every step of the sequence `name` in the place of the turn."""
+
+    def own(buffer: str, index: tuple[Index, ...]) -> tuple[Index, ...]:
+        return (Var(loop.variable), *index[1:]) if buffer == name else index
+
+    return replace(loop, body=map_accesses(loop.body, own))
