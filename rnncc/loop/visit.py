@@ -257,19 +257,12 @@ def is_tile_end(loop: For, stacks: Collection[str]) -> bool:
 
     A loop with a whole tile in it reads what it has written itself; a matrix loop makes what a tile leaves there.
     """
-    if loop.kind == "matrix" or not stacks:
-        return False
     stores = list(stores_of(loop))
-    if any(store.combine is not None for store in stores):
-        return False  # there is a loop over k in it
+    if loop.kind == "matrix" or any(store.combine is not None for store in stores):
+        return False  # the latter has a loop over k in it
     written = {store.buffer for store in stores}.intersection(stacks)
-    read: set[str] = set()
-    for statement in walk_statements((loop,)):
-        for expr in expressions_of(statement):
-            read.update(part.buffer for part in walk_exprs(expr) if isinstance(part, Load) and part.buffer in stacks)
-        if not read.isdisjoint(written):
-            return False
-    return bool(read or written)
+    read = {load.buffer for load in loads_of(loop)}.intersection(stacks)
+    return bool(read | written) and read.isdisjoint(written)
 
 
 def buffers_of(statement: Stmt) -> frozenset[str]:

@@ -20,9 +20,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from rnncc.loop.builder import ZERO, add, call, integer, subtract
-from rnncc.loop.ir import Buffer, Check, Expr, For, Index, Procedure, Stmt, Var
-from rnncc.loop.visit import buffers_of, map_accesses, stores_of, substitute, walk_statements
-from rnncc.passes.loop.dependences import indices_of, shared_by
+from rnncc.loop.ir import Buffer, Expr, For, Index, Procedure, Stmt, Var
+from rnncc.loop.visit import buffers_of, map_accesses, stores_of, substitute
+from rnncc.passes.loop.dependences import checked_in, has_check, indices_of, shared_by
 from rnncc.passes.loop.names import Names
 from rnncc.passes.loop.nest import is_over_steps
 from rnncc.passes.manager import Note, nobody
@@ -69,8 +69,7 @@ class _Chunker:
         self.names = Names(procedure)
         self.short: set[str] = set()
         self.buffers = {buffer.name: buffer for buffer in procedure.buffers}
-        checks = [inner for inner in walk_statements(procedure.body) if isinstance(inner, Check)]
-        self.checked = frozenset[str]().union(*map(buffers_of, checks))
+        self.checked = checked_in(procedure.body)
         self.times = {
             loop.stop.name
             for loop in procedure.body
@@ -100,7 +99,7 @@ class _Chunker:
             written = {store.buffer for store in stores_of(made)}
             place = _place_of(made, result)
             users = [other for other in result[place + 1 :] if written & buffers_of(other)]
-            if self.time_of(made) is None or is_over_steps(made) or len(users) != 1 or _checks(made):
+            if self.time_of(made) is None or is_over_steps(made) or len(users) != 1 or has_check(made):
                 continue
             goal = _place_of(users[0], result)
             if is_over_steps(users[0]) and _are_apart(made, result[place + 1 : goal]):
@@ -172,16 +171,12 @@ def _place_of(statement: Stmt, statements: Sequence[Stmt]) -> int:
     return next(place for place, other in enumerate(statements) if other is statement)
 
 
-def _checks(statement: Stmt) -> bool:
-    return any(isinstance(inner, Check) for inner in walk_statements([statement]))
-
-
 def _together(members: Sequence[For]) -> list[list[For]]:
     """`members` in groups that share nothing that is written, each in its old order.
 
     One group where there are checks: what a check protects must stay behind it.
     """
-    if any(map(_checks, members)):
+    if any(map(has_check, members)):
         return [list(members)]
     groups: list[list[For]] = []
     for member in members:

@@ -36,7 +36,7 @@ def followers_of(statements: Sequence[Stmt]) -> list[set[int]]:
         for places, before in ((reads, readers), (writes, writers)):
             for buffer, own in places.items():
                 before.setdefault(buffer, []).append((late, own))
-        if any(isinstance(inner, Check) for inner in walk_statements([statement])):
+        if has_check(statement):
             guards.append(late)
     return followers
 
@@ -70,6 +70,17 @@ def indices_of(statement: Stmt, name: str) -> list[tuple[Index, ...]]:
     """Where `statement` reads or writes the buffer `name`."""
     accesses: list[Load | Store] = [*loads_of(statement), *stores_of(statement)]
     return [access.index for access in accesses if access.buffer == name]
+
+
+def has_check(statement: Stmt) -> bool:
+    """True when `statement` may leave the procedure: what it protects stays behind it."""
+    return any(isinstance(inner, Check) for inner in walk_statements([statement]))
+
+
+def checked_in(statements: Sequence[Stmt]) -> frozenset[str]:
+    """Buffers that checks look at: they report where in memory something is."""
+    checks = (inner for inner in walk_statements(statements) if isinstance(inner, Check))
+    return frozenset[str]().union(*map(buffers_of, checks))
 
 
 def _written(statement: Stmt) -> set[str]:

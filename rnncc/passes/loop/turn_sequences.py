@@ -6,7 +6,7 @@
         ... z[T + -1 - t, b, j]                            ... z[t, b, j]
 
 The two then meet at equal steps, so that `chunk_steps` needs not keep the whole sequence: what comes in is there as a
-whole, but its projection, four times as wide for an LSTM, need not be.
+whole, but its projection, four times as wide for a cell of four gates, need not be.
 
 Not for a matrix unit, which reads rows that lie one after the other.
 
@@ -20,15 +20,14 @@ from typing import TypeGuard
 
 from rnncc.loop.builder import ONE, ZERO, subtract
 from rnncc.loop.index import difference
-from rnncc.loop.ir import Buffer, Check, For, Index, Procedure, Span, Stmt, Var
-from rnncc.loop.visit import buffers_of, loads_of, map_accesses, stores_of, substitute, walk_statements
-from rnncc.passes.loop.dependences import indices_of
+from rnncc.loop.ir import Buffer, For, Index, Procedure, Span, Stmt, Var
+from rnncc.loop.visit import buffers_of, loads_of, map_accesses, stores_of, substitute
+from rnncc.passes.loop.dependences import checked_in, has_check, indices_of
 
 
 def turn_sequences(procedure: Procedure) -> Procedure:
     """Turn every sequence that is made for one loop, which reads it from the last step to the first."""
-    checks = [inner for inner in walk_statements(procedure.body) if isinstance(inner, Check)]
-    checked = frozenset[str]().union(*map(buffers_of, checks))  # whose places are reported as they are in memory
+    checked = checked_in(procedure.body)
     for buffer in procedure.buffers:
         users = [statement for statement in procedure.body if buffer.name in buffers_of(statement)]
         if buffer.space != "temporary" or buffer.name in checked or len(users) != 2:
@@ -46,7 +45,7 @@ def _is_made(made: Stmt, buffer: Buffer) -> TypeGuard[For]:
         _is_over_all(made, "parallel", buffer)
         and {store.buffer for store in stores_of(made)} == {buffer.name}
         and buffer.name not in {load.buffer for load in loads_of(made)}
-        and not any(isinstance(inner, Check) for inner in walk_statements((made,)))
+        and not has_check(made)
         and all(index[0] == Var(made.variable) for index in indices_of(made, buffer.name))
     )
 

@@ -29,16 +29,15 @@ from dataclasses import dataclass, replace
 from itertools import combinations
 
 from rnncc.loop.builder import ZERO, add, call, floordiv, integer, mod, multiply, subtract
-from rnncc.loop.ir import Barrier, Check, For, Index, Procedure, Span, Stmt, Var
+from rnncc.loop.ir import Barrier, For, Index, Procedure, Span, Stmt, Var
 from rnncc.loop.visit import (
     buffers_of,
     map_accesses,
     stores_of,
     substitute,
-    walk_statements,
 )
 from rnncc.passes.loop.chunks import is_at_step, is_chunks, kept_in, weights_read
-from rnncc.passes.loop.dependences import shared_by
+from rnncc.passes.loop.dependences import has_check, shared_by
 from rnncc.passes.loop.names import Names
 from rnncc.passes.loop.share_threads import WORTH_BYTES
 from rnncc.passes.manager import Note, nobody
@@ -227,11 +226,7 @@ def _meet_at_steps(members: Sequence[For], start: Var, short: set[str]) -> bool:
 
 def _parts(members: Sequence[For]) -> list[tuple[For, ...]]:
     """`members` one by one, but together up to the last that checks: of several failures, the first is reported."""
-    checks = [
-        number
-        for number, member in enumerate(members, 1)
-        if any(isinstance(inner, Check) for inner in walk_statements(member.body))
-    ]
+    checks = [number for number, member in enumerate(members, 1) if has_check(member)]
     together = checks[-1] if checks else 1
     return [tuple(members[:together]), *((member,) for member in members[together:])]
 
