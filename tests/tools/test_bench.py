@@ -7,6 +7,8 @@ import importlib.util
 import io
 import itertools
 import json
+import threading
+import time
 import warnings
 from collections.abc import Iterator
 from dataclasses import replace
@@ -326,6 +328,28 @@ def test_turns_go_round() -> None:
     assert turns == ["a", "b"] * (len(turns) // 2)
     assert len(turns) >= 6
     assert sum(map(len, samples.values())) < len(calls)  # the first of a turn does not count
+
+
+def test_a_turn_waits_for_the_threads_of_the_one_before() -> None:
+    threads: list[threading.Thread] = []
+    alive: list[bool] = []
+
+    def looks_for_work() -> None:
+        end = time.perf_counter() + 0.1
+        while time.perf_counter() < end:
+            pass
+
+    def leaves_a_thread() -> list[np.ndarray]:
+        threads.append(threading.Thread(target=looks_for_work))
+        threads[-1].start()
+        return []
+
+    def looks_around() -> list[np.ndarray]:
+        alive.append(any(thread.is_alive() for thread in threads))
+        return []
+
+    interleave([("a", leaves_a_thread), ("b", looks_around)], 0.0, str)
+    assert alive == [False]
 
 
 def test_whoever_takes_all_the_time_runs_once() -> None:

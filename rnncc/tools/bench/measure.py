@@ -1,8 +1,8 @@
 """One row of the benchmark: build all contenders, compare their outputs, then time them in turns.
 
 Turns go round: each contender runs for a short while, then the next, until the time is over, so that whatever else the
-machine does meets all of them alike. A turn starts with a pause, in which worker threads of the one before go to sleep,
-and a call that is not counted, which fills the caches again.
+machine does meets all of them alike. A turn starts when the worker threads of the one before have gone to sleep, which
+some do only after a tenth of a second, and with a call that is not counted, which fills the caches again.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from time import perf_counter, perf_counter_ns
+from time import perf_counter, perf_counter_ns, process_time
 
 import numpy as np
 
@@ -39,6 +39,11 @@ def tolerance(precision: str) -> tuple[float, float]:
 _ROUNDS = 10
 _FEWEST_ROUNDS = 3
 _PAUSE = 0.003
+"""Seconds in which this process must be idle before a turn begins."""
+_IDLE = 0.2
+"""The share of a pause that it may compute for, and is idle."""
+_MOST_PAUSES = 300
+"""As long as that it gets to become idle: about a second."""
 _SHORT = 20_000
 """Nanoseconds: shorter calls are timed several at a time, so that reading the clock does not count."""
 
@@ -187,10 +192,22 @@ def interleave(runs: Sequence[tuple[str, Run]], seconds: float, progress: Progre
             progress(f"timing {name}, {min(perf_counter() - start, seconds):.0f} of {seconds:g} s")
             taken = samples[name]
             if not taken or taken[-1] < seconds * 1e9 / 5:
-                time.sleep(_PAUSE)
+                _settle()
                 taken += _turn(run, turn)
         rounds += 1
     return samples
+
+
+def _settle() -> None:
+    """Wait until no thread of this process is at work, as workers are that look for more of it when there is none.
+
+    A thread like that has a core to itself, which the next contender needs for its own.
+    """
+    for _ in range(_MOST_PAUSES):
+        start, used = perf_counter(), process_time()
+        time.sleep(_PAUSE)
+        if process_time() - used < _IDLE * (perf_counter() - start):
+            return
 
 
 def _turn(run: Run, nanoseconds: int) -> list[float]:
