@@ -20,6 +20,7 @@ Nothing is counted for latency: a step cannot start before the one before ends, 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import assert_never
@@ -64,9 +65,8 @@ class Floor:
     bytes: int
 
 
-def floor_of(problem: Problem, roof: Roof, precision: str = "float32") -> Floor:
-    """The floor of a problem under a roof, with products in some precision."""
-    works = work_of(problem, precision)
+def floor_of(works: Sequence[Work], roof: Roof, precision: str = "float32") -> Floor:
+    """The floor of some work (see `work_of`) under a roof, with products in some precision."""
     rate = roof.rate(pairs=precision != "float32") / _PRODUCTS.get(precision, 1)
     resident = sum(work.step_bytes + work.once_bytes for work in works)
     times: dict[str, float] = {}

@@ -18,9 +18,7 @@ from time import perf_counter, perf_counter_ns, process_time
 import numpy as np
 
 from rnncc.errors import RnnccError
-from rnncc.runtime.roof import Roof
 from rnncc.tools.bench.cases import Case
-from rnncc.tools.bench.floor import floor_of
 from rnncc.tools.bench.peers import Peer, Run, numpy_loop
 from rnncc.tools.bench.results import SELF, Row, Target, Timing
 from rnncc.tools.bench.ways import Ready, compilations, meaning, ready_model, ready_peer, reference
@@ -61,8 +59,11 @@ class Contender:
     build_ms: float
 
 
-def measure(case: Case, peers: Sequence[Peer], threads: int, seconds: float, roof: Roof, progress: Progress) -> Row:
-    """Run a case with rnncc and all peers, with the same number of threads, for about so many seconds."""
+def measure(case: Case, peers: Sequence[Peer], threads: int, seconds: float, progress: Progress) -> Row:
+    """Run a case with rnncc and all peers, with the same number of threads, for about so many seconds.
+
+    The row has no floor: the roof is known best when everything was run.
+    """
     notes: list[str] = []
     contenders = build_all(case, peers, threads, notes, progress)
     progress("checking the outputs")
@@ -86,7 +87,6 @@ def measure(case: Case, peers: Sequence[Peer], threads: int, seconds: float, roo
         case.length,
         threads,
         tuple(_timing(contender, samples[contender.name]) for contender in right),
-        floor_of(case.problem, roof, case.precision) if case.problem and case.workload.way != "cold" else None,
         max((float(differences[contender.name]) for contender in right), default=0.0),
         len(right) == len(contenders),
         tuple(notes),

@@ -87,7 +87,6 @@ class Row:
     length: int
     threads: int
     timings: tuple[Timing, ...]
-    floor: Floor | None
     largest_difference: float
     is_correct: bool
     notes: tuple[str, ...]
@@ -96,6 +95,7 @@ class Row:
     """By the name of another way to write the model: whether it gives the same bits."""
     compilations: int | None = None
     """How often rnncc compiled in one call, where calls start from cold."""
+    floor: Floor | None = None
 
     def timing(self, name: str) -> Timing | None:
         """The times of one contender."""

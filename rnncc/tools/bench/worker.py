@@ -10,13 +10,14 @@ import sys
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from rnncc.errors import RnnccError
 from rnncc.memory import memory_errors
-from rnncc.runtime.roof import Roof, measure_roof
-from rnncc.tools.bench.cases import prepare
+from rnncc.runtime.roof import Roof, RoofMeter
+from rnncc.tools.bench.cases import Case, prepare
+from rnncc.tools.bench.floor import Work, floor_of, work_of
 from rnncc.tools.bench.machine import cores, environment, stay_on
 from rnncc.tools.bench.measure import measure
 from rnncc.tools.bench.peers import PEERS
@@ -63,21 +64,29 @@ def _in_worker(order: Order) -> tuple[Roof, list[Row]]:
 
 
 def measure_rows(order: Order) -> tuple[Roof, list[Row]]:
-    """Carry out an order in this process."""
+    """Carry out an order in this process. The roof is the best of what is measured beside every row."""
     line = ProgressLine(sys.stderr)
-    line.show("measuring the roof of this machine")
-    roof = measure_roof(order.threads)
+    meter = RoofMeter(order.threads)
     peers = [peer for peer in PEERS if peer.key in order.peers]
     todo = jobs(order)
-    rows = []
+    rows: list[tuple[Row, list[Work]]] = []
     for number, (name, batch, length) in enumerate(todo, 1):
         title = f"[{number}/{len(todo)}] {name} {batch} x {length}, threads {order.threads}: "
+        line.show(f"{title}measuring the roof of this machine")
+        meter.measure()
         line.show(f"{title}preparing")
         with enough_memory(name, batch, length):
             case = prepare(find_workload(name), batch, length, order.precision)
-            rows.append(measure(case, peers, order.threads, order.seconds, roof, partial(_show, line, title)))
+            row = measure(case, peers, order.threads, order.seconds, partial(_show, line, title))
+        rows.append((row, _counted(case)))
+    roof = meter.measure()
     line.clear()
-    return roof, rows
+    return roof, [replace(row, floor=floor_of(works, roof, order.precision) if works else None) for row, works in rows]
+
+
+def _counted(case: Case) -> list[Work]:
+    """What the floor of a case is made of: nothing for a model that is not described, nor where compiling counts."""
+    return [] if case.problem is None or case.workload.way == "cold" else work_of(case.problem, case.precision)
 
 
 def enough_memory(name: str, batch: int, length: int) -> memory_errors:
