@@ -106,3 +106,32 @@ def test_what_a_check_protects_stays_behind_it() -> None:
             tokens[length - 2, batch - 1] = tokens[length - 1, 0] = 1 << 40
             with pytest.raises(TokenError, match=rf"\({length - 2}, {batch - 1}\)"):
                 fn(x, tokens)
+
+
+def _residual() -> rnncc.Model:
+    x = layers.Input(shape=(None, 8))
+    whole = layers.Add()([x, layers.LSTM(8, return_sequences=True)(x)])
+    return rnncc.Model(x, layers.GRU(5)(layers.LayerNormalization()(whole)))
+
+
+def _between(*members: Layer) -> Callable[[], rnncc.Model]:
+    first, last = layers.LSTM(9, return_sequences=True), layers.GRU(5)
+    return lambda: rnncc.Sequential([layers.Input(shape=(None, 7)), first, *members, last])
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize(
+    "make",
+    [
+        _between(),
+        _between(layers.LayerNormalization()),
+        _between(layers.LayerNormalization(), layers.LayerNormalization()),
+        _between(layers.RMSNormalization()),
+        _between(layers.Dense(6, activation="softmax")),
+        _residual,
+    ],
+    ids=["plain", "normalized", "normalized twice", "mean square", "softmax", "residual"],
+)
+def test_memory_does_not_grow_with_the_sequence(make: Callable[[], rnncc.Model], threads: int) -> None:
+    fn = rnncc.compile(make(), threads=threads)
+    assert fn.memory(B=3, T=50_000) == fn.memory(B=3, T=500)

@@ -18,6 +18,12 @@ def drop_identity(site: Site, node: Node) -> Value | None:
     return node.inputs[0] if axes == tuple(range(len(axes))) else None
 
 
+def merge_equal(site: Site, node: Node) -> Value | None:
+    """transpose(x) -> the transpose(x) that is there already: x has one reader then, and lets transposes through"""
+    twin = site.twin(node)
+    return twin.output if twin is not None else None
+
+
 def merge_transposes(site: Site, node: Node) -> Value | None:
     """transpose(transpose(x)) -> transpose(x)"""
     inner = site.definition(node.inputs[0], "transpose")
@@ -55,8 +61,8 @@ def push_through_elementwise(site: Site, node: Node) -> Value | None:
     inner = site.any_definition(value)
     if inner is None or not inner.op.elementwise or not site.is_read_once(value):
         return None
-    operands = [_transposed(site, operand, node) for operand in inner.inputs]
-    return site.emit(inner.op.name, *operands, like=inner, **inner.attrs)
+    operands = {operand: _transposed(site, operand, node) for operand in dict.fromkeys(inner.inputs)}
+    return site.emit(inner.op.name, *(operands[value] for value in inner.inputs), like=inner, **inner.attrs)
 
 
 def _transposed(site: Site, value: Value, node: Node) -> Value:
@@ -69,6 +75,19 @@ def _transposed(site: Site, value: Value, node: Node) -> Value:
     if missing:
         whole = site.emit("reshape", value, like=node, shape=((1,) * missing + value.type.shape))
     return site.emit("transpose", whole, like=node, axes=axes)
+
+
+def push_through_reduction(site: Site, node: Node) -> Value | None:
+    """transpose(sum(x)) -> sum(transpose(x)) when it has one reader; the same for max and min"""
+    (value,) = node.inputs
+    inner = site.definition(value, "sum", "max", "min")
+    if inner is None or not site.is_read_once(value):
+        return None
+    axis: int = inner.attrs["axis"]
+    axes = [at if at < axis else at + 1 for at in node.attrs["axes"]]
+    axes.insert(axis, axis)
+    whole = site.emit("transpose", inner.inputs[0], like=node, axes=tuple(axes))
+    return site.emit(inner.op.name, whole, like=inner, axis=axis)
 
 
 def push_through_matmul(site: Site, node: Node) -> Value | None:
@@ -130,10 +149,12 @@ def push_through_slice(site: Site, node: Node) -> Value | None:
 RULES: dict[str, tuple[Rule, ...]] = {
     "transpose": (
         drop_identity,
+        merge_equal,
         merge_transposes,
         move_unit_axes,
         push_through_take,
         push_through_elementwise,
+        push_through_reduction,
         push_through_matmul,
         push_through_broadcast,
         push_through_new_axes,

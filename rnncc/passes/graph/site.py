@@ -27,6 +27,7 @@ class Site:
         self._rules = rules
         self._rewriter: Rewriter = rewriter_for(graph)
         self._definitions: dict[Value, Node] = {}
+        self._readers: dict[Value, list[Node]] = {}
         self._counts = use_counts(graph)
         self._recurrent = dependents(graph, graph.inputs)
         self._invariant = set(graph.consts)
@@ -47,7 +48,9 @@ class Site:
             for before, after in zip(old.outputs, results, strict=True):
                 is_new = newest != start and newest[0].outputs == (after,) and before is not after
                 replacement[before] = self._keep_name(before, after) if is_new else after
-                self._counts[replacement[before]] = max(self._counts[before], self._counts[after])
+                self._counts[replacement[before]] = (
+                    self._counts[before] + self._counts[after] - node.inputs.count(after)
+                )
         if not self._changed:
             return self.graph
         result = substitute_outputs(self.graph, self._rewriter.nodes, replacement)
@@ -63,6 +66,12 @@ class Site:
     def any_definition(self, value: Value) -> Node | None:
         """The node that defines `value`; None for a parameter."""
         return self._definitions.get(value)
+
+    def twin(self, node: Node) -> Node | None:
+        """A node that was appended already, with the op, the operands and the attrs of `node`."""
+        readers = self._readers.get(node.inputs[0], ()) if node.inputs else ()
+        alike = (one for one in readers if (one.op, one.inputs, one.attrs) == (node.op, node.inputs, node.attrs))
+        return next(alike, None)
 
     def is_read_once(self, value: Value) -> bool:
         """True when `value` has one reader, so that a rule which takes it apart does no work twice."""
@@ -106,6 +115,8 @@ class Site:
     def _append(self, node: Node) -> None:
         self._rewriter.emit_node(node)
         self._definitions.update((value, node) for value in node.outputs)
+        for value in dict.fromkeys(node.inputs):
+            self._readers.setdefault(value, []).append(node)
         if any(value in self._recurrent for value in node.inputs):
             self._recurrent.update(node.outputs)
         if all(value in self._invariant for value in node.inputs):
@@ -113,6 +124,9 @@ class Site:
 
     def _keep_name(self, before: Value, after: Value) -> Value:
         """`after`, the result of the newest node, under the name of the value that it replaces."""
-        node = replace(self._rewriter.nodes.pop(), outputs=(Value(before.name, after.type),))
+        newest = self._rewriter.nodes.pop()
+        for value in dict.fromkeys(newest.inputs):
+            self._readers[value].pop()
+        node = replace(newest, outputs=(Value(before.name, after.type),))
         self._append(node)
         return node.output
