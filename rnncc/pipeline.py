@@ -33,6 +33,7 @@ from rnncc.lower.lower import lower
 from rnncc.lower.rows import row_extent
 from rnncc.lower.setup import convert_floats, split_setup
 from rnncc.options import Options, check_options, check_precision, float_type, unroll_factor
+from rnncc.passes.graph.accumulate import accumulate
 from rnncc.passes.graph.cse import cse
 from rnncc.passes.graph.dce import dce
 from rnncc.passes.graph.fold import fold
@@ -93,6 +94,7 @@ def graph_passes(options: Options) -> list[Pass[Graph]]:
         Pass("last_step", "the last output of a loop is one of its states: all others need not be kept", last_step),
         Pass("cse", "what is the same once", cse),
         Pass("dce", "what nobody needs not at all: states that feed themselves, unread results", dce),
+        Pass("accumulate", "what is added up over steps is a state: the sequence need not be kept", accumulate),
         Pass("split_gates", "each gate an expression of its own: wide and separate kernels look alike", split_gates),
         Pass("reassociate", "in every sum, what is carried comes last, so that the rest can leave", reassociate),
         Pass("hoist_scan", "what a step does not carry is done for all steps at once, before", hoist_scan),

@@ -44,9 +44,14 @@ def _both_ways(rows: Rows) -> list[Layer]:
     return [layers.Input(batch_shape=(rows, None, 7)), first, layers.LSTM(9, go_backwards=True)]
 
 
+def _largest_of_both_ways(rows: Rows) -> list[Layer]:
+    first = layers.Bidirectional(layers.LSTM(5, return_sequences=True))
+    return [layers.Input(batch_shape=(rows, None, 7)), first, layers.GlobalMaxPooling1D(), layers.Dense(3)]
+
+
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("rows", [None, 64])
-@pytest.mark.parametrize("make", [_stack, _normalized, _masked, _both_ways])
+@pytest.mark.parametrize("make", [_stack, _normalized, _masked, _both_ways, _largest_of_both_ways])
 def test_chunks_of_every_length(make: Callable[[Rows], list[Layer]], rows: Rows, threads: int) -> None:
     rnncc.set_random_seed(4)
     model = rnncc.Sequential(make(rows))
@@ -119,6 +124,10 @@ def _between(*members: Layer) -> Callable[[], rnncc.Model]:
     return lambda: rnncc.Sequential([layers.Input(shape=(None, 7)), first, *members, last])
 
 
+def _pooled(*members: Layer) -> Callable[[], rnncc.Model]:
+    return lambda: rnncc.Sequential([layers.Input(shape=(None, 7)), *members, layers.Dense(2)])
+
+
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize(
     "make",
@@ -129,8 +138,10 @@ def _between(*members: Layer) -> Callable[[], rnncc.Model]:
         _between(layers.RMSNormalization()),
         _between(layers.Dense(6, activation="softmax")),
         _residual,
+        _pooled(layers.Bidirectional(layers.GRU(9, return_sequences=True)), layers.GlobalMaxPooling1D()),
+        _pooled(layers.LSTM(9, return_sequences=True), layers.LayerNormalization(), layers.GlobalAveragePooling1D()),
     ],
-    ids=["plain", "normalized", "normalized twice", "mean square", "softmax", "residual"],
+    ids=["plain", "normalized", "normalized twice", "mean square", "softmax", "residual", "largest", "mean"],
 )
 def test_memory_does_not_grow_with_the_sequence(make: Callable[[], rnncc.Model], threads: int) -> None:
     fn = rnncc.compile(make(), threads=threads)

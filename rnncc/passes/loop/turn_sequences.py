@@ -1,12 +1,14 @@
-"""Make a sequence in the order in which the one loop that reads it does so: backwards, for a loop that goes backwards.
+"""Keep a sequence in the order in which loops go over it: backwards, for loops that go backwards.
 
     for i in parallel(0, T):                           for i in parallel(0, T):
         z[i, b, j] = sum(x[b, i, k] * w[k, j] ...)         z[i, b, j] = sum(x[b, T + -1 - i, k] * w[k, j] ...)
     for t in range(0, T):                       ->     for t in range(0, T):
         ... z[T + -1 - t, b, j]                            ... z[t, b, j]
 
-The two then meet at equal steps, so that `chunk_steps` needs not keep the whole sequence: what comes in is there as a
-whole, but its projection, four times as wide for a cell of four gates, need not be.
+What is made for one loop, which reads it from the last step to the first, is made in that order; what all loops write
+and read from the last step to the first is only stored in it. They then meet at equal steps, so that `chunk_steps`
+needs not keep the whole sequence: what comes in is there as a whole, but its projection, four times as wide for a cell
+of four gates, need not be, and neither need what another loop goes over in the same direction.
 
 Not for a matrix unit, which reads rows that lie one after the other.
 
@@ -15,6 +17,7 @@ Requires: `fuse`, and `split_nests`, which leaves to each loop its own nest.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TypeGuard
 
@@ -26,17 +29,27 @@ from rnncc.passes.loop.dependences import checked_in, has_check, indices_of
 
 
 def turn_sequences(procedure: Procedure) -> Procedure:
-    """Turn every sequence that is made for one loop, which reads it from the last step to the first."""
+    """Turn every sequence that loops go over from the last step to the first."""
     checked = checked_in(procedure.body)
     for buffer in procedure.buffers:
-        users = [statement for statement in procedure.body if buffer.name in buffers_of(statement)]
-        if buffer.space != "temporary" or buffer.name in checked or len(users) != 2:
-            continue
-        made, read = users
-        if _is_made(made, buffer) and _is_read_backwards(read, buffer):
-            turned = {id(made): _backwards(made, buffer.name), id(read): _in_order(read, buffer.name)}
-            procedure = replace(procedure, body=tuple(turned.get(id(other), other) for other in procedure.body))
+        if buffer.space == "temporary" and buffer.name not in checked:
+            users = [statement for statement in procedure.body if buffer.name in buffers_of(statement)]
+            turned = dict(zip(map(id, users), _turned(users, buffer), strict=False))
+            if turned:
+                procedure = replace(procedure, body=tuple(turned.get(id(other), other) for other in procedure.body))
     return procedure
+
+
+def _turned(users: Sequence[Stmt], buffer: Buffer) -> list[For]:
+    """`users` with the steps of `buffer` in the order in which they go; none when there is nothing to turn."""
+    backwards = [user for user in users if _is_backwards(user, buffer)]
+    if len(backwards) == len(users):
+        return [_in_order(user, buffer.name) for user in backwards]
+    if len(users) == 2:
+        made, read = users
+        if _is_made(made, buffer) and _is_backwards(read, buffer) and not _writes(read, buffer):
+            return [_backwards(made, buffer.name), _in_order(read, buffer.name)]
+    return []
 
 
 def _is_made(made: Stmt, buffer: Buffer) -> TypeGuard[For]:
@@ -50,13 +63,17 @@ def _is_made(made: Stmt, buffer: Buffer) -> TypeGuard[For]:
     )
 
 
-def _is_read_backwards(read: Stmt, buffer: Buffer) -> TypeGuard[For]:
-    """True when `read` is a loop over steps that reads those of `buffer` from the last one on, and writes none."""
-    if not _is_over_all(read, "range", buffer) or buffer.name in {store.buffer for store in stores_of(read)}:
+def _is_backwards(user: Stmt, buffer: Buffer) -> TypeGuard[For]:
+    """True when `user` is a loop over the steps of `buffer` from the last one on."""
+    if not _is_over_all(user, "range", buffer):
         return False
-    last = subtract(subtract(read.stop, ONE), Var(read.variable))
-    steps = [index[0] for index in indices_of(read, buffer.name)]
+    last = subtract(subtract(user.stop, ONE), Var(user.variable))
+    steps = [index[0] for index in indices_of(user, buffer.name)]
     return all(not isinstance(step, Span) and difference(step, last) == 0 for step in steps)
+
+
+def _writes(statement: Stmt, buffer: Buffer) -> bool:
+    return any(store.buffer == buffer.name for store in stores_of(statement))
 
 
 def _is_over_all(loop: Stmt, kind: str, buffer: Buffer) -> TypeGuard[For]:

@@ -9,6 +9,7 @@ from rnncc.graph.ir import Graph, Node, is_scan
 from rnncc.graph.rewrite import map_bodies
 from rnncc.graph.value import Value
 from rnncc.graph.verify import verify
+from rnncc.passes.graph.accumulate import accumulate
 from rnncc.passes.graph.cse import cse
 from rnncc.passes.graph.dataflow import invariants
 from rnncc.passes.graph.dce import dce
@@ -30,6 +31,7 @@ ORDER = (
     last_step,
     cse,
     dce,
+    accumulate,
     split_gates,
     reassociate,
     hoist_scan,
