@@ -23,6 +23,7 @@ from rnncc.graph.op import find_op
 from rnncc.graph.rewrite import Rewriter, map_bodies, rewriter_for
 from rnncc.graph.value import Value
 from rnncc.loop.functions import identity_of
+from rnncc.passes.graph.axes import moved_axes
 from rnncc.passes.graph.dataflow import dependents, readers
 from rnncc.passes.graph.site import Site
 
@@ -139,16 +140,8 @@ def _place(node: Node, operand: Value, axis: int) -> int | None:
         case "sum" | "max" | "min" if node.attrs["axis"] != axis:
             return axis - int(axis > node.attrs["axis"])
         case "reshape":
-            return _reshaped(operand, node.output, axis)
+            return (moved_axes(operand.type.shape, node.output.type.shape) or {}).get(axis)
     return None
-
-
-def _reshaped(before: Value, after: Value, axis: int) -> int | None:
-    """Where an axis is after a reshape that adds or drops axes of size 1; None for other reshapes."""
-    old, new = ([at for at, dim in enumerate(value.type.shape) if dim != 1] for value in (before, after))
-    if [before.type.shape[at] for at in old] != [after.type.shape[at] for at in new] or axis not in old:
-        return None
-    return new[old.index(axis)]
 
 
 def _wanted_whole(graph: Graph, along: dict[Value, Axes], sums: dict[Node, frozenset[Node]]) -> set[Node]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from rnncc.graph.ir import Node
 from rnncc.graph.value import Value
+from rnncc.passes.graph.axes import moved_axes
 from rnncc.passes.graph.site import Rule, Site
 
 Axes = tuple[int, ...]
@@ -110,17 +111,18 @@ def push_through_broadcast(site: Site, node: Node) -> Value | None:
     return site.emit("broadcast_to", _transposed(site, inner.inputs[0], node), like=inner, shape=node.output.type.shape)
 
 
-def push_through_new_axes(site: Site, node: Node) -> Value | None:
-    """transpose(reshape(x)) -> reshape(transpose(x)) when the reshape only adds axes of size 1"""
+def push_through_unit_axes(site: Site, node: Node) -> Value | None:
+    """transpose(reshape(x)) -> reshape(transpose(x)) when the reshape only adds or drops axes of size 1"""
     inner = site.definition(node.inputs[0], "reshape")
     if inner is None:
         return None
     (x,) = inner.inputs
-    kept = [axis for axis, dim in enumerate(inner.output.type.shape) if dim != 1]
-    if tuple(inner.output.type.shape[axis] for axis in kept) != x.type.shape:
+    places = moved_axes(inner.output.type.shape, x.type.shape)
+    if places is None:
         return None
-    order = [kept.index(axis) for axis in node.attrs["axes"] if axis in kept]
-    moved = site.emit("transpose", x, like=node, axes=tuple(order))
+    order = iter([places[axis] for axis in node.attrs["axes"] if axis in places])
+    axes = tuple(next(order) if at in places.values() else at for at in range(x.type.rank))
+    moved = site.emit("transpose", x, like=node, axes=axes)
     return site.emit("reshape", moved, like=inner, shape=node.output.type.shape)
 
 
@@ -157,7 +159,7 @@ RULES: dict[str, tuple[Rule, ...]] = {
         push_through_reduction,
         push_through_matmul,
         push_through_broadcast,
-        push_through_new_axes,
+        push_through_unit_axes,
         push_through_concatenate,
         push_through_slice,
     )
