@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from rnncc import layers, ops
+from rnncc.compiler import compile
 from rnncc.graph.trace import trace
 from rnncc.layers import activations, initializers
 from rnncc.layers.absent import absent as _absent
@@ -12,7 +13,6 @@ from rnncc.layers.inputs import Input
 from rnncc.layers.model import Model
 from rnncc.layers.sequential import Sequential
 from rnncc.ops.scan import scan
-from rnncc.pipeline import compile
 from rnncc.runtime.compiled import CompiledModel
 
 __version__ = "0.1.0"

@@ -1,14 +1,12 @@
-"""The whole compiler on one page: every pass in order with its reason, and `compile`, which runs them.
+"""The whole compiler on one page: every pass in order with its reason, and `compile_graph`, which runs them.
 
-model -> graph -> GRAPH_PASSES -> lower -> LOOP_PASSES -> LLVM IR -> machine code -> CompiledModel
+model -> graph -> GRAPH_PASSES -> lower -> LOOP_PASSES -> LLVM IR -> machine code
 """
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import cache as once
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from time import perf_counter
 from typing import Any
@@ -20,10 +18,7 @@ from rnncc.codegen.target import Target
 from rnncc.errors import ArgumentError, caller
 from rnncc.graph.ir import Graph, count_nodes
 from rnncc.graph.printer import show as show_graph
-from rnncc.graph.trace import sources_of
 from rnncc.graph.verify import verify as verify_graph
-from rnncc.keys import key_in_cache, schedule_key
-from rnncc.layers.stateful import StateSlot
 from rnncc.loop.ir import Procedure
 from rnncc.loop.matrix import TILE_PAIRS
 from rnncc.loop.printer import show as show_procedure
@@ -31,8 +26,8 @@ from rnncc.loop.verify import verify as verify_procedure
 from rnncc.loop.visit import count_statements
 from rnncc.lower.lower import lower
 from rnncc.lower.rows import row_extent
-from rnncc.lower.setup import convert_floats, split_setup
-from rnncc.options import Options, check_options, check_precision, float_type, unroll_factor
+from rnncc.lower.setup import split_setup
+from rnncc.options import Options
 from rnncc.passes.graph.accumulate import accumulate
 from rnncc.passes.graph.cse import cse
 from rnncc.passes.graph.dce import dce
@@ -59,7 +54,7 @@ from rnncc.passes.loop.pack import pack
 from rnncc.passes.loop.plan_memory import plan_memory
 from rnncc.passes.loop.prefetch import prefetch
 from rnncc.passes.loop.rotate_copies import rotate_copies
-from rnncc.passes.loop.schedule import Schedule, as_schedule
+from rnncc.passes.loop.schedule import Schedule
 from rnncc.passes.loop.share_threads import share_threads
 from rnncc.passes.loop.shorten_chunks import shorten_chunks
 from rnncc.passes.loop.split_nests import split_nests
@@ -69,18 +64,9 @@ from rnncc.passes.loop.unroll import unroll
 from rnncc.passes.loop.vectorize import vectorize
 from rnncc.passes.loop.wavefront import wavefront
 from rnncc.passes.manager import Pass, Snapshot, deciding, run_passes
-from rnncc.passes.streaming import expose_states
 from rnncc.runtime.artifact import Artifact
-from rnncc.runtime.cache import DiskCache, cache_folder
 from rnncc.runtime.caches import caches
-from rnncc.runtime.compiled import CompiledModel
-from rnncc.runtime.jit import Loaded, load
-from rnncc.runtime.profiler import Profiler
-from rnncc.runtime.schedules import remembered
-from rnncc.runtime.stream import Stream
-from rnncc.runtime.threads import check_threads
-from rnncc.start import graph_of, prepared
-from rnncc.types import DType
+from rnncc.start import prepared
 
 STAGES = ("graph", "fused", "loop", "scheduled", "llvm", "llvm-opt", "asm")
 """What `CompiledModel.ir` can show, in the order of the pipeline."""
@@ -225,157 +211,6 @@ class Compilation:
         if stage not in makers:
             raise ArgumentError(f"unknown stage {stage!r}", f"stages: {', '.join(STAGES)}", place=caller())
         return makers[stage]()
-
-
-def compile(
-    model: Any,
-    *,
-    dtype: Any = "float32",
-    threads: int = 1,
-    precision: str = "float32",
-    target: str = "host",
-    unroll: int | None = None,
-    table_bytes: int = 64 << 20,
-    level: int = 2,
-    cache: bool = True,
-    training: bool = False,
-    schedule: Mapping[str, Mapping[str, int]] | None = None,
-) -> CompiledModel:
-    """Compile a model or a graph to machine code.
-
-    Args:
-        model: a `Model`, a `Sequential`, or a `Graph` (`rnncc.trace` makes one of a function).
-        dtype: "float32" (floats are as declared) or "float64" (all floats, those of inputs and results included, are
-            float64; arrays that were captured while tracing keep the precision they had there).
-        threads: how many threads work on a call that is worth it, the calling one included. Many rows are cut between
-            them; of few rows, each takes its panels of every large kernel, or its layers, one behind the other. The
-            results have the same bits.
-        precision: "float32", or "bfloat16": products with weights are of factors rounded to bfloat16 (8 bits of
-            precision), and added up in float32. Weights take half the memory, and where the machine has AVX512-BF16 two
-            products cost as much as one; where it has AMX, and the system lets us use it, they are done by its matrix
-            unit. Everything else stays float32. "float32-bf16x6": every factor is a sum of three numbers of bfloat16,
-            and six products of those stand for one. That is at least as accurate as float32 (half the error in a long
-            sum; factors beyond 3.39e38 count as infinite). It is for matrix units and many rows: with vectors, it takes
-            two to four times as long as float32 where AVX512-BF16 is, and up to ten times elsewhere. Weights take 1.5
-            times the memory.
-        target: "host", or an instruction set to compile for less ("x86-64", "x86-64-v2", "x86-64-v3", "x86-64-v4",
-            "x86-64-v4-amx", which is v4 with AVX512-BF16 and AMX), or for reading only ("aarch64").
-        unroll: steps that one turn of every loop over time holds; None leaves that to the layers (`unroll=`).
-        table_bytes: an embedding is folded into the projection behind it when the table has at most as many bytes.
-        level: optimization level of LLVM, 0 to 3.
-        cache: keep the machine code in the user's cache folder (RNNCC_CACHE_DIR, or off), and take it from there when
-            the same graph was compiled before, with the same options, versions and CPU features.
-        training: True compiles what ``model(x, training=True)`` computes: dropout drops, other elements at every call.
-        schedule: what is not left to the cost model, by the first of the buffers that a nest writes, which is how
-            ``rnncc dump --list`` begins the lines about it:
-            ``{"h": {"rows": 4, "width": 1, "panel": 2}}`` is a register tile of 4 rows x 1 vector, and a
-            row on its own in panels of 2 vectors; ``"copies": 2`` keeps two copies of the weights that rows on their
-            own read, step by step in turn; ``"back_and_forth": True`` walks over the panels from back to front at every
-            second step. Where the matrix unit does the products, there is no tile to choose. The results have the same
-            bits. Streams are left to the cost model. None takes what ``rnncc
-            bench --tune --remember`` has found for this graph, if that was ever asked for.
-
-    Returns:
-        A `CompiledModel`: ``fn(x)``. It serves all batch sizes and lengths, and follows the model's weights. The states
-        of stateful layers stay from call to call, until ``fn.reset_states()``.
-
-    Raises:
-        ArgumentError, DTypeError: an option has no meaning.
-        UnsupportedError: an option that this version, or this machine, cannot do.
-    """
-    options = Options(
-        float_type(dtype),
-        target,
-        unroll_factor(unroll),
-        table_bytes,
-        level,
-        check_threads(threads),
-        check_precision(precision, dtype),
-        as_schedule(schedule),
-    )
-    check_options(level, table_bytes, cache)
-    folder = cache_folder(os.environ) if cache else None
-    disk = None if folder is None else DiskCache(folder)
-    graph = graph_of(model, training)
-    if schedule is None and disk is not None:
-        options = replace(options, schedule=remembered(disk, schedule_key(graph, options)))
-    return _compile(graph, options, disk, streams=True, kept=getattr(model, "state_slots", ()))
-
-
-def _compile(
-    graph: Graph, options: Options, disk: DiskCache | None, *, streams: bool, kept: Sequence[StateSlot] = ()
-) -> CompiledModel:
-    """From the cache, or by running the pipeline. Texts are made when somebody asks, by compiling (again)."""
-    compilation = once(partial(compile_graph, graph, options))
-    if options.target != "host":
-        Target.parse(options.target)  # a wrong name is an error now
-    artifact = _artifact(graph, options, disk, compilation)
-    stream_maker = once(partial(_stream_maker, graph, options, disk))
-    profiler = once(partial(_profiler, graph, options, kept))
-    return CompiledModel(
-        artifact.graph,
-        artifact.setup,
-        sources_of(graph),
-        artifact.procedure,
-        artifact.emitted,
-        partial(_loaded, artifact, options),
-        lambda stage: compilation().text(stage),
-        (lambda batch: stream_maker()(batch)) if streams else None,
-        kept,
-        graph.feeds,
-        threads=options.threads,
-        rows=artifact.rows,
-        profile=lambda arrays, named: profiler().run(arrays, named),
-    )
-
-
-def _loaded(artifact: Artifact, options: Options) -> Loaded:
-    target = None if artifact.is_for_host else Target.parse(options.target)
-    return load(artifact.object_code, target, has_matrix=artifact.emitted.has_matrix)
-
-
-def _profiler(graph: Graph, options: Options, kept: Sequence[StateSlot]) -> Profiler:
-    """Compile `graph` once more, with counters, for one thread."""
-    counting = replace(options, threads=1, counts_cycles=True)
-    compilation = compile_graph(graph, counting)
-    artifact = compilation.artifact()
-    compiled = CompiledModel(
-        artifact.graph,
-        artifact.setup,
-        sources_of(graph),
-        artifact.procedure,
-        artifact.emitted,
-        partial(_loaded, artifact, options),
-        compilation.text,
-        feeds=graph.feeds,
-    )
-    names = [snapshot.name for snapshot in compilation.loop_snapshots]
-    before = compilation.loop_snapshots[names.index("instrument") - 1]
-    return Profiler(compiled, before.ir, kept)
-
-
-def _artifact(
-    graph: Graph, options: Options, disk: DiskCache | None, compilation: Callable[[], Compilation]
-) -> Artifact:
-    """From `disk`, where there is one, or else from the compiler, and then it is kept there."""
-    if disk is None:
-        return compilation().artifact()
-    key = key_in_cache("code", graph, options)
-    content = disk.get(key)
-    if content is not None:
-        return Artifact.from_bytes(content)
-    artifact = compilation().artifact()
-    disk.put(key, artifact.to_bytes())
-    return artifact
-
-
-def _stream_maker(graph: Graph, options: Options, disk: DiskCache | None) -> Callable[[int], Stream]:
-    """Compile the step of `graph` once; the result makes streams of any batch size."""
-    floats = graph if options.dtype is DType.F32 else convert_floats(graph, options.dtype)
-    parts = expose_states(floats)
-    step = _compile(parts.step, replace(options, schedule=()), disk, streams=False)
-    feeds = [graph.feeds[value.name] for value in graph.inputs[len(graph.arguments) :]]
-    return lambda batch: Stream(step, parts.initial, sources_of(graph), parts.time, parts.states, batch, feeds)
 
 
 def compile_graph(graph: Graph, options: Options) -> Compilation:

@@ -26,6 +26,7 @@ LEVELS = [
     {"options"},
     {"start", "keys"},
     {"pipeline"},
+    {"compiler"},
     {"importers"},
     {"tools"},
     {"__main__"},

@@ -14,11 +14,11 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from rnncc.compiler import compile as compile_model
 from rnncc.errors import ArgumentError, nearest
 from rnncc.keys import remember_schedule, schedule_folder
 from rnncc.options import PRECISIONS, Options
 from rnncc.passes.loop.schedule import as_schedule
-from rnncc.pipeline import compile as compile_model
 from rnncc.tools.bench.cases import Case, prepare
 from rnncc.tools.bench.machine import cores, cpu_name
 from rnncc.tools.bench.measure import tolerance

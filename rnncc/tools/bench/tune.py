@@ -8,6 +8,7 @@ from statistics import median
 from typing import Any
 
 from rnncc.codegen.target import Target
+from rnncc.compiler import compile as compile_model
 from rnncc.errors import ArgumentError
 from rnncc.graph.ir import Graph
 from rnncc.lower.lower import lower
@@ -17,7 +18,6 @@ from rnncc.passes.loop.machine import Machine
 from rnncc.passes.loop.register_tiles import Tiling
 from rnncc.passes.loop.schedule import Tile, shape_of
 from rnncc.passes.loop.tile import tiles_of
-from rnncc.pipeline import compile as compile_model
 from rnncc.pipeline import graph_passes, loop_passes, machine_of
 from rnncc.start import prepared
 from rnncc.tools.bench.cases import Case

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from rnncc.codegen.native import modules_compiled
+from rnncc.compiler import compile as compile_model
 from rnncc.errors import UnsupportedError
 from rnncc.graph.ir import Graph
 from rnncc.layers.execution import evaluate
-from rnncc.pipeline import compile as compile_model
 from rnncc.tools.bench.cases import Case
 from rnncc.tools.bench.network import Problem
 from rnncc.tools.bench.peers import Peer, Run, numpy_loop
