@@ -22,7 +22,8 @@ from dataclasses import dataclass, field, replace
 from rnncc.loop.builder import ZERO, add, call, integer, subtract
 from rnncc.loop.ir import Buffer, Expr, For, Index, Procedure, Stmt, Var
 from rnncc.loop.visit import buffers_of, map_accesses, stores_of, substitute
-from rnncc.passes.loop.dependences import checked_in, has_check, indices_of, shared_by
+from rnncc.passes.loop.chunks import is_at_step, stays_among
+from rnncc.passes.loop.dependences import checked_in, has_check, shared_by
 from rnncc.passes.loop.names import Names
 from rnncc.passes.loop.nest import is_over_steps
 from rnncc.passes.manager import Note, nobody
@@ -123,15 +124,13 @@ class _Chunker:
 
     def at_own_step(self, loop: For, name: str) -> bool:
         """True when every access of `loop` to the buffer `name` is at the step of the loop."""
-        return self.buffers[name].shape[:1] == (loop.stop,) and all(
-            index[:1] == (Var(loop.variable),) for index in indices_of(loop, name)
-        )
+        return self.buffers[name].shape[:1] == (loop.stop,) and is_at_step(loop, name, ZERO)
 
     def chunked(self, run: _Run) -> list[Stmt]:
         """The statements of `run`: what belongs together in a loop over chunks, if that keeps some buffer short."""
         result = list(run.before)
         for members in _together(run.members):
-            short = {name for name in _buffers(members) if self.is_private(self.buffers[name], members)}
+            short = {name for name in _buffers(members) if self.is_private(self.buffers[name], run, members)}
             if not short or not any(member.kind == "range" for member in members):
                 result += members
                 continue
@@ -145,13 +144,14 @@ class _Chunker:
             result.append(For(start.name, "range", ZERO, Var(run.dim), self.steps, inside))
         return result
 
-    def is_private(self, buffer: Buffer, members: Sequence[For]) -> bool:
-        """True for a sequence that only `members` use, each at its own step, and that no check reports."""
-        users = [statement for statement in self.procedure.body if buffer.name in buffers_of(statement)]
+    def is_private(self, buffer: Buffer, run: _Run, members: Sequence[For]) -> bool:
+        """True for a sequence that only `members` of the run use, each at its own step, and that no check reports."""
+        others = [other for other in self.procedure.body if not any(other is member for member in members)]
         return (
             buffer.space == "temporary"
             and buffer.name not in self.checked
-            and all(isinstance(user, For) and user in members and self.at_own_step(user, buffer.name) for user in users)
+            and buffer.shape[:1] == (Var(run.dim),)
+            and stays_among(buffer.name, members, others)
         )
 
 

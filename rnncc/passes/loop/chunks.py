@@ -36,9 +36,15 @@ def kept_in(chunks: For, procedure: Procedure) -> set[str]:
         if buffer.space == "temporary"
         and buffer.shape[:1] == (integer(chunks.step),)
         and buffer.name in buffers_of(chunks)
-        and all(is_at_step(member, buffer.name, ZERO) for member in members)
-        and not any(buffer.name in buffers_of(other) for other in others)
+        and stays_among(buffer.name, members, others)
     }
+
+
+def stays_among(name: str, members: Sequence[For], others: Sequence[Stmt]) -> bool:
+    """True for a sequence that none of the `others` has, and each of the `members` at its own step only."""
+    return all(is_at_step(member, name, ZERO) for member in members) and not any(
+        name in buffers_of(other) for other in others
+    )
 
 
 def is_at_step(member: For, name: str, start: Expr) -> bool:
