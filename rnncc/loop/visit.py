@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from operator import is_
 from typing import assert_never, cast, overload
 
@@ -265,10 +266,49 @@ def is_tile_end(loop: For, stacks: Collection[str]) -> bool:
     return bool(read | written) and read.isdisjoint(written)
 
 
+@dataclass(frozen=True, slots=True)
+class Accesses:
+    """Where a statement reads and where it writes, a loop's body included: by buffer, in order."""
+
+    read: Mapping[str, Sequence[tuple[Index, ...]]]
+    written: Mapping[str, Sequence[tuple[Index, ...]]]
+    buffers: frozenset[str]
+
+
+class _Key:
+    """A statement that is equal to itself only: to compare two takes as long as to walk over one."""
+
+    __slots__ = ("statement",)
+
+    def __init__(self, statement: Stmt) -> None:
+        self.statement = statement
+
+    def __hash__(self) -> int:
+        return id(self.statement)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Key) and self.statement is other.statement
+
+
+def accesses_of(statement: Stmt) -> Accesses:
+    """The accesses of `statement`, which are looked up once: passes ask for each pair of statements."""
+    return _accesses_of(_Key(statement))
+
+
+@lru_cache(maxsize=512)
+def _accesses_of(key: _Key) -> Accesses:
+    read: dict[str, list[tuple[Index, ...]]] = {}
+    written: dict[str, list[tuple[Index, ...]]] = {}
+    for load in loads_of(key.statement):
+        read.setdefault(load.buffer, []).append(load.index)
+    for store in stores_of(key.statement):
+        written.setdefault(store.buffer, []).append(store.index)
+    return Accesses(read, written, frozenset((*read, *written)))
+
+
 def buffers_of(statement: Stmt) -> frozenset[str]:
     """Names of the buffers that `statement` reads or writes, a loop's body included."""
-    read = {load.buffer for load in loads_of(statement)}
-    return frozenset(read | {store.buffer for store in stores_of(statement)})
+    return accesses_of(statement).buffers
 
 
 # ------------------------------------------------------------------ substitution

@@ -10,8 +10,8 @@ import heapq
 from collections.abc import Iterable, Sequence
 
 from rnncc.loop.index import difference
-from rnncc.loop.ir import Call, Check, Const, Index, Load, Stmt, Store
-from rnncc.loop.visit import buffers_of, loads_of, stores_of, walk_statements
+from rnncc.loop.ir import Call, Check, Const, Index, Stmt
+from rnncc.loop.visit import accesses_of, buffers_of, loads_of, stores_of, walk_statements
 
 _Places = dict[str, set[Index | None]]
 """What a statement touches: for each buffer the first indices, where they tell halves of a state apart, else None."""
@@ -63,13 +63,14 @@ def in_order(keys: Sequence[int], followers: Sequence[Iterable[int]]) -> list[in
 
 def shared_by(one: Stmt, other: Stmt) -> set[str]:
     """Buffers that one of the two writes, and the other one uses."""
-    return _written(one) & buffers_of(other) | _written(other) & buffers_of(one)
+    first, second = accesses_of(one), accesses_of(other)
+    return first.written.keys() & second.buffers | second.written.keys() & first.buffers
 
 
 def indices_of(statement: Stmt, name: str) -> list[tuple[Index, ...]]:
     """Where `statement` reads or writes the buffer `name`."""
-    accesses: list[Load | Store] = [*loads_of(statement), *stores_of(statement)]
-    return [access.index for access in accesses if access.buffer == name]
+    accesses = accesses_of(statement)
+    return [*accesses.read.get(name, ()), *accesses.written.get(name, ())]
 
 
 def has_check(statement: Stmt) -> bool:
@@ -81,10 +82,6 @@ def checked_in(statements: Sequence[Stmt]) -> frozenset[str]:
     """Buffers that checks look at: they report where in memory something is."""
     checks = (inner for inner in walk_statements(statements) if isinstance(inner, Check))
     return frozenset[str]().union(*map(buffers_of, checks))
-
-
-def _written(statement: Stmt) -> set[str]:
-    return {store.buffer for store in stores_of(statement)}
 
 
 def _places(accesses: Iterable[tuple[str, Sequence[Index]]]) -> _Places:

@@ -20,8 +20,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from rnncc.loop.ir import For, Index, Let, Procedure, Stmt, Var
-from rnncc.loop.visit import loads_of, stores_of, substitute, walk_statements
+from rnncc.loop.ir import For, Let, Procedure, Stmt, Var
+from rnncc.loop.visit import substitute, walk_statements
+from rnncc.passes.loop.dependences import indices_of, shared_by
 
 
 def merge_rows(procedure: Procedure) -> Procedure:
@@ -69,9 +70,7 @@ def _names(loop: For) -> set[str]:
 
 def _is_row_by_row(first: For, second: For, registers: set[str]) -> bool:
     """True when what one of them writes and the other one uses has an axis that is the row, wherever it is used."""
-    written = [{store.buffer for store in stores_of(loop)} - registers for loop in (first, second)]
-    used = [{load.buffer for load in loads_of(loop)} | own for loop, own in zip((first, second), written, strict=True)]
-    shared = (written[0] & used[1]) | (written[1] & used[0])
+    shared = shared_by(first, second) - registers
     if not shared:
         return False
     places = {buffer: _axes_of_rows(first, buffer) & _axes_of_rows(second, buffer) for buffer in shared}
@@ -80,7 +79,6 @@ def _is_row_by_row(first: For, second: For, registers: set[str]) -> bool:
 
 def _axes_of_rows(loop: For, buffer: str) -> set[int]:
     """The axes of `buffer` whose index is the variable of `loop` in every access."""
-    accesses: list[tuple[Index, ...]] = [part.index for part in loads_of(loop) if part.buffer == buffer]
-    accesses += [store.index for store in stores_of(loop) if store.buffer == buffer]
     row = Var(loop.variable)
-    return set.intersection(*({axis for axis, item in enumerate(index) if item == row} for index in accesses))
+    indices = indices_of(loop, buffer)
+    return set.intersection(*({axis for axis, item in enumerate(index) if item == row} for index in indices))
