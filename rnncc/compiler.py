@@ -129,6 +129,7 @@ def _compile(
         graph.feeds,
         threads=options.threads,
         rows=artifact.rows,
+        step_weights=artifact.step_weights,
         profile=lambda arrays, named: profiler().run(arrays, named),
     )
 

@@ -43,6 +43,7 @@ from rnncc.passes.graph.split_gates import split_gates
 from rnncc.passes.graph.unroll import unroll as unroll_scan
 from rnncc.passes.loop.alternate_panels import alternate_panels
 from rnncc.passes.loop.chunk_steps import chunk_steps
+from rnncc.passes.loop.chunks import step_weights
 from rnncc.passes.loop.forward_copies import forward_copies
 from rnncc.passes.loop.fuse import fuse
 from rnncc.passes.loop.inline_moves import inline_moves
@@ -194,6 +195,7 @@ class Compilation:
             self.emitted,
             self.native.object_code,
             row_extent(self.lowered),
+            step_weights(self.lowered),
             self.target.runs_on_host,
         )
 

@@ -31,6 +31,8 @@ class Artifact:
     object_code: bytes
     rows: str | None
     """The extent along which a call may be cut."""
+    step_weights: int
+    """How many weights the largest step of a loop over time reads."""
     is_for_host: bool
     """True when the machine that compiled it can run it: a CPU's entries in the cache are for that CPU."""
 
@@ -47,6 +49,7 @@ class Artifact:
             "shares": self.emitted.shares,
             "has_matrix": self.emitted.has_matrix,
             "rows": self.rows,
+            "step_weights": self.step_weights,
         }
         return json.dumps(header).encode() + b"\n" + self.object_code
 
@@ -70,5 +73,6 @@ class Artifact:
             emitted,
             object_code,
             header["rows"],
+            header["step_weights"],
             header["is_for_host"],
         )

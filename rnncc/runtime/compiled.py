@@ -25,9 +25,8 @@ from rnncc.runtime.frame import Frame, Frames, Layout, Native, Places, address_o
 from rnncc.runtime.jit import Loaded
 from rnncc.runtime.memory import shape_of, slot_offsets
 from rnncc.runtime.threads import (
-    FAR_BYTES,
-    FAR_ROWS_TO_PART,
     NO_TEAM,
+    ROW_WEIGHTS,
     ROWS_TO_PART,
     WORTH_PRODUCTS,
     Plan,
@@ -91,6 +90,7 @@ class CompiledModel:
         *,
         threads: int = 1,
         rows: str | None = None,
+        step_weights: int = 0,
         profile: Callable[[Sequence[Any], Mapping[str, Any]], Profile] | None = None,
     ) -> None:
         self._graph = graph = replace(graph, feeds=feeds or {})
@@ -110,8 +110,7 @@ class CompiledModel:
         packed = [buffer for buffer in procedure.buffers if buffer.space == "packed"]
         counts = [math.prod(shape_of(buffer, {})[-PACKED_AXES:]) for buffer in packed]
         self._weight_count = sum(counts)
-        far = any(count * buffer.dtype.size > FAR_BYTES for count, buffer in zip(counts, packed, strict=True))
-        self._rows_to_part = FAR_ROWS_TO_PART if far else ROWS_TO_PART
+        self._rows_to_part = max(ROWS_TO_PART, step_weights // ROW_WEIGHTS) if emitted.shares else ROWS_TO_PART
         self._frames = Frames()
         self._native: Native | None = None
         self._layouts: dict[tuple[int, ...], Layout] = {}

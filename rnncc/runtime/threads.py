@@ -30,13 +30,14 @@ WORTH_PRODUCTS = 1 << 19
 """Multiply-adds that take one thread longer than waking another one, about."""
 
 ROWS_TO_PART = 4
-"""A thread takes at least so many rows: reading the weights takes less time than their multiply-adds. Fewer rows are
-shared panel by panel."""
+"""A thread takes at least so many rows: to read weights that are near takes less time than their multiply-adds. Fewer
+rows are shared panel by panel."""
 
-FAR_ROWS_TO_PART = 6
-"""The same where a product has more than FAR_BYTES of weights, which come from beyond the level 2 cache."""
-
-FAR_BYTES = 2 << 20
+ROW_WEIGHTS = 64 << 10
+"""And at least one row for so many weights of a step. Threads that part rows read all of them each, which takes longer
+where they come from beyond the level 2 cache, and longer still for all threads at once. On a Zen 3, two threads that
+share the panels of a cell of four gates and 1,024 units take 2/3 of the time for 12 rows, 4/5 for 32, the same for 128;
+with 512 units, it is all the same from 12 rows on."""
 
 
 NO_TEAM = (ctypes.c_int64 * (BARRIER_BYTES // 8))()

@@ -21,6 +21,8 @@ import pytest
 import rnncc
 from rnncc import layers, ops
 from rnncc.errors import ArgumentError, TokenError, UnsupportedError
+from rnncc.options import Options
+from rnncc.pipeline import compile_graph
 from rnncc.runtime import threads as threads_module
 from rnncc.runtime.threads import ROWS_TO_PART, part_rows
 from tests.graph.random_graphs import random_extents, random_graph, random_inputs
@@ -87,6 +89,28 @@ def test_rows_are_cut_when_there_are_many(rng: np.random.Generator) -> None:
     whole = team(x)
     for row in range(len(x)):
         assert np.array_equal(team(x[row : row + 1])[0], whole[row])
+
+
+def test_the_more_weights_a_step_has_the_more_rows_a_thread_takes(
+    monkeypatch: pytest.MonkeyPatch, rng: np.random.Generator
+) -> None:
+    monkeypatch.setattr("rnncc.runtime.compiled.ROW_WEIGHTS", 160 * 640 // 10)
+    parts: list[int] = []
+    monkeypatch.setattr(
+        "rnncc.runtime.compiled.part_rows", lambda rows, threads: parts.append(rows) or part_rows(rows, threads)
+    )
+    model = one_lstm()
+    alone, team = rnncc.compile(model), rnncc.compile(model, threads=2)
+    for rows in (19, 20, 21):
+        x = rng.standard_normal((rows, 20, 130)).astype(np.float32)
+        assert np.array_equal(team(x), alone(x))
+    assert parts == [20, 21]
+
+
+def test_weights_of_a_step_are_those_of_the_largest_loop() -> None:
+    stack = [layers.LSTM(7, return_sequences=True), layers.GRU(9), layers.Dense(1000)]
+    graph = rnncc.Sequential([layers.Input(shape=(None, 50)), *stack]).graph()
+    assert compile_graph(graph, Options()).artifact().step_weights == 9 * 3 * 9 + 9  # and a bias
 
 
 @pytest.mark.parametrize(("rows", "threads"), [(12, 2), (13, 2), (64, 3), (19, 3)])

@@ -61,8 +61,20 @@ def weights_read(member: For, buffers: Mapping[str, Buffer]) -> int:
 
     What is read in several places is read once, and pairs of bfloat16 are as many bytes as one number of float32.
     """
+    return sum(times * expr.dtype.size for expr, times in _reads_of(member, buffers).items())
+
+
+def step_weights(procedure: Procedure) -> int:
+    """The most weights that a step of a loop over time reads for one row: how many numbers."""
+    buffers = {buffer.name: buffer for buffer in procedure.buffers}
+    steps = [loop for loop in procedure.body if isinstance(loop, For) and loop.kind == "range"]
+    return max((sum(_reads_of(loop, buffers).values()) for loop in steps), default=0)
+
+
+def _reads_of(member: For, buffers: Mapping[str, Buffer]) -> dict[Expr, int]:
+    """The weights that a step of `member` reads, each once, and how many there are of each."""
     weights = {name for name, buffer in buffers.items() if buffer.space == "weight"}
-    return sum(times * expr.dtype.size for expr, times in dict(_weights_in(member.body, weights, 1)).items())
+    return dict(_weights_in(member.body, weights, 1))
 
 
 def _weights_in(statements: Sequence[Stmt], weights: set[str], times: int) -> Iterator[tuple[Expr, int]]:
