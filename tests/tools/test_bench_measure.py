@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import threading
-import time
 from dataclasses import replace
 from typing import Any
 
@@ -15,6 +13,7 @@ from rnncc import layers
 from rnncc.errors import UnsupportedError
 from rnncc.options import PRECISIONS
 from rnncc.runtime.roof import Roof, RoofMeter, measure_roof, read_time
+from rnncc.tools.bench import measure as measure_module
 from rnncc.tools.bench.cases import STEPS, prepare
 from rnncc.tools.bench.cells import OwnLSTMCell, ScanLSTM
 from rnncc.tools.bench.floor import floor_of, work_of
@@ -142,26 +141,27 @@ def test_turns_go_round() -> None:
     assert sum(map(len, samples.values())) < len(calls)  # the first of a turn does not count
 
 
-def test_a_turn_waits_for_the_threads_of_the_one_before() -> None:
-    threads: list[threading.Thread] = []
-    alive: list[bool] = []
+def test_a_turn_waits_for_the_threads_of_the_one_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Time passes here only when somebody sleeps or is called; `a` leaves a thread at work for a tenth of a second."""
+    now, idle_from = [0.0], [0.0]
+    begun: list[float] = []
 
-    def looks_for_work() -> None:
-        end = time.perf_counter() + 0.1
-        while time.perf_counter() < end:
-            pass
+    def sleep(seconds: float) -> None:
+        now[0] += seconds
 
     def leaves_a_thread() -> list[np.ndarray]:
-        threads.append(threading.Thread(target=looks_for_work))
-        threads[-1].start()
+        idle_from[0] = now[0] + 0.1
         return []
 
-    def looks_around() -> list[np.ndarray]:
-        alive.append(any(thread.is_alive() for thread in threads))
+    def looks_at_the_clock() -> list[np.ndarray]:
+        begun.append(now[0])
         return []
 
-    interleave([("a", leaves_a_thread), ("b", looks_around)], 0.0, str)
-    assert alive == [False]
+    monkeypatch.setattr(measure_module.time, "sleep", sleep)
+    monkeypatch.setattr(measure_module, "perf_counter", lambda: now[0])
+    monkeypatch.setattr(measure_module, "process_time", lambda: min(now[0], idle_from[0]))
+    interleave([("a", leaves_a_thread), ("b", looks_at_the_clock)], 0.0, str)
+    assert idle_from[0] <= begun[0] < idle_from[0] + 0.01
 
 
 def test_whoever_takes_all_the_time_runs_once() -> None:
