@@ -149,7 +149,12 @@ def loop_passes(
             "temporaries that are never alive together share memory",
             partial(plan_memory, threads=threads),
         ),
-        deciding("share_threads", "each thread its panels, step after step", share_threads, threads=threads),
+        deciding(
+            "share_threads",
+            "each thread its panels, step after step, then those that others leave",
+            share_threads,
+            threads=threads,
+        ),
         deciding(
             "rotate_copies",
             "a cache that is asked too soon for the same line is slow",

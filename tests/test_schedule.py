@@ -213,7 +213,7 @@ def test_decisions_about_large_weights() -> None:
         "lstm_kernel_packed: 8 panels of 4 vectors of 16, 8 deep",
         "lstm_recurrent_kernel_packed: 8 panels of 4 vectors of 16, 128 deep, 4 matrices of weights in turn",
     )
-    assert notes["share_threads"] == ("h, c: 8 panels, at most 4 for each thread",)
+    assert notes["share_threads"] == ("h, c: 8 panels, 4 for each thread to begin with",)
     assert notes["alternate_panels"] == (
         "lstm_recurrent_kernel_packed: back and forth, 256 KiB are more than level 1 holds",
     )

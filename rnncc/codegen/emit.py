@@ -25,11 +25,12 @@ from rnncc.codegen.bfloat16 import dot_add, pair, rest
 from rnncc.codegen.instructions import Code, Operand, llvm_type
 from rnncc.codegen.places import Places, ascii_name, lanes_of, pointer_name
 from rnncc.codegen.target import MATRIX_TARGETS, Target
-from rnncc.codegen.team import STOPPED, barrier_text, declarations, leave_text, team_text
+from rnncc.codegen.team import STOPPED, barrier_text, claim_text, declarations, leave_text, team_text
 from rnncc.codegen.tile_ends import Pattern, pattern_of
 from rnncc.errors import UnsupportedError, caller
 from rnncc.loop.builder import integer
 from rnncc.loop.ir import (
+    FOR_THREADS,
     K_AXIS,
     Barrier,
     Call,
@@ -122,7 +123,7 @@ class _Emitter:
         """By the identity of a loop: the buffers that it writes."""
         self.messages: list[str] = []
         kinds = {statement.kind for statement in walk_statements(procedure.body) if isinstance(statement, For)}
-        self.shares = "threads" in kinds
+        self.shares = not kinds.isdisjoint(FOR_THREADS)
         self.has_matrix = "matrix" in kinds
 
     def module(self, threads: int) -> Emitted:
@@ -143,7 +144,7 @@ class _Emitter:
         release = matrix_unit.release(code) if self.has_matrix else ""
         parts = [_entry(entry, list(pointers), procedure.dims, self.shares, release), body, *code.module_lines()]
         if self.shares:
-            parts += [barrier_text(code.target), leave_text()]
+            parts += [barrier_text(code.target), claim_text(), leave_text()]
         if threads > 1:
             parts += [team_text(code.target), declarations(code.target)]
         names = tuple(pointers.values())
@@ -197,6 +198,9 @@ class _Emitter:
         if loop.kind == "matrix":
             self.matrix(loop)
             return
+        if loop.kind == "around":
+            self.around(loop)
+            return
         assert loop.kind in ("range", "parallel", "threads"), (
             f"a loop of kind {loop.kind} is left after the loop passes"
         )
@@ -233,6 +237,50 @@ class _Emitter:
             code.bind(following, f'call i64 asm "", "=r,0"(i64 {counted})')
             more = code.assign(f"icmp slt i64 {following}, {stop.text}")
             code.line(f"br i1 {more}, label %{name}, label %{name}.exit")
+            code.open(f"{name}.exit")
+        self.forget(written)
+
+    def around(self, loop: For) -> None:
+        """A loop over the shares of all threads, from its own on: of each, a thread does what it can claim."""
+        (part,) = loop.body
+        assert isinstance(part, For) and part.kind == "claimed", "the verifier has looked at loops around shares"
+        stop = self.expr(loop.stop).text
+
+        def share() -> None:
+            ahead = self.code.assign(f"add i64 {self.environment[loop.variable].text}, %thread")
+            number = Operand(self.code.assign(f"urem i64 {ahead}, {stop}"), DType.I64, 1)
+            self.turn(loop.variable, number, lambda: self.claimed(part, number.text))
+
+        self.turns(loop, share)
+
+    def claimed(self, loop: For, share: str) -> None:
+        """The turns of a share that nobody else claims first."""
+        code = self.code
+        hint, name = ascii_name(loop.variable), code.label(_label(loop))
+        start, stop = self.expr(loop.start).text, self.expr(loop.stop).text
+        up = code.assign(f"add i64 {code.assign(f'sub i64 {stop}, {start}')}, {loop.step - 1}")
+        turns = code.assign(f"udiv i64 {up}, {loop.step}")
+        done, following = code.name("done"), code.name("done.next")
+        variable = Operand(code.name(hint), DType.I64, 1)
+        written = self.written_in((loop,))
+        self.forget(written)
+        with code.region():
+            code.line(f"br label %{name}.enter")
+            code.open(f"{name}.enter")
+            code.line(f"br label %{name}.claim")
+            code.open(f"{name}.claim")
+            code.bind(done, f"phi i64 [ 0, %{name}.enter ], [ {following}, %{name}.latch ]")
+            arguments = f"ptr %barrier, i64 %thread, i64 %threads, i64 {share}, i64 {turns}, i64 {done}"
+            claim = code.assign(f'call i64 @"rnncc.claim"({arguments})')
+            some = code.assign(f"icmp slt i64 {claim}, {turns}")
+            code.line(f"br i1 {some}, label %{name}, label %{name}.exit")
+            code.open(name)
+            code.bind(variable.text, f"add i64 {start}, {code.assign(f'mul i64 {claim}, {loop.step}')}")
+            self.turn(loop.variable, variable, lambda: self.block(loop.body))
+            code.line(f"br label %{name}.latch")
+            code.open(f"{name}.latch")
+            code.bind(following, f"add i64 {done}, 1")
+            code.line(f"br label %{name}.claim")
             code.open(f"{name}.exit")
         self.forget(written)
 

@@ -1,4 +1,4 @@
-"""Threads that work together, as LLVM IR: the barrier, what a worker does all its life, and how a call is handed out.
+"""Threads that work together, as LLVM IR: how they meet, share work, live, and are handed a call.
 
 A *team* is one block of memory: two lines for the barrier, then a `SLOT_BYTES` slot for every worker. The caller is
 thread 0 of its team and does its own part. Hand-over is one store and one load that both sides look at (`wanted`); a
@@ -17,16 +17,21 @@ SPINS = 2000
 """Looks before a thread sleeps, or lets others run; each takes 10 to 40 ns."""
 
 BARRIER_BYTES = 128
-"""Two words on lines of their own: whether somebody has left, and how often thread 0 has arrived."""
+"""A word that says whether somebody has left, and on a line of its own `arrived` and `unclaimed` of thread 0."""
 
 SLOT_BYTES = 512
 """A worker's slot: see `FIELDS`."""
 
-FIELDS = {"wanted": 0, "finished": 64, "sleeping": 128, "job": 192, "mutex": 256, "condition": 384, "arrived": 448}
-"""Offsets in a slot, each on a line of its own. All but the mutex and the condition are words of 8 bytes."""
+FIELDS = {"wanted": 0, "finished": 64, "sleeping": 128, "job": 192, "mutex": 256, "condition": 384}
+FIELDS |= {"arrived": 448, "unclaimed": 456}
+"""Offsets in a slot, on lines of their own but for the two that others look at one after the other. All but the mutex
+and the condition are words of 8 bytes."""
 
 _ARRIVED = BARRIER_BYTES + FIELDS["arrived"] - SLOT_BYTES
 """Where thread 0 counts its arrivals; every next thread does so one slot further."""
+
+_UNCLAIMED = BARRIER_BYTES + FIELDS["unclaimed"] - SLOT_BYTES
+"""Where it is counted what is left of the share of thread 0; that of every next one is one slot further."""
 
 JOB = {"function": "ptr", "pointers": "ptr", "dims": "ptr", "status": "ptr", "thread": "i64", "threads": "i64"}
 """The words of a job in their order; `barrier` and `result` follow."""
@@ -89,6 +94,51 @@ passed:
   ret i1 false
 broken:
   ret i1 true
+}}
+"""
+
+
+def claim_text() -> str:
+    """`i64 rnncc.claim(ptr, i64 thread, i64 threads, i64 share, i64 turns, i64 done)`: which turn of a share is next.
+
+    It is `turns` when nothing is left. A counter says how many turns of a share are left, and is 0 or less between
+    loops. The thread that begins with the share sets it, and keeps the first turn, so that the line of the counter is
+    there when it is needed. On that line others look next whether the thread has arrived: they fetch it only once. A
+    thread that is alone needs no counter: it is told how many turns it has `done`.
+    """
+    numbers = "i64 %thread, i64 %threads, i64 %share, i64 %turns, i64 %done"
+    return f"""
+define internal i64 @"rnncc.claim"(ptr %barrier, {numbers}) nounwind {{
+entry:
+  %alone = icmp eq i64 %threads, 1
+  br i1 %alone, label %own, label %claim
+own:
+  ret i64 %done
+claim:
+  %skip = mul i64 %share, {SLOT_BYTES}
+  %offset = add i64 %skip, {_UNCLAIMED}
+  %at = getelementptr inbounds i8, ptr %barrier, i64 %offset
+  %is.own = icmp eq i64 %share, %thread
+  %is.first = icmp eq i64 %done, 0
+  %is.start = and i1 %is.own, %is.first
+  br i1 %is.start, label %start, label %look
+start:
+  %others = sub i64 %turns, 1
+  store atomic i64 %others, ptr %at monotonic, align 8
+  ret i64 0
+look:
+  %left = load atomic i64, ptr %at monotonic, align 8
+  %some = icmp sgt i64 %left, 0
+  br i1 %some, label %take, label %none
+take:
+  %taken = atomicrmw sub ptr %at, i64 1 monotonic, align 8
+  %got = icmp sgt i64 %taken, 0
+  %turn = sub i64 %turns, %taken
+  br i1 %got, label %mine, label %none
+mine:
+  ret i64 %turn
+none:
+  ret i64 %turns
 }}
 """
 
@@ -174,6 +224,9 @@ mend:
   %offset.m = add i64 %skip.m, {_ARRIVED}
   %arrived.at = getelementptr inbounds i8, ptr %team, i64 %offset.m
   store i64 0, ptr %arrived.at
+  %count.m = add i64 %skip.m, {_UNCLAIMED}
+  %unclaimed.at = getelementptr inbounds i8, ptr %team, i64 %count.m
+  store i64 0, ptr %unclaimed.at
   store i64 0, ptr %team
   %next.m = add i64 %thread.m, 1
   %unmended = icmp ule i64 %next.m, %workers

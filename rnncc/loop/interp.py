@@ -21,6 +21,7 @@ import numpy as np
 from rnncc.loop.functions import FUNCTIONS, identity_of
 from rnncc.loop.index import is_independent
 from rnncc.loop.ir import (
+    INDEPENDENT,
     Barrier,
     Buffer,
     Call,
@@ -176,7 +177,7 @@ class _Machine:
         for begin in range(0, count, chunk):
             size = min(chunk, count - begin)
             inner = scope.extended(loop.variable, start + begin * loop.step, loop.step, size, limit)
-            if loop.kind in ("parallel", "threads"):
+            if loop.kind in INDEPENDENT:
                 inner = replace(inner, registers=_fork(scope.registers, inner))
             self.run(loop.body, inner)
 

@@ -6,6 +6,8 @@
     statement  ::=  for i in kind(start, stop, step): statement*
                     kind: range (in this order) | parallel (any order) | unroll | lanes (one vector) |
                     threads (side by side: turn number s on thread s % threads) |
+                    around (by every thread, from its own number on) of loops that are
+                    claimed (side by side: each turn on the thread that comes first) |
                     matrix (side by side, the rows of a matrix unit: see `matrix.py`)
                  |  name = expr                                a scalar or vector, bound once
                  |  buffer[index, ...] = expr                  store
@@ -257,6 +259,10 @@ PACKED_AXES = 5
 """Of a packed buffer: panel, k, member, vector, lane. An axis before them says which of several equal copies."""
 K_AXIS = -4
 """That of k among them."""
-KINDS = ("range", "parallel", "unroll", "lanes", "threads", "matrix")
+KINDS = ("range", "parallel", "unroll", "lanes", "threads", "around", "claimed", "matrix")
+FOR_THREADS = ("threads", "around")
+"""Kinds of loops that say which thread does what."""
+INDEPENDENT = ("parallel", *FOR_THREADS, "claimed")
+"""Kinds of loops whose turns do not need each other."""
 COMBINE = {"add": "sum", "max": "max", "min": "min"}
 """Combining functions and the name of the reduction in text."""

@@ -4,7 +4,8 @@ Names are unique in their scope and bound before they are used. Operands have on
 widest. Every access has the rank of its buffer. Spaces say who writes: nobody `input` and `weight`, `setup` alone
 `packed`; `setup` itself knows neither extents nor the memory of a call. Register indices are constant once `unroll`
 and `lanes` loops, and reductions of constant size, are expanded. Barriers stand where every thread comes by: in no loop
-but those over `range`.
+but those over `range`. So do loops around shares, of which each holds one loop whose turns are claimed, and all threads
+meet between two of them.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from rnncc.loop.functions import FUNCTIONS
 from rnncc.loop.index import affine
 from rnncc.loop.ir import (
     COMBINE,
+    FOR_THREADS,
     KINDS,
     SPACES,
     Barrier,
@@ -42,7 +44,7 @@ from rnncc.loop.ir import (
     Var,
 )
 from rnncc.loop.printer import lines, show_expr
-from rnncc.loop.visit import free_variables, result_dtype, substitute
+from rnncc.loop.visit import free_variables, result_dtype, substitute, walk_statements
 from rnncc.types import DType
 
 _FLOATS = ("div", "floor", "sqrt", "exp", "log", "log1p", "tanh", "sigmoid", "erf")
@@ -61,6 +63,10 @@ _TAKES = {
 }
 """What a function's operands may be; any number for all others."""
 _NUMBERS = (DType.F32, DType.F64, DType.I32, DType.I64)
+
+
+def _is_around(statement: Stmt | None) -> bool:
+    return isinstance(statement, For) and statement.kind == "around"
 
 
 def verify(procedure: Procedure, *, after: str | None = None, context: Sequence[str] = ()) -> None:
@@ -90,10 +96,13 @@ class _Scope:
     samples: dict[str, Expr] = field(default_factory=dict)
     alone: bool = False
     """Inside of a loop that not every thread runs, or not in step with the others."""
+    kind: str | None = None
+    """Of the innermost loop."""
 
-    def nested(self, alone: bool = False) -> _Scope:
-        """A scope whose additions end with it."""
-        return _Scope(dict(self.variables), dict(self.samples), self.alone or alone)
+    def nested(self, kind: str | None = None) -> _Scope:
+        """A scope whose additions end with it, of a loop of that kind if it is one."""
+        alone = self.alone or kind not in (None, "range")
+        return _Scope(dict(self.variables), dict(self.samples), alone, kind or self.kind)
 
 
 class _Verifier:
@@ -101,6 +110,8 @@ class _Verifier:
         self.procedure = procedure
         self.buffers: dict[str, Buffer] = {}
         self.in_setup = False
+        self.shared = False
+        """Whether there was a loop around shares since all threads last met."""
         self.count = 0
         """Of the buffers and statements that were looked at, the last one included."""
 
@@ -177,6 +188,7 @@ class _Verifier:
             case Barrier():
                 if self.in_setup or scope.alone:
                     raise self.fail("not every thread comes by here: a barrier would wait for ever")
+                self.shared = False
             case _:
                 assert_never(statement)
 
@@ -187,14 +199,38 @@ class _Verifier:
             raise self.fail("the step of a loop is positive", str(loop.step))
         self._size(loop.start, "the start of a loop", scope)
         self._size(loop.stop, "the stop of a loop", scope)
-        if loop.kind == "threads" and scope.alone:
+        if loop.kind in FOR_THREADS and scope.alone:
             raise self.fail("a loop over threads in a loop that not every thread runs", loop.kind)
-        inner = scope.nested(alone=loop.kind != "range")
+        self._shares(loop, scope)
+        shared = self.shared
+        inner = scope.nested(loop.kind)
         self._bind(Var(loop.variable), inner)
         if loop.kind in ("unroll", "lanes"):
             # Not the start itself: u * n is 0 there and yet no constant.
             inner.samples[loop.variable] = add(_sample(loop.start, scope), integer(7 * loop.step))
         self._block(loop.body, inner)
+        meetings = (part for part in walk_statements(loop.body) if isinstance(part, Barrier) or _is_around(part))
+        if loop.kind == "range" and self.shared and _is_around(next(meetings, None)):
+            raise self.fail("the next turn shares work before all threads have met")
+        self.shared |= shared  # there may be no turn at all
+
+    def _shares(self, loop: For, scope: _Scope) -> None:
+        """The rules of loops around shares, and of those whose turns are claimed."""
+        if loop.kind == "claimed" and scope.kind != "around":
+            raise self.fail("turns are claimed of a share: the loop must be in one around shares", loop.kind)
+        if loop.kind != "around":
+            return
+        match loop:
+            case For(_, _, Const(0), Const(), 1, (For(_, "claimed"),)):
+                pass
+            case _:
+                what = "a loop around shares goes from 0 to their number, and holds a loop whose turns are claimed"
+                raise self.fail(what, loop.kind)
+        if self.in_setup:
+            raise self.fail("not every thread comes by here", loop.kind)
+        if self.shared:
+            raise self.fail("threads must meet between two loops around shares", loop.kind)
+        self.shared = True
 
     def _store(self, store: Store, scope: _Scope) -> None:
         buffer = self._access(store.buffer, store.index, scope)

@@ -1,6 +1,7 @@
 """The verifier of loop IR, by breakage: one broken procedure for each rule."""
 
 from dataclasses import replace
+from textwrap import indent
 
 import pytest
 
@@ -50,6 +51,18 @@ for b in parallel(0, B):
 
 def test_a_sound_procedure_passes() -> None:
     verify(body(GOOD))
+
+
+SHARES = "for s in around(0, 2):\n    for j in claimed(s * 4, s * 4 + 4):\n        y[0, j] = 1.0\n"
+
+
+def indented(text: str) -> str:
+    return indent(text, "    ")
+
+
+def test_threads_that_share_work() -> None:
+    step = f"{SHARES}barrier()\n{SHARES}for s in threads(0, 1):\n    h[0, 0] = 1.0\nbarrier()\n"
+    verify(body(f"for t in range(0, T):\n{indented(step)}{SHARES}barrier()\n{SHARES}"))
 
 
 BROKEN = [
@@ -117,6 +130,19 @@ BROKEN = [
     ("for m in unroll(B, 4):\n    acc[m, 0] = 1.0", "a register has constant indices", "acc[m, 0]"),
     ("y[0, 0] = sum(acc[0, k] for k in range(B))", "a register has constant indices", "acc[0, k]"),
     ("y[0, 0] = acc[0, ids[0]]", "a register has constant indices", "acc[0, ids[0]]"),
+    # threads
+    ("with setup():\n    barrier()", "not every thread comes by here", "barrier()"),
+    ("for b in parallel(0, B):\n    barrier()", "not every thread comes by here", "barrier()"),
+    ("for b in parallel(0, B):\n    for s in threads(0, 2):\n        z = 1", "that not every thread runs", "threads"),
+    (f"for b in parallel(0, B):\n{indented(SHARES)}", "that not every thread runs", "around"),
+    ("for j in claimed(0, 8):\n    z = 1", "turns are claimed of a share", "claimed"),
+    ("for s in around(0, 2):\n    z = s", "a loop around shares goes from 0 to their number, and holds", "around"),
+    ("for s in around(0, B):\n    for j in claimed(0, 4):\n        z = 1", "a loop around shares goes from", "around"),
+    ("for s in around(1, 2):\n    for j in claimed(0, 4):\n        z = 1", "a loop around shares goes from", "around"),
+    (f"with setup():\n{indented(SHARES)}", "not every thread comes by here", "around"),
+    (SHARES + SHARES, "threads must meet between two loops around shares", "around"),
+    (f"barrier()\nfor t in range(0, T):\n{indented(SHARES)}    z = 1", "before all threads have met", "z = 1"),
+    (f"{SHARES}for t in range(0, T):\n    barrier()\n{SHARES}", "threads must meet between two loops", "around"),
     # the rest
     ("for i in sideways(0, 4):\n    pass", "there is no kind of loop sideways", "sideways"),
     ("for i in range(0, 4, 0):\n    pass", "the step of a loop is positive", "0"),

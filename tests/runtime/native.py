@@ -11,7 +11,7 @@ from rnncc.codegen.emit import STATUS_VALUES, emit
 from rnncc.codegen.native import compile_module
 from rnncc.codegen.target import Target
 from rnncc.loop.interp import interpret
-from rnncc.loop.ir import Const, For, Procedure
+from rnncc.loop.ir import FOR_THREADS, Const, For, Procedure
 from rnncc.loop.visit import walk_statements
 from rnncc.runtime.jit import load
 from rnncc.runtime.memory import aligned, shape_of, slot_offsets
@@ -41,7 +41,7 @@ def run_native(
     Where threads share the work, there are as many as they have shares for.
     """
     machine = Target.parse(target)
-    loops = [s for s in walk_statements(procedure.body) if isinstance(s, For) and s.kind == "threads"]
+    loops = [s for s in walk_statements(procedure.body) if isinstance(s, For) and s.kind in FOR_THREADS]
     threads = max((int(loop.stop.value) for loop in loops if isinstance(loop.stop, Const)), default=1)
     emitted = emit(procedure, machine, threads)
     loaded = load(compile_module(emitted.text, machine, level).object_code, machine)

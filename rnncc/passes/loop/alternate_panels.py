@@ -20,7 +20,7 @@ from dataclasses import dataclass, field, replace
 
 from rnncc.loop.builder import add, floordiv, integer, mod, multiply, subtract
 from rnncc.loop.index import multiple_of
-from rnncc.loop.ir import PACKED_AXES, Const, Expr, For, Index, Let, Load, Procedure, Span, Stmt, Var
+from rnncc.loop.ir import INDEPENDENT, PACKED_AXES, Const, Expr, For, Index, Let, Load, Procedure, Span, Stmt, Var
 from rnncc.loop.visit import free_variables, walk_exprs
 from rnncc.passes.loop.machine import Machine
 from rnncc.passes.loop.names import Names
@@ -90,8 +90,8 @@ class _Walker:
         if is_over_steps(loop):
             number = floordiv(Var(loop.variable), integer(loop.step))
             return replace(loop, body=self.block(loop.body, number, inside))
-        if step is None or loop.kind != "parallel" or not (panels := _panels(loop, self.packed)):
-            if loop.kind not in ("parallel", "threads"):
+        if step is None or loop.kind not in ("parallel", "claimed") or not (panels := _panels(loop, self.packed)):
+            if loop.kind not in INDEPENDENT:
                 return loop
             return replace(loop, body=self.block(loop.body, step, inside))
         name = self.name_of(loop)
@@ -108,7 +108,8 @@ class _Walker:
         ends = subtract(add(loop.start, loop.stop), integer(loop.step))
         back = subtract(subtract(ends, turn), turn)
         place = Let(loop.variable, add(turn, multiply(mod(step, integer(2)), back)))
-        return replace(loop, variable=turn.name, kind="range", body=(place, *loop.body))
+        kind = "range" if loop.kind == "parallel" else loop.kind
+        return replace(loop, variable=turn.name, kind=kind, body=(place, *loop.body))
 
 
 def _panels(loop: For, packed: Set[str]) -> set[str]:

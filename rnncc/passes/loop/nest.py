@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from rnncc.loop.builder import ZERO
 from rnncc.loop.functions import FUNCTIONS
 from rnncc.loop.index import stride_in
-from rnncc.loop.ir import Call, Expr, For, Index, Load, Procedure, Span, Stmt, Store, Var
+from rnncc.loop.ir import INDEPENDENT, Call, Expr, For, Index, Load, Procedure, Span, Stmt, Store, Var
 from rnncc.loop.visit import free_variables, stores_of, substitute, walk_exprs, walk_statements
 
 
@@ -67,7 +67,7 @@ def is_over_steps(statement: Stmt) -> bool:
     if not isinstance(statement, For) or statement.kind != "range":
         return False
     inside = walk_statements(statement.body)
-    return any(isinstance(inner, For) and inner.kind in ("parallel", "threads") for inner in inside)
+    return any(isinstance(inner, For) and inner.kind in INDEPENDENT for inner in inside)
 
 
 def written_by(procedure: Procedure) -> Callable[[Stmt], str]:

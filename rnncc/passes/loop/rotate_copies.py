@@ -20,7 +20,7 @@ from dataclasses import dataclass, field, replace
 from math import prod
 
 from rnncc.loop.builder import ZERO, floordiv, integer, mod
-from rnncc.loop.ir import Buffer, Const, Expr, For, Load, Procedure, Stmt, Store, Var
+from rnncc.loop.ir import FOR_THREADS, Buffer, Const, Expr, For, Load, Procedure, Stmt, Store, Var
 from rnncc.loop.visit import loads_of, map_expr, map_statement, stores_of, walk_statements
 from rnncc.passes.loop.machine import Machine
 from rnncc.passes.loop.names import Names
@@ -96,7 +96,7 @@ class _Survey:
                 self.block(statement.body, place, step)
                 self.decide(step)
             else:
-                nest = self.name_of(statement) if statement.kind == "parallel" else place.nest
+                nest = self.name_of(statement) if statement.kind in ("parallel", "claimed") else place.nest
                 self.block(statement.body, _Place(place.threads * _threads_of(statement), nest), read)
 
     def row(self, loop: For, place: _Place, read: dict[str, float]) -> None:
@@ -161,7 +161,7 @@ def _is_step(loop: For) -> bool:
 
 def _threads_of(loop: For) -> int:
     """How many threads share what is in `loop`."""
-    if loop.kind != "threads" or not isinstance(loop.start, Const) or not isinstance(loop.stop, Const):
+    if loop.kind not in FOR_THREADS or not isinstance(loop.start, Const) or not isinstance(loop.stop, Const):
         return 1
     return int(loop.stop.value) - int(loop.start.value)
 

@@ -1,8 +1,8 @@
-"""Give every thread its share of the panels, and let threads meet where one needs what another wrote.
+"""Let threads share the panels, and meet where one needs what another wrote.
 
     for t in range(0, T):                          for t in range(0, T):
-        for js in parallel(0, 512, 16):                for share in threads(0, 2):
-            h[(t + 1) % 2, js] = ...       ->              for js in parallel(share * 256, (share + 1) * 256, 16):
+        for js in parallel(0, 512, 16):                for share in around(0, 2):
+            h[(t + 1) % 2, js] = ...       ->              for js in claimed(share * 256, (share + 1) * 256, 16):
     for j in parallel(0, 512):                                 h[(t + 1) % 2, js] = ...
         y[j] = h[T % 2, j]                             barrier()
                                                    for alone in threads(0, 1):
@@ -10,11 +10,13 @@
                                                            y[j] = h[T % 2, j]
 
 Loops over steps that do not need each other, such as the two directions of a layer, are done side by side, with no
-barrier at all. Else, a thread keeps its panels from step to step, so that they stay in its own cache. What is too
-small to be worth a barrier is done by the first thread. A barrier stands where a statement reads what was written
-since the last one, or writes what was read or written since, in the same slot of memory. The two halves of a state
-are different places, and so are different columns: what panels leave over needs no barrier. Sums are added up by one
-thread each, in the order of k: the bits are those of one thread. Stages that `wavefront` gave to threads stay there.
+barrier at all. Else, a thread begins with the same panels in every step, so that they stay in its own cache; one that
+is done before the others takes over panels of theirs, as cores that do something else besides, or are half of one, are
+slower for a while. What is too small to be worth a barrier is done by the first thread. A barrier stands where a
+statement reads what was written since the last one, or writes what was read or written since, in the same slot of
+memory. The two halves of a state are different places, and so are different columns: what panels leave over needs no
+barrier. Sums are added up by one thread each, in the order of k: the bits are those of one thread. Stages that
+`wavefront` gave to threads stay there.
 
 Requires: `plan_memory`.
 """
@@ -28,7 +30,7 @@ from typing import NamedTuple
 
 from rnncc.loop.builder import ZERO, add, call, integer, multiply
 from rnncc.loop.index import Interval, difference, interval, overlap
-from rnncc.loop.ir import Barrier, Const, Expr, For, Index, Let, Procedure, Span, Stmt, Var
+from rnncc.loop.ir import FOR_THREADS, Barrier, Const, Expr, For, Index, Let, Procedure, Span, Stmt, Var
 from rnncc.loop.visit import free_variables, loads_of, stores_of, walk_statements
 from rnncc.passes.loop.dependences import are_other_halves
 from rnncc.passes.loop.names import Names
@@ -73,20 +75,25 @@ class _Access(NamedTuple):
 
 @dataclass(slots=True)
 class _Traffic:
-    """What was read and written since all threads last met."""
+    """What was read and written since all threads last met, and whether they shared panels."""
 
     reads: set[_Access] = field(default_factory=set)
     writes: set[_Access] = field(default_factory=set)
+    claims: bool = False
 
     def add(self, other: _Traffic) -> None:
         self.reads |= other.reads
         self.writes |= other.writes
+        self.claims |= other.claims
 
     def clear(self) -> None:
         self.reads.clear()
         self.writes.clear()
+        self.claims = False
 
     def conflicts(self, other: _Traffic) -> bool:
+        if self.claims and other.claims:
+            return True  # there is one counter for each share
         pairs = ((self.writes, other.writes), (self.writes, other.reads), (self.reads, other.writes))
         return any(one.meets(two) for mine, its in pairs for one in mine for two in its)
 
@@ -167,8 +174,7 @@ class _Sharer:
                 result.append(self.steps(statement, result))
                 continue
             accesses = self.traffic_of(statement)
-            shared = isinstance(statement, For) and self.is_shared(statement)
-            by_all = shared or isinstance(statement, Let)
+            by_all = accesses.claims or isinstance(statement, Let)
             if by_all or self.traffic.conflicts(accesses):
                 flush()
             if self.traffic.conflicts(accesses):
@@ -236,21 +242,21 @@ class _Sharer:
         return replace(loop, body=(*body, Barrier()))
 
     def shared(self, loop: For) -> For:
-        """`loop` with a contiguous part of its turns for each thread."""
+        """`loop` with a contiguous part of its turns for each thread to begin with."""
         assert isinstance(loop.start, Const) and isinstance(loop.stop, Const), "panels are counted when compiling"
         start, stop = int(loop.start.value), int(loop.stop.value)
         turns = -(-(stop - start) // loop.step)
         chunk = -(-turns // self.threads) * loop.step
         share = Var(self.fresh("share"))
         even = start + chunk * self.threads <= stop
-        self.notes.append(f"{self.written(loop)}: {turns} panels, at most {chunk // loop.step} for each thread")
+        self.notes.append(f"{self.written(loop)}: {turns} panels, {chunk // loop.step} for each thread to begin with")
 
         def bound(offset: int) -> Expr:
             place = add(multiply(share, integer(chunk)), integer(start + offset))
             return place if even else call("min", place, integer(stop))
 
-        part = replace(loop, start=bound(0), stop=bound(chunk))
-        return For(share.name, "threads", ZERO, integer(self.threads), 1, (part,))
+        part = replace(loop, kind="claimed", start=bound(0), stop=bound(chunk))
+        return For(share.name, "around", ZERO, integer(self.threads), 1, (part,))
 
     def written(self, statement: Stmt) -> str:
         """The buffers that a statement writes, for notes."""
@@ -267,7 +273,8 @@ class _Sharer:
         stores = [store for store in stores_of(statement) if store.buffer in self.memory]
         reads = {access(load.buffer, load.index) for load in loads_of(statement) if load.buffer in self.memory}
         reads |= {access(store.buffer, store.index) for store in stores if store.combine is not None}
-        return _Traffic(reads, {access(store.buffer, store.index) for store in stores})
+        writes = {access(store.buffer, store.index) for store in stores}
+        return _Traffic(reads, writes, isinstance(statement, For) and self.is_shared(statement))
 
 
 def _ranges(statement: Stmt) -> dict[str, Interval]:
@@ -293,4 +300,4 @@ def _last_interval(index: Index, ranges: Mapping[str, Interval]) -> Interval | N
 
 def _is_for_threads(statement: Stmt) -> bool:
     """True when what `statement` does is given to threads already."""
-    return any(isinstance(inner, For) and inner.kind == "threads" for inner in walk_statements([statement]))
+    return any(isinstance(inner, For) and inner.kind in FOR_THREADS for inner in walk_statements([statement]))

@@ -29,10 +29,14 @@ class _Traffic:
 
 @dataclass(slots=True)
 class _Watcher(_Machine):
-    """Runs `threads` threads one after the other; `thread` is None for what all of them do."""
+    """Runs `threads` threads one after the other; `thread` is None for what all of them do.
+
+    Turns that are claimed go to the threads in turn, in each loop to another one first.
+    """
 
     threads: int = 2
     thread: int | None = None
+    claims: int = 0
     memory: dict[str, _Traffic] = field(default_factory=dict)
     touched: set[str] = field(default_factory=set)
     races: set[str] = field(default_factory=set)
@@ -47,12 +51,26 @@ class _Watcher(_Machine):
                 assert self.thread is None, "threads inside of threads"
                 start, stop = (int(self.value(end, scope)) for end in (statement.start, statement.stop))
                 for turn in range(start, stop):
-                    self.thread = turn % self.threads
-                    inner = replace(scope, values={**scope.values, statement.variable: np.int64(turn)})
-                    _Machine.run(self, statement.body, inner)
-                self.thread = None
+                    self.turn(statement, turn, turn % self.threads, scope)
+            elif isinstance(statement, For) and statement.kind == "around":
+                self.claims += 1
+                for share in range(int(self.value(statement.stop, scope))):
+                    inner = replace(scope, values={**scope.values, statement.variable: np.int64(share)})
+                    (part,) = statement.body
+                    assert isinstance(part, For) and part.kind == "claimed"
+                    start, stop = (int(self.value(end, inner)) for end in (part.start, part.stop))
+                    for turn in range(start, stop, part.step):
+                        self.claims += 1
+                        self.turn(part, turn, self.claims % self.threads, inner)
             else:
                 _Machine.run(self, [statement], scope)
+
+    def turn(self, loop: For, turn: int, thread: int, scope: _Scope) -> None:
+        """One turn of `loop`, on `thread`."""
+        self.thread = thread
+        inner = replace(scope, values={**scope.values, loop.variable: np.int64(turn)})
+        _Machine.run(self, loop.body, inner)
+        self.thread = None
 
     def meet(self) -> None:
         """All threads are here: what they did before is over."""
