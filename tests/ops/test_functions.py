@@ -166,6 +166,8 @@ def test_cast() -> None:
     check(lambda p: ops.cast(p, "f32"), lambda p: p.astype(F32), P)
     check(lambda x: ops.cast(x, "bool"), lambda x: x.astype(bool), np.array([0, -0.0, 0.5, np.nan, -3], F32))
     check(lambda p: ops.cast(p, bool), lambda p: p, P)
+    with pytest.raises(DTypeError, match=r"a mean is of kind float, not i64\n  at .*test_functions.py"):
+        trace(lambda x: ops.var(x, 0), ("int64", (2, 3)))
     with pytest.raises(DTypeError, match=r"unknown element type 'float8'\n  known: .*float32"):
         run(lambda x: ops.cast(x, "float8"), X)
 

@@ -102,6 +102,7 @@ def test_a_file_of_ones_own(tmp_path: Path) -> None:
     row = measure(case, PEERS, 1, 0.01, str)
     assert [timing.name for timing in row.timings] == ["rnncc"]
     assert row.notes == (f"no peers: {case.reason}",)
+    assert measure(case, [], 1, 0.01, str).notes == (), "nobody asked for peers"
     with pytest.raises(ArgumentError, match="defines no 'second'"):
         load_model(f"{file}:second")
 

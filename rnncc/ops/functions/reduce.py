@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from functools import reduce
 from typing import Any
 
-from rnncc.errors import ArgumentError, caller
+from rnncc.errors import ArgumentError, DTypeError, caller
 from rnncc.graph.symbolic import Tensor, apply, as_tensor
 from rnncc.ops.functions.arrange import expand_dims, moveaxis, reshape, squeeze, transpose, unstack
 from rnncc.ops.functions.axes import axes_of, axis_of, fixed_size
@@ -55,8 +55,12 @@ def min(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
 
 
 def mean(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
-    """Mean over one axis, several, or all."""
+    """Mean over one axis, several, or all. Raises DTypeError for what is not float."""
     tensor = as_tensor(x)
+    if not tensor.dtype.is_float:
+        raise DTypeError(
+            f"a mean is of kind float, not {tensor.dtype}", place=caller(), remedy="convert with rnncc.ops.cast"
+        )
     total = _reduce("sum", tensor, axis, keepdims)
     dims = [tensor.type.shape[at] for at in axes_of(tensor, axis)]
     share: Any = 1.0 / math.prod(dim for dim in dims if isinstance(dim, int))

@@ -48,6 +48,7 @@ class Site:
             for before, after in zip(old.outputs, results, strict=True):
                 is_new = newest != start and newest[0].outputs == (after,) and before is not after
                 replacement[before] = self._keep_name(before, after) if is_new else after
+                # Who read the old value reads the new one; this node, if it did, does not any more.
                 self._counts[replacement[before]] = (
                     self._counts[before] + self._counts[after] - node.inputs.count(after)
                 )

@@ -110,7 +110,7 @@ def table_of(rows: Sequence[Row]) -> Table:
     return Table(columns, tuple(cells), tuple(best))
 
 
-_MET = {True: "yes", False: "no", None: "?"}
+_MET = {True: "yes", False: "no", None: _BLANK}
 
 
 def _conclusions(row: Row) -> tuple[str, ...]:
