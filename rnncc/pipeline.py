@@ -126,7 +126,7 @@ def loop_passes(
         Pass("split_nests", "what was fused without need, and has too many sums or several readers", split_nests),
         Pass(
             "turn_sequences",
-            "what a loop reads backwards is made backwards, and meets it at equal steps",
+            "what loops go over backwards is kept backwards, so that they meet at equal steps",
             turn_sequences,
         ),
         deciding("narrow", "products with weights in bfloat16, two at a time", narrow, parts=parts, at_once=pairs),

@@ -128,6 +128,23 @@ def _through(*members: Layer) -> Callable[[], rnncc.Model]:
     return lambda: rnncc.Sequential([layers.Input(shape=(None, 7)), *members, layers.Dense(2)])
 
 
+def _pooled(*members: layers.Layer) -> Callable[[], rnncc.Model]:
+    """Both pools of what `members` make."""
+
+    def model() -> rnncc.Model:
+        x = sequence = layers.Input(shape=(None, 7))
+        for member in members:
+            sequence = member(sequence)
+        pools = [layers.GlobalMaxPooling1D()(sequence), layers.GlobalAveragePooling1D()(sequence)]
+        return rnncc.Model(x, layers.Dense(2)(layers.concatenate(pools)))
+
+    return model
+
+
+def _both_ways() -> layers.Layer:
+    return layers.Bidirectional(layers.GRU(9, return_sequences=True))
+
+
 SHORT = {
     "plain": _between(),
     "normalized": _between(layers.LayerNormalization()),
@@ -136,7 +153,13 @@ SHORT = {
     "softmax": _between(layers.Dense(6, activation="softmax")),
     "residual": _residual,
     "masked": _through(layers.Masking(), layers.LSTM(9, return_sequences=True), layers.GRU(5)),
-    "largest": _through(layers.Bidirectional(layers.GRU(9, return_sequences=True)), layers.GlobalMaxPooling1D()),
+    "largest": _through(_both_ways(), layers.GlobalMaxPooling1D()),
+    "largest, activated": _through(_both_ways(), layers.Activation("tanh"), layers.GlobalMaxPooling1D()),
+    "largest, backwards": _through(
+        layers.LSTM(9, return_sequences=True, go_backwards=True), layers.Activation("relu"), layers.GlobalMaxPooling1D()
+    ),
+    "both pools": _pooled(_both_ways()),
+    "both pools, activated": _pooled(_both_ways(), layers.Activation("tanh")),
     "mean": _through(
         layers.LSTM(9, return_sequences=True), layers.LayerNormalization(), layers.GlobalAveragePooling1D()
     ),

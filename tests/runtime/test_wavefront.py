@@ -74,7 +74,7 @@ def state_passed() -> rnncc.Model:
 MODELS: dict[str, tuple[Callable[[], rnncc.Model], int]] = {
     "equal": (equal, 1),
     "mixed": (mixed, 1),
-    "backwards": (backwards, 3),
+    "backwards": (backwards, 2),
     "masked": (masked, 1),
     "wanted whole": (wanted_whole, 2),
     "state passed": (state_passed, 2),

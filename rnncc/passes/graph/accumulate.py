@@ -8,15 +8,17 @@
 The same for max and min. It pays where nobody needs the sequence as a whole: everything that is made of it, step by
 step, is reduced over the steps or walked over by another loop, all in one direction, and none of that has to wait for
 one of the sums (as in a softmax over steps, which divides each by the sum of all). What is joined of two sequences is
-reduced one by one, as the second one may come from a loop that runs backwards.
+reduced one by one, as the second one may come from a loop that runs backwards; so is what elementwise ops make of it,
+if all that reads it is reduced like that.
 
 Requires: `simplify`, which has moved transposes away, and `last_step` before.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from functools import partial
 
 from rnncc.graph.ir import Graph, Node, is_scan, scan_view
 from rnncc.graph.op import find_op
@@ -38,38 +40,66 @@ def accumulate(graph: Graph) -> Graph:
     """`graph` with a scan for every sum over steps that nobody needs as a whole, in bodies too."""
 
     def walk(one: Graph) -> Graph:
-        return _accumulate(Site(one, dict.fromkeys(_COMBINES, (_split,))).run())
+        rule = partial(_split, reduced=_reduced(one))
+        return _accumulate(Site(one, dict.fromkeys(_COMBINES, (rule,))).run())
 
     return walk(map_bodies(graph, walk))
 
 
-def _split(site: Site, node: Node) -> Value | None:
+# ------------------------------------------------------------------ what is joined of two sequences
+
+
+def _reduced(graph: Graph) -> dict[Value, frozenset[int]]:
+    """The axes over which values are reduced that nobody needs otherwise, as they are or after elementwise ops."""
+    found: dict[Value, frozenset[int]] = {}
+    read_by = readers(graph)
+    for value in reversed(list(graph.values())):
+        axes = [_reduced_by(reader, value, found) for reader in read_by[value]]
+        if value not in graph.outputs and None not in axes:
+            found[value] = frozenset[int]().union(*(one for one in axes if one is not None))
+    return found
+
+
+def _reduced_by(reader: Node, value: Value, found: Mapping[Value, frozenset[int]]) -> frozenset[int] | None:
+    if reader.op.name in _COMBINES:
+        return frozenset((reader.attrs["axis"],))
+    if reader.op.elementwise and reader.output.type.rank == value.type.rank:
+        return found.get(reader.output)
+    return None
+
+
+def _split(site: Site, node: Node, reduced: Mapping[Value, frozenset[int]]) -> Value | None:
     """sum(concatenate(a, b; axis=2), axis=1) -> concatenate(sum(a, axis=1), sum(b, axis=1); axis=1)"""
     axis: int = node.attrs["axis"]
-    joined = _parts(site, node.inputs[0])
+    joined = _parts(site, node.inputs[0], reduced)
     if joined is None or joined[1] == axis:
         return None
     parts, along = joined
-    reduced = [site.emit(node.op.name, part, like=node, axis=axis) for part in parts]
-    return site.emit("concatenate", *reduced, like=node, axis=along - (along > axis))
+    results = [site.emit(node.op.name, part, like=node, axis=axis) for part in parts]
+    return site.emit("concatenate", *results, like=node, axis=along - (along > axis))
 
 
-def _parts(site: Site, value: Value) -> tuple[list[Value], int] | None:
-    """What is joined to `value`, and along which axis: a concatenation, or an elementwise op of one."""
+def _parts(site: Site, value: Value, reduced: Mapping[Value, frozenset[int]]) -> tuple[list[Value], int] | None:
+    """What is joined to `value`, and along which axis: a concatenation, or an elementwise op of one.
+
+    Of each part, all that reads the value does the same: it is not computed as a whole besides.
+    """
     node = site.any_definition(value)
-    if node is None or not site.is_read_once(value):
+    if node is None:
         return None
     if node.op.name == "concatenate":
         return list(node.inputs), node.attrs["axis"]
-    if not node.op.elementwise:
+    if not node.op.elementwise or not (site.is_read_once(value) or value in reduced):
         return None
     rank = value.type.rank
-    joined = {at: found for at, operand in enumerate(node.inputs) if (found := _parts(site, operand))}
+    joined = {at: found for at, operand in enumerate(node.inputs) if (found := _parts(site, operand, reduced))}
     if len(joined) != 1:
         return None
     ((at, (parts, axis)),) = joined.items()
     others = [operand for number, operand in enumerate(node.inputs) if number != at]
     own = axis + rank - node.inputs[at].type.rank
+    if own in reduced.get(value, ()):
+        return None
     if any(operand.type.rank >= rank - own and operand.type.shape[own - rank] != 1 for operand in others):
         return None
     whole = [[*node.inputs[:at], part, *node.inputs[at + 1 :]] for part in parts]

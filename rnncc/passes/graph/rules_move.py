@@ -1,4 +1,4 @@
-"""Rules of `simplify` for ops that only move elements: reshape, slice, concatenate, broadcast_to."""
+"""Rules of `simplify` for ops that only move elements: reshape, slice, concatenate, broadcast_to, flip."""
 
 from __future__ import annotations
 
@@ -106,7 +106,32 @@ def _union(site: Site, left: Value, right: Value, axis: int, like: Node) -> Valu
     return site.emit("slice", a.inputs[0], like=like, starts=starts, sizes=total)
 
 
+def drop_order(site: Site, node: Node) -> Value | None:
+    """max(tanh(flip(x, axis=1)), axis=1) -> max(tanh(x), axis=1); the same for min and sum, and with or without tanh"""
+    (x,) = node.inputs
+    turned = _turned(site, x, node.attrs["axis"] - x.type.rank)
+    return site.emit(node.op.name, turned, like=node, **node.attrs) if turned is not None else None
+
+
+def _turned(site: Site, value: Value, axis: int) -> Value | None:
+    """`value` in the reverse order along `axis`, counted from behind, where that is made by leaving out a flip."""
+    node = site.any_definition(value)
+    if node is None:
+        return None
+    if node.op.name == "flip" and node.attrs["axis"] == axis + value.type.rank:
+        return node.inputs[0]
+    if not node.op.elementwise or not site.is_read_once(value):
+        return None
+    same = {operand for operand in node.inputs if operand.type.rank < -axis or operand.type.shape[axis] == 1}
+    operands = [operand if operand in same else _turned(site, operand, axis) for operand in node.inputs]
+    found = [operand for operand in operands if operand is not None]
+    if len(found) < len(operands) or same.issuperset(node.inputs):
+        return None
+    return site.emit(node.op.name, *found, like=node, **node.attrs)
+
+
 RULES: dict[str, tuple[Rule, ...]] = {
+    **dict.fromkeys(("sum", "max", "min"), (drop_order,)),
     "reshape": (drop_identity, merge_same),
     "slice": (drop_identity, merge_slices, slice_one_part, slice_broadcast),
     "broadcast_to": (drop_identity, merge_same),

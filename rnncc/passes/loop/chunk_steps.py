@@ -78,20 +78,56 @@ class _Chunker:
         }
 
     def block(self) -> tuple[Stmt, ...]:
-        result: list[Stmt] = []
-        run: _Run | None = None
+        parts: list[Stmt | _Run] = []
+        for unit in self.units():
+            last = parts[-1] if parts else None
+            if isinstance(unit, _Run):
+                run = self.run_for(unit, parts)
+                if run is None:
+                    parts.append(unit)
+                else:
+                    run.members += unit.members
+            elif isinstance(last, _Run) and _are_apart([unit], last.members):
+                last.before.append(unit)
+            else:
+                parts.append(unit)
+        chunks = (self.chunked(part) if isinstance(part, _Run) else [part] for part in parts)
+        return tuple(statement for chunk in chunks for statement in chunk)
+
+    def units(self) -> list[Stmt | _Run]:
+        """The statements in order; a loop over steps and what is made for it, right before it, stay together."""
+        units: list[Stmt | _Run] = []
         for statement in self.sunk():
             dim = self.time_of(statement)
-            if run is not None and isinstance(statement, For) and dim == run.dim and self.fits(statement, run.members):
-                run.members.append(statement)
-            elif run is not None and dim is None and _are_apart(statement, run.members):
-                run.before.append(statement)
-            else:
-                result += self.chunked(run) if run is not None else []
-                run = _Run(dim, [statement]) if dim is not None and isinstance(statement, For) else None
-                if run is None:
-                    result.append(statement)
-        return (*result, *(self.chunked(run) if run is not None else []))
+            if dim is None or not isinstance(statement, For):
+                units.append(statement)
+                continue
+            unit = _Run(dim, [statement])
+            while is_over_steps(statement) and units and self.is_for(units[-1], unit):
+                made = units.pop()
+                assert isinstance(made, _Run)
+                unit.members[:0] = made.members
+            units.append(unit)
+        return units
+
+    def is_for(self, made: Stmt | _Run, unit: _Run) -> bool:
+        """True for a loop in any order that makes something for the loop over steps in `unit`, at equal steps."""
+        if not isinstance(made, _Run) or made.dim != unit.dim or any(map(is_over_steps, made.members)):
+            return False
+        return not _are_apart(made.members, unit.members) and self.fit(made, unit)
+
+    def run_for(self, unit: _Run, parts: Sequence[Stmt | _Run]) -> _Run | None:
+        """The last run that `unit` may join: one that has what it needs, or else one that is all apart."""
+        found: _Run | None = None
+        for part in reversed(parts):
+            others = (*part.before, *part.members) if isinstance(part, _Run) else (part,)
+            if isinstance(part, _Run) and part.dim == unit.dim and self.fit(unit, part):
+                if not _are_apart(unit.members, part.members):
+                    return part
+                found = found or part
+            if not _are_apart(unit.members, others) or any(map(has_check, (*unit.members, *others))):
+                break  # it has to stay behind
+        return found
 
     def sunk(self) -> list[Stmt]:
         """The statements, where what is made for one loop over steps stands right before it, if it may."""
@@ -103,7 +139,7 @@ class _Chunker:
             if self.time_of(made) is None or is_over_steps(made) or len(users) != 1 or has_check(made):
                 continue
             goal = _place_of(users[0], result)
-            if is_over_steps(users[0]) and _are_apart(made, result[place + 1 : goal]):
+            if is_over_steps(users[0]) and _are_apart([made], result[place + 1 : goal]):
                 result[place:goal] = [*result[place + 1 : goal], made]
         return result
 
@@ -114,12 +150,13 @@ class _Chunker:
                 return dim
         return None
 
-    def fits(self, loop: For, members: Sequence[For]) -> bool:
-        """True when `loop` and `members` meet at equal steps only."""
+    def fit(self, one: _Run, other: _Run) -> bool:
+        """True when the members of two runs meet at equal steps only."""
         return all(
-            self.at_own_step(loop, name) and self.at_own_step(member, name)
-            for member in members
-            for name in shared_by(loop, member)
+            self.at_own_step(first, name) and self.at_own_step(second, name)
+            for first in one.members
+            for second in other.members
+            for name in shared_by(first, second)
         )
 
     def at_own_step(self, loop: For, name: str) -> bool:
@@ -197,5 +234,5 @@ def _buffers(loops: Sequence[For]) -> list[str]:
     return sorted({name for loop in loops for name in buffers_of(loop)})
 
 
-def _are_apart(statement: Stmt, members: Sequence[Stmt]) -> bool:
-    return all(not shared_by(statement, member) for member in members)
+def _are_apart(some: Sequence[Stmt], others: Sequence[Stmt]) -> bool:
+    return all(not shared_by(one, other) for one in some for other in others)

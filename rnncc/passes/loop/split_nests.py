@@ -15,8 +15,8 @@
 of its own: two cells of four gates in one step, eight sums, leave room for tiles of two or three rows, and four sums
 for tiles of six. Measured on two such cells of 128 units in one scan, 16 rows: 29 us a step together, 21 us apart.
 
-What is made for different loops over steps is parted, too, however few sums there are: each loop wants its own right
-before it, some steps at a time (`chunk_steps`).
+What is made for different loops over steps is parted, too, sums or none: each loop wants its own right before it, some
+steps at a time (`chunk_steps`).
 
 Requires: `fuse`.
 """
@@ -41,11 +41,13 @@ def split_nests(procedure: Procedure) -> Procedure:
 
 
 def _loops_that_read(procedure: Procedure) -> dict[str, frozenset[int]]:
-    """The loops over steps, by their places in the body, that read each temporary."""
-    loops = {place: loop for place, loop in enumerate(procedure.body) if is_over_steps(loop)}
+    """The loops over steps, by their places in the body, that read each sequence of as many steps."""
+    loops = {place: loop for place, loop in enumerate(procedure.body) if isinstance(loop, For) and is_over_steps(loop)}
     read = {place: {load.buffer for load in loads_of(loop)} for place, loop in loops.items()}
     return {
-        buffer.name: frozenset(place for place, names in read.items() if buffer.name in names)
+        buffer.name: frozenset(
+            place for place, names in read.items() if buffer.name in names and buffer.shape[:1] == (loops[place].stop,)
+        )
         for buffer in procedure.buffers
         if buffer.space == "temporary"
     }
@@ -69,7 +71,7 @@ def _split(nest: Nest, statement: Stmt, readers: Mapping[str, frozenset[int]]) -
     if not all(isinstance(inner, Let | Store) for inner in nest.body):
         return [statement]
     sums = {part for part in walk_exprs(nest.body) if isinstance(part, Reduce)}
-    if not sums or (len(sums) <= MOST_SUMS and len(nest.stores) == 1):
+    if len(sums) <= MOST_SUMS and len(nest.stores) == 1:
         return [statement]
     parts = _parts(nest)
     if len(parts) == 1 or (len(sums) <= MOST_SUMS and not _are_for_different_loops(parts, readers)):

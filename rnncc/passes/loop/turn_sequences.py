@@ -5,8 +5,8 @@
     for t in range(0, T):                       ->     for t in range(0, T):
         ... z[T + -1 - t, b, j]                            ... z[t, b, j]
 
-What is made for one loop, which reads it from the last step to the first, is made in that order; what all loops write
-and read from the last step to the first is only stored in it. They then meet at equal steps, so that `chunk_steps`
+What is made for loops that read it from the last step to the first is made in that order; what all loops write and
+read from the last step to the first is only stored in it. They then meet at equal steps, so that `chunk_steps`
 needs not keep the whole sequence: what comes in is there as a whole, but its projection, four times as wide for a cell
 of four gates, need not be, and neither need what another loop goes over in the same direction.
 
@@ -31,7 +31,7 @@ from rnncc.passes.loop.dependences import checked_in, has_check, indices_of
 def turn_sequences(procedure: Procedure) -> Procedure:
     """Turn every sequence that loops go over from the last step to the first."""
     checked = checked_in(procedure.body)
-    for buffer in procedure.buffers:
+    for buffer in reversed(procedure.buffers):  # what is turned may be made of what then is read backwards
         if buffer.space == "temporary" and buffer.name not in checked:
             users = [statement for statement in procedure.body if buffer.name in buffers_of(statement)]
             turned = dict(zip(map(id, users), _turned(users, buffer), strict=False))
@@ -45,10 +45,8 @@ def _turned(users: Sequence[Stmt], buffer: Buffer) -> list[For]:
     backwards = [user for user in users if _is_backwards(user, buffer)]
     if len(backwards) == len(users):
         return [_in_order(user, buffer.name) for user in backwards]
-    if len(users) == 2:
-        made, read = users
-        if _is_made(made, buffer) and _is_backwards(read, buffer) and not _writes(read, buffer):
-            return [_backwards(made, buffer.name), _in_order(read, buffer.name)]
+    if len(backwards) == len(users) - 1 and _is_made(made := users[0], buffer):
+        return [_backwards(made, buffer.name), *(_in_order(user, buffer.name) for user in backwards)]
     return []
 
 
@@ -64,16 +62,12 @@ def _is_made(made: Stmt, buffer: Buffer) -> TypeGuard[For]:
 
 
 def _is_backwards(user: Stmt, buffer: Buffer) -> TypeGuard[For]:
-    """True when `user` is a loop over the steps of `buffer` from the last one on."""
-    if not _is_over_all(user, "range", buffer):
+    """True when `user` is a loop over the steps of `buffer`, whose turns take them from the last one on."""
+    if not (_is_over_all(user, "range", buffer) or _is_over_all(user, "parallel", buffer)):
         return False
     last = subtract(subtract(user.stop, ONE), Var(user.variable))
     steps = [index[0] for index in indices_of(user, buffer.name)]
     return all(not isinstance(step, Span) and difference(step, last) == 0 for step in steps)
-
-
-def _writes(statement: Stmt, buffer: Buffer) -> bool:
-    return any(store.buffer == buffer.name for store in stores_of(statement))
 
 
 def _is_over_all(loop: Stmt, kind: str, buffer: Buffer) -> TypeGuard[For]:
