@@ -52,8 +52,8 @@ def compile(
         dtype: "float32" (floats are as declared) or "float64" (all floats, those of inputs and results included, are
             float64; arrays that were captured while tracing keep the precision they had there).
         threads: how many threads work on a call that is worth it, the calling one included. Many rows are cut between
-            them; of few rows, each takes its panels of every large kernel, or its layers, one behind the other. The
-            results have the same bits.
+            them; of few rows, each takes panels of every large kernel, or its layers, one behind the other. The results
+            have the same bits.
         precision: "float32", or "bfloat16": products with weights are of factors rounded to bfloat16 (8 bits of
             precision), and added up in float32. Weights take half the memory, and where the machine has AVX512-BF16 two
             products cost as much as one; where it has AMX, and the system lets us use it, they are done by its matrix

@@ -50,7 +50,10 @@ def accumulate(graph: Graph) -> Graph:
 
 
 def _reduced(graph: Graph) -> dict[Value, frozenset[int]]:
-    """The axes over which values are reduced that nobody needs otherwise, as they are or after elementwise ops."""
+    """The values that are only reduced, as they are or after elementwise ops, and the axes along which they stay whole.
+
+    These are the axes over which they are reduced, and those along which the other operands of such an op vary.
+    """
     found: dict[Value, frozenset[int]] = {}
     read_by = readers(graph)
     for value in reversed(list(graph.values())):
@@ -63,9 +66,13 @@ def _reduced(graph: Graph) -> dict[Value, frozenset[int]]:
 def _reduced_by(reader: Node, value: Value, found: Mapping[Value, frozenset[int]]) -> frozenset[int] | None:
     if reader.op.name in _COMBINES:
         return frozenset((reader.attrs["axis"],))
-    if reader.op.elementwise and reader.output.type.rank == value.type.rank:
-        return found.get(reader.output)
-    return None
+    rank = value.type.rank
+    if not reader.op.elementwise or reader.output.type.rank != rank or reader.inputs.count(value) > 1:
+        return None
+    others = [operand.type for operand in reader.inputs if operand != value]
+    vary = {at + rank - other.rank for other in others for at, size in enumerate(other.shape) if size != 1}
+    whole = found.get(reader.output)
+    return None if whole is None else whole | vary
 
 
 def _split(site: Site, node: Node, reduced: Mapping[Value, frozenset[int]]) -> Value | None:

@@ -20,8 +20,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from rnncc.loop.builder import ZERO, add, call, integer, subtract
-from rnncc.loop.ir import Buffer, Expr, For, Index, Procedure, Stmt, Var
-from rnncc.loop.visit import buffers_of, map_accesses, stores_of, substitute
+from rnncc.loop.ir import Buffer, Expr, For, Index, Load, Procedure, Stmt, Var
+from rnncc.loop.visit import buffers_of, index_exprs, loads_of, map_accesses, stores_of, substitute, walk_exprs
 from rnncc.passes.loop.chunks import is_at_step, stays_among
 from rnncc.passes.loop.dependences import checked_in, has_check, shared_by
 from rnncc.passes.loop.names import Names
@@ -87,7 +87,7 @@ class _Chunker:
                     parts.append(unit)
                 else:
                     run.members += unit.members
-            elif isinstance(last, _Run) and _are_apart([unit], last.members):
+            elif isinstance(last, _Run) and _are_apart([unit], last.members) and not _is_checked(unit, last.members):
                 last.before.append(unit)
             else:
                 parts.append(unit)
@@ -117,7 +117,10 @@ class _Chunker:
         return not _are_apart(made.members, unit.members) and self.fit(made, unit)
 
     def run_for(self, unit: _Run, parts: Sequence[Stmt | _Run]) -> _Run | None:
-        """The last run that `unit` may join: one that has what it needs, or else one that is all apart."""
+        """The last run that `unit` may join: one that has what it needs, or else one that it shares nothing with.
+
+        Nothing that comes between may hold it back.
+        """
         found: _Run | None = None
         for part in reversed(parts):
             others = (*part.before, *part.members) if isinstance(part, _Run) else (part,)
@@ -232,6 +235,13 @@ def _together(members: Sequence[For]) -> list[list[For]]:
 
 def _buffers(loops: Sequence[For]) -> list[str]:
     return sorted({name for loop in loops for name in buffers_of(loop)})
+
+
+def _is_checked(statement: Stmt, members: Sequence[For]) -> bool:
+    """True when `statement` looks up what a check in `members` may protect."""
+    indices = (index for load in loads_of(statement) for index in index_exprs(load.index))
+    looks_up = any(isinstance(part, Load) for index in indices for part in walk_exprs(index))
+    return looks_up and any(map(has_check, members))
 
 
 def _are_apart(some: Sequence[Stmt], others: Sequence[Stmt]) -> bool:

@@ -11,12 +11,12 @@
 
 Loops over steps that do not need each other, such as the two directions of a layer, are done side by side, with no
 barrier at all. Else, a thread begins with the same panels in every step, so that they stay in its own cache; one that
-is done before the others takes over panels of theirs, as cores that do something else besides, or are half of one, are
-slower for a while. What is too small to be worth a barrier is done by the first thread. A barrier stands where a
-statement reads what was written since the last one, or writes what was read or written since, in the same slot of
-memory. The two halves of a state are different places, and so are different columns: what panels leave over needs no
-barrier. Sums are added up by one thread each, in the order of k: the bits are those of one thread. Stages that
-`wavefront` gave to threads stay there.
+is done before the others takes over panels of shares that they have begun, as cores that do something else besides, or
+are half of one, are slower for a while. What is too small to be worth a barrier is done by the first thread. A barrier
+stands where a statement reads what was written since the last one, or writes what was read or written since, in the
+same slot of memory. The two halves of a state are different places, and so are different columns: what panels leave
+over needs no barrier. Sums are added up by one thread each, in the order of k: the bits are those of one thread. Stages
+that `wavefront` gave to threads stay there.
 
 Requires: `plan_memory`.
 """

@@ -45,7 +45,7 @@ def _turned(users: Sequence[Stmt], buffer: Buffer) -> list[For]:
     backwards = [user for user in users if _is_backwards(user, buffer)]
     if len(backwards) == len(users):
         return [_in_order(user, buffer.name) for user in backwards]
-    if len(backwards) == len(users) - 1 and _is_made(made := users[0], buffer):
+    if backwards and len(backwards) == len(users) - 1 and _is_made(made := users[0], buffer):
         return [_backwards(made, buffer.name), *(_in_order(user, buffer.name) for user in backwards)]
     return []
 
