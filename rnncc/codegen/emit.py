@@ -241,7 +241,7 @@ class _Emitter:
         self.forget(written)
 
     def around(self, loop: For) -> None:
-        """A loop over the shares of all threads, from its own on: of each, a thread does what it can claim."""
+        """A loop over the shares of all threads, its own first: of each, a thread does what it can claim."""
         (part,) = loop.body
         assert isinstance(part, For) and part.kind == "claimed", "the verifier has looked at loops around shares"
         stop = self.expr(loop.stop).text

@@ -25,7 +25,7 @@ from rnncc.graph.op import find_op
 from rnncc.graph.rewrite import Rewriter, map_bodies, rewriter_for
 from rnncc.graph.value import Value
 from rnncc.loop.functions import identity_of
-from rnncc.passes.graph.axes import moved_axes
+from rnncc.passes.graph.axes import moved_axes, varies_along
 from rnncc.passes.graph.dataflow import dependents, readers
 from rnncc.passes.graph.site import Site
 
@@ -70,7 +70,7 @@ def _reduced_by(reader: Node, value: Value, found: Mapping[Value, frozenset[int]
     if not reader.op.elementwise or reader.output.type.rank != rank or reader.inputs.count(value) > 1:
         return None
     others = [operand.type for operand in reader.inputs if operand != value]
-    vary = {at + rank - other.rank for other in others for at, size in enumerate(other.shape) if size != 1}
+    vary = {axis for axis in range(rank) if any(varies_along(other, axis - rank) for other in others)}
     whole = found.get(reader.output)
     return None if whole is None else whole | vary
 
@@ -105,9 +105,7 @@ def _parts(site: Site, value: Value, reduced: Mapping[Value, frozenset[int]]) ->
     ((at, (parts, axis)),) = joined.items()
     others = [operand for number, operand in enumerate(node.inputs) if number != at]
     own = axis + rank - node.inputs[at].type.rank
-    if own in reduced.get(value, ()):
-        return None
-    if any(operand.type.rank >= rank - own and operand.type.shape[own - rank] != 1 for operand in others):
+    if own in reduced.get(value, ()) or any(varies_along(operand.type, own - rank) for operand in others):
         return None
     whole = [[*node.inputs[:at], part, *node.inputs[at + 1 :]] for part in parts]
     return [site.emit(node.op.name, *operands, like=node, **node.attrs) for operands in whole], own

@@ -1,8 +1,8 @@
-"""Where axes go in a reshape."""
+"""Where axes go in a reshape, and along which of them operands vary."""
 
 from __future__ import annotations
 
-from rnncc.types import Dim
+from rnncc.types import Dim, TensorType
 
 
 def moved_axes(before: tuple[Dim, ...], after: tuple[Dim, ...]) -> dict[int, int] | None:
@@ -11,3 +11,8 @@ def moved_axes(before: tuple[Dim, ...], after: tuple[Dim, ...]) -> dict[int, int
     if [before[axis] for axis in old] != [after[axis] for axis in new]:
         return None
     return dict(zip(old, new, strict=True))
+
+
+def varies_along(operand: TensorType, axis: int) -> bool:
+    """False when broadcasting repeats `operand` along `axis`, which is counted from behind and therefore negative."""
+    return operand.rank >= -axis and operand.shape[axis] != 1

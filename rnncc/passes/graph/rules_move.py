@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from rnncc.graph.ir import Node
 from rnncc.graph.value import Value
+from rnncc.passes.graph.axes import varies_along
 from rnncc.passes.graph.site import Rule, Site
 from rnncc.types import Dim
 
@@ -122,7 +123,7 @@ def _turned(site: Site, value: Value, axis: int) -> Value | None:
         return node.inputs[0]
     if not node.op.elementwise or not site.is_read_once(value):
         return None
-    same = {operand for operand in node.inputs if operand.type.rank < -axis or operand.type.shape[axis] == 1}
+    same = {operand for operand in node.inputs if not varies_along(operand.type, axis)}
     operands = [operand if operand in same else _turned(site, operand, axis) for operand in node.inputs]
     found = [operand for operand in operands if operand is not None]
     if len(found) < len(operands) or same.issuperset(node.inputs):

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import TypeGuard
 
 from rnncc.loop.builder import ZERO, add, call, integer, subtract
 from rnncc.loop.ir import Buffer, Expr, For, Index, Load, Procedure, Stmt, Var
@@ -103,14 +104,13 @@ class _Chunker:
                 units.append(statement)
                 continue
             unit = _Run(dim, [statement])
-            while is_over_steps(statement) and units and self.is_for(units[-1], unit):
-                made = units.pop()
-                assert isinstance(made, _Run)
+            while is_over_steps(statement) and units and self.is_for(made := units[-1], unit):
                 unit.members[:0] = made.members
+                units.pop()
             units.append(unit)
         return units
 
-    def is_for(self, made: Stmt | _Run, unit: _Run) -> bool:
+    def is_for(self, made: Stmt | _Run, unit: _Run) -> TypeGuard[_Run]:
         """True for a loop in any order that makes something for the loop over steps in `unit`, at equal steps."""
         if not isinstance(made, _Run) or made.dim != unit.dim or any(map(is_over_steps, made.members)):
             return False

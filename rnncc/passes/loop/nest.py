@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeGuard
 
 from rnncc.loop.builder import ZERO
 from rnncc.loop.functions import FUNCTIONS
@@ -62,7 +63,7 @@ def is_costly(part: Expr) -> bool:
     return isinstance(part, Call) and not FUNCTIONS[part.function].cheap
 
 
-def is_over_steps(statement: Stmt) -> bool:
+def is_over_steps(statement: Stmt) -> TypeGuard[For]:
     """True for a loop over steps or pieces of time, false for one over rows, panels or k."""
     if not isinstance(statement, For) or statement.kind != "range":
         return False

@@ -169,7 +169,7 @@ class _Sharer:
                 flush()
                 result += self.after_all(statement)
                 continue
-            if isinstance(statement, For) and is_over_steps(statement) and self.has_panels(statement.body):
+            if is_over_steps(statement) and self.has_panels(statement.body):
                 flush()
                 result.append(self.steps(statement, result))
                 continue
@@ -197,7 +197,7 @@ class _Sharer:
             group: list[For] = []
             traffic = _Traffic()
             for statement in statements[position:]:
-                if not isinstance(statement, For) or not is_over_steps(statement) or _is_for_threads(statement):
+                if not is_over_steps(statement) or _is_for_threads(statement):
                     break
                 own = self.traffic_of(statement)
                 if traffic.conflicts(own):

@@ -42,7 +42,7 @@ def split_nests(procedure: Procedure) -> Procedure:
 
 def _loops_that_read(procedure: Procedure) -> dict[str, frozenset[int]]:
     """The loops over steps, by their places in the body, that read each sequence of as many steps."""
-    loops = {place: loop for place, loop in enumerate(procedure.body) if isinstance(loop, For) and is_over_steps(loop)}
+    loops = {place: loop for place, loop in enumerate(procedure.body) if is_over_steps(loop)}
     read = {place: {load.buffer for load in loads_of(loop)} for place, loop in loops.items()}
     return {
         buffer.name: frozenset(

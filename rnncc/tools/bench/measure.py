@@ -113,10 +113,10 @@ def build_all(case: Case, peers: Sequence[Peer], threads: int, notes: list[str],
     builders: list[tuple[str, bool, Callable[[], Ready]]] = [
         (name, False, partial(ready_model, model, case, threads)) for name, model in models
     ]
-    if case.problem is None and peers:
-        notes.append(f"no peers: {case.reason}")
-    elif case.problem is not None:
+    if case.problem is not None:
         builders += [(peer.title, True, partial(ready_peer, peer, case.problem, case, threads)) for peer in peers]
+    elif peers:
+        notes.append(f"no peers: {case.reason}")
     found = []
     for name, is_peer, build in builders:
         progress(f"building {name}")
