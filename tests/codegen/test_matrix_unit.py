@@ -28,6 +28,8 @@ from tests.codegen.amx import Emulator
 from tests.runtime.test_precision import NARROW, lstm_loop, rounded
 
 SIZES = ((1, 1), (2, 4), (16, 2), (33, 2), (5, 0), (0, 3))
+ENOUGH = 512
+"""Numbers: which of two errors near the last bit is the smaller one is luck in the 32 of a small call."""
 
 
 @pytest.fixture
@@ -55,15 +57,19 @@ def test_an_lstm_is_a_loop(precision: str, width: int, units: int, emulator: Emu
     fn = rnncc.compile(model, precision=precision, cache=False)
     single = rnncc.compile(model, cache=False)
     for batch, length in SIZES:
-        x = rng.standard_normal((batch, length, width)).astype(np.float32)
-        if precision == "bfloat16":
-            expected = lstm_loop(x, *lstm.get_weights())
-            np.testing.assert_allclose(fn(x), expected, rtol=0, atol=4e-4)
-        else:
-            expected = lstm_loop(x, *lstm.get_weights(), rounded=lambda x: x.astype(np.float64))
-            np.testing.assert_allclose(fn(x), expected, rtol=0, atol=2e-6)
+        errors, plain_errors = [], []
+        for _ in range(1 + ENOUGH // (batch * units) if batch else 1):
+            x = rng.standard_normal((batch, length, width)).astype(np.float32)
+            if precision == "bfloat16":
+                expected = lstm_loop(x, *lstm.get_weights())
+                np.testing.assert_allclose(fn(x), expected, rtol=0, atol=4e-4)
+            else:
+                expected = lstm_loop(x, *lstm.get_weights(), rounded=lambda x: x.astype(np.float64))
+                np.testing.assert_allclose(fn(x), expected, rtol=0, atol=2e-6)
+            errors.append(np.abs(fn(x) - expected))
+            plain_errors.append(np.abs(single(x) - expected))
         if batch and length > 1:
-            assert np.abs(fn(x) - expected).mean() < np.abs(single(x) - expected).mean()
+            assert np.mean(errors) < np.mean(plain_errors)
     assert emulator.counts["tdpbf16ps"] > 0
 
 
