@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache as once
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rnncc.codegen.target import Target
 from rnncc.graph.ir import Graph
@@ -18,17 +18,19 @@ from rnncc.lower.setup import convert_floats
 from rnncc.options import Options, check_options, check_precision, float_type, unroll_factor
 from rnncc.passes.loop.schedule import as_schedule
 from rnncc.passes.streaming import expose_states
-from rnncc.pipeline import Compilation, compile_graph
 from rnncc.runtime.artifact import Artifact
 from rnncc.runtime.cache import DiskCache, cache_folder
 from rnncc.runtime.compiled import CompiledModel
 from rnncc.runtime.jit import Loaded, load
-from rnncc.runtime.profiler import Profiler
 from rnncc.runtime.schedules import remembered
 from rnncc.runtime.stream import Stream
 from rnncc.runtime.threads import check_threads
 from rnncc.start import graph_of
 from rnncc.types import DType
+
+if TYPE_CHECKING:
+    from rnncc.pipeline import Compilation
+    from rnncc.runtime.profiler import Profiler
 
 
 def compile(
@@ -110,7 +112,7 @@ def _compile(
     graph: Graph, options: Options, disk: DiskCache | None, *, streams: bool, kept: Sequence[StateSlot] = ()
 ) -> CompiledModel:
     """From the cache, or by running the pipeline. Texts are made when somebody asks, by compiling (again)."""
-    compilation = once(partial(compile_graph, graph, options))
+    compilation = once(partial(_compilation, graph, options))
     if options.target != "host":
         Target.parse(options.target)  # a wrong name is an error now
     artifact = _artifact(graph, options, disk, compilation)
@@ -134,6 +136,13 @@ def _compile(
     )
 
 
+def _compilation(graph: Graph, options: Options) -> Compilation:
+    """Run the pipeline. It is imported here: that is a third of all files, and a model from the cache needs none."""
+    from rnncc.pipeline import compile_graph  # noqa: PLC0415
+
+    return compile_graph(graph, options)
+
+
 def _loaded(artifact: Artifact, options: Options) -> Loaded:
     target = None if artifact.is_for_host else Target.parse(options.target)
     return load(artifact.object_code, target, has_matrix=artifact.emitted.has_matrix)
@@ -141,8 +150,9 @@ def _loaded(artifact: Artifact, options: Options) -> Loaded:
 
 def _profiler(graph: Graph, options: Options, kept: Sequence[StateSlot]) -> Profiler:
     """Compile `graph` once more, with counters, for one thread."""
-    counting = replace(options, threads=1, counts_cycles=True)
-    compilation = compile_graph(graph, counting)
+    from rnncc.runtime.profiler import Profiler  # noqa: PLC0415
+
+    compilation = _compilation(graph, replace(options, threads=1, counts_cycles=True))
     artifact = compilation.artifact()
     compiled = CompiledModel(
         artifact.graph,

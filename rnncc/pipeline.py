@@ -11,7 +11,8 @@ from functools import partial
 from time import perf_counter
 from typing import Any
 
-from rnncc.codegen.emit import Emitted, emit
+from rnncc.codegen.emit import emit
+from rnncc.codegen.emitted import Emitted
 from rnncc.codegen.native import NativeCode, compile_module
 from rnncc.codegen.permission import ask_for_matrix_unit
 from rnncc.codegen.target import Target

@@ -22,6 +22,7 @@ from typing import TypeVar, assert_never
 
 from rnncc.codegen import matrix_unit
 from rnncc.codegen.bfloat16 import dot_add, pair, rest
+from rnncc.codegen.emitted import STATUS_VALUES, Emitted
 from rnncc.codegen.instructions import Code, Operand, llvm_type
 from rnncc.codegen.places import Places, ascii_name, lanes_of, pointer_name
 from rnncc.codegen.target import MATRIX_TARGETS, Target
@@ -53,27 +54,6 @@ from rnncc.loop.visit import index_exprs, is_tile_end, walk_statements
 from rnncc.types import DType
 
 T = TypeVar("T")
-
-STATUS_VALUES = 16
-"""How many values `status` must have room for, besides their number."""
-
-
-@dataclass(frozen=True, slots=True)
-class Emitted:
-    """An LLVM module: its text, its entry point, and what the entry point's pointers are.
-
-    A pointer is a buffer's name, or for temporaries the number of a slot. `messages` are those of the checks, with the
-    name of the offending buffer filled in; value and position come with the status.
-    """
-
-    text: str
-    entry: str
-    pointers: tuple[str | int, ...]
-    messages: tuple[str, ...]
-    shares: bool = False
-    """True when the threads of a team share the work inside of a call."""
-    has_matrix: bool = False
-    """True when it needs the matrix unit, which the system lends to those that ask (`codegen.permission`)."""
 
 
 def emit(procedure: Procedure, target: Target, threads: int = 1) -> Emitted:

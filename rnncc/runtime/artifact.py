@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, replace
 
-from rnncc.codegen.emit import Emitted
+from rnncc.codegen.emitted import Emitted
 from rnncc.graph.ir import Graph
 from rnncc.graph.parser import parse as parse_graph
 from rnncc.graph.printer import show as show_graph

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, SupportsIndex
 
 import numpy as np
 
-from rnncc.codegen.emit import Emitted
+from rnncc.codegen.emitted import Emitted
 from rnncc.errors import ArgumentError, MemberError, RnnccError, UnsupportedError, caller
 from rnncc.graph.arguments import bind_arguments
 from rnncc.graph.ir import Feed, Graph, Source

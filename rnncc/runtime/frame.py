@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from rnncc.codegen.emit import STATUS_VALUES
+from rnncc.codegen.emitted import STATUS_VALUES
 from rnncc.loop.ir import Buffer, Procedure, Var
 from rnncc.runtime.jit import Loaded
 from rnncc.runtime.memory import Arena, check_available, shape_of, slot_offsets

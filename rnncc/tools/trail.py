@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
-from rnncc.codegen.emit import Emitted, emit
+from rnncc.codegen.emit import emit
+from rnncc.codegen.emitted import Emitted
 from rnncc.codegen.native import NativeCode, compile_module
 from rnncc.codegen.target import Target
 from rnncc.graph.ir import Graph, count_nodes

@@ -12,7 +12,8 @@ import pytest
 
 import rnncc
 from rnncc import keys, layers, ops, pipeline
-from rnncc.codegen.emit import Emitted, emit
+from rnncc.codegen.emit import emit
+from rnncc.codegen.emitted import Emitted
 from rnncc.codegen.matrix_unit import peak_text
 from rnncc.codegen.native import compile_module
 from rnncc.codegen.target import Target

@@ -8,7 +8,8 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from rnncc.codegen.emit import STATUS_VALUES, emit
+from rnncc.codegen.emit import emit
+from rnncc.codegen.emitted import STATUS_VALUES
 from rnncc.codegen.native import compile_module
 from rnncc.codegen.target import Target
 from rnncc.codegen.team import BARRIER_BYTES, FIELDS, SLOT_BYTES

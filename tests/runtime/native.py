@@ -7,7 +7,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from rnncc.codegen.emit import STATUS_VALUES, emit
+from rnncc.codegen.emit import emit
+from rnncc.codegen.emitted import STATUS_VALUES
 from rnncc.codegen.native import compile_module
 from rnncc.codegen.target import Target
 from rnncc.loop.interp import interpret

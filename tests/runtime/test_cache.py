@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import rnncc
-from rnncc import compiler, layers
+from rnncc import layers, pipeline
 from rnncc.runtime.cache import DiskCache, cache_folder, key_of
 
 X = np.random.default_rng(0).integers(0, 11, (3, 5))
@@ -33,13 +33,13 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def compilations(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The names of the graphs that went through the compiler."""
     names: list[str] = []
-    run = compiler.compile_graph
+    run = pipeline.compile_graph
 
-    def counted(graph: rnncc.graph.ir.Graph, options: rnncc.options.Options) -> compiler.Compilation:
+    def counted(graph: rnncc.graph.ir.Graph, options: rnncc.options.Options) -> pipeline.Compilation:
         names.append(graph.name)
         return run(graph, options)
 
-    monkeypatch.setattr(compiler, "compile_graph", counted)
+    monkeypatch.setattr(pipeline, "compile_graph", counted)
     return names
 
 

@@ -1,0 +1,26 @@
+"""What the emitter makes, as far as calling it goes: a model from the cache needs this much, and no emitter."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+STATUS_VALUES = 16
+"""How many values `status` must have room for, besides their number."""
+
+
+@dataclass(frozen=True, slots=True)
+class Emitted:
+    """An LLVM module: its text, its entry point, and what the entry point's pointers are.
+
+    A pointer is a buffer's name, or for temporaries the number of a slot. `messages` are those of the checks, with the
+    name of the offending buffer filled in; value and position come with the status.
+    """
+
+    text: str
+    entry: str
+    pointers: tuple[str | int, ...]
+    messages: tuple[str, ...]
+    shares: bool = False
+    """True when the threads of a team share the work inside of a call."""
+    has_matrix: bool = False
+    """True when it needs the matrix unit, which the system lends to those that ask (`codegen.permission`)."""
