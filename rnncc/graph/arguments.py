@@ -148,7 +148,8 @@ def _numbers(name: str, value: Any, dtype: DType) -> np.ndarray:
             place=caller(),
             remedy="map words to token ids first" if array.dtype.kind in "US" else None,
         )
-    if np.ma.isMaskedArray(value):
+    # Most are no kind of array but the plain one: nobody then has to wait until numpy.ma is imported.
+    if isinstance(value, np.ndarray) and type(value) is not np.ndarray and np.ma.isMaskedArray(value):
         raise DTypeError(f"{name} is a masked array", place=caller(), remedy="fill it: array.filled(0)")
     return array
 
