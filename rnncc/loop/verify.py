@@ -44,7 +44,7 @@ from rnncc.loop.ir import (
     Var,
 )
 from rnncc.loop.printer import lines, show_expr
-from rnncc.loop.visit import free_variables, result_dtype, substitute, walk_statements
+from rnncc.loop.visit import free_variables, result_dtype, substitute
 from rnncc.types import DType
 
 _FLOATS = ("div", "floor", "sqrt", "exp", "log", "log1p", "tanh", "sigmoid", "erf")
@@ -65,8 +65,15 @@ _TAKES = {
 _NUMBERS = (DType.F32, DType.F64, DType.I32, DType.I64)
 
 
-def _is_around(statement: Stmt | None) -> bool:
-    return isinstance(statement, For) and statement.kind == "around"
+def _shares_before_meeting(statements: Iterable[Stmt]) -> bool:
+    """True when `statements` may come to a loop around shares before all threads have met."""
+    for statement in statements:
+        if isinstance(statement, Barrier):
+            return False
+        # A barrier in a loop that has no turn is none.
+        if isinstance(statement, For) and (statement.kind == "around" or _shares_before_meeting(statement.body)):
+            return True
+    return False
 
 
 def verify(procedure: Procedure, *, after: str | None = None, context: Sequence[str] = ()) -> None:
@@ -209,8 +216,7 @@ class _Verifier:
             # Not the start itself: u * n is 0 there and yet no constant.
             inner.samples[loop.variable] = add(_sample(loop.start, scope), integer(7 * loop.step))
         self._block(loop.body, inner)
-        meetings = (part for part in walk_statements(loop.body) if isinstance(part, Barrier) or _is_around(part))
-        if loop.kind == "range" and self.shared and _is_around(next(meetings, None)):
+        if loop.kind == "range" and self.shared and _shares_before_meeting(loop.body):
             raise self.fail("the next turn shares work before all threads have met")
         self.shared |= shared  # there may be no turn at all
 

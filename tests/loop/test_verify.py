@@ -53,6 +53,7 @@ def test_a_sound_procedure_passes() -> None:
     verify(body(GOOD))
 
 
+MAYBE = "for b in range(0, B):\n    barrier()\n"
 SHARES = "for s in around(0, 2):\n    for j in claimed(s * 4, s * 4 + 4):\n        y[0, j] = 1.0\n"
 
 
@@ -143,6 +144,7 @@ BROKEN = [
     (SHARES + SHARES, "threads must meet between two loops around shares", "around"),
     (f"barrier()\nfor t in range(0, T):\n{indented(SHARES)}    z = 1", "before all threads have met", "z = 1"),
     (f"{SHARES}for t in range(0, T):\n    barrier()\n{SHARES}", "threads must meet between two loops", "around"),
+    (f"for t in range(0, T):\n{indented(MAYBE + SHARES)}    z = 1", "before all threads have met", "z = 1"),
     # the rest
     ("for i in sideways(0, 4):\n    pass", "there is no kind of loop sideways", "sideways"),
     ("for i in range(0, 4, 0):\n    pass", "the step of a loop is positive", "0"),
