@@ -149,8 +149,6 @@ class RMSNormalization(Layer):
         array([[0.849, 1.131]], dtype=float32)
     """
 
-    supports_masking = True
-
     def __init__(
         self,
         axis: int | Sequence[int] = -1,

@@ -50,6 +50,34 @@ def with_weights(model: Any) -> list[Any]:
     return tables + [layer for layer in own if "table" not in layer.name]
 
 
+UNCHANGED: dict[str, Callable[[Any, Any, Any], Any]] = {
+    "rms": lambda source, numpy, x: source.RMSNormalization()(x),
+    "reshape": lambda source, numpy, x: source.Reshape((7, 3))(x),
+    "reshape to -1": lambda source, numpy, x: source.Reshape((-1, 3))(x),
+    "permute": lambda source, numpy, x: source.Permute((1, 2))(x),
+    "subscript": lambda source, numpy, x: x[:, :, :],
+    "ops.reshape": lambda source, numpy, x: numpy.reshape(x, (-1, 7, 3)),
+    "ops.cast": lambda source, numpy, x: numpy.cast(x, "float32"),
+    "ops.transpose": lambda source, numpy, x: numpy.transpose(x, (0, 1, 2)),
+    "ops.concatenate": lambda source, numpy, x: numpy.concatenate([x], 1),
+    "ops.roll": lambda source, numpy, x: numpy.roll(x, 0, 1),
+    "dropout, which passes it on": lambda source, numpy, x: source.Dropout(0.5)(x),
+    "lambda, which returns what has it": lambda source, numpy, x: source.Lambda(lambda inputs: inputs)(x),
+}
+
+
+@pytest.mark.filterwarnings("ignore:.*mask:UserWarning")
+@pytest.mark.parametrize("kind", UNCHANGED)
+def test_masks_behind_what_changes_nothing(kind: str) -> None:
+    def build(source: Any, sequential: Any, inputs: list[Any]) -> Any:
+        y = UNCHANGED[kind](
+            source, ops if source is layers else keras.ops, source.Embedding(4, 3, mask_zero=True)(inputs[0])
+        )
+        return source.GlobalAveragePooling1D()(y)
+
+    same_as_keras(build, 1)
+
+
 @pytest.mark.parametrize("masked", [(True, True), (True, False), (False, True)], ids=str)
 @pytest.mark.parametrize(
     "kind", ["Add", "Subtract", "Multiply", "Average", "Maximum", "Minimum", "Concatenate", "Concatenate in time"]

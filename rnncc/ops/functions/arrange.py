@@ -8,7 +8,7 @@ from typing import Any
 
 from rnncc.errors import ArgumentError, ShapeError, caller
 from rnncc.graph.symbolic import Tensor, apply, as_tensor
-from rnncc.ops.functions.axes import axes_of, axis_of, fixed_size
+from rnncc.ops.functions.axes import axes_of, axis_of, fixed_size, unchanged
 from rnncc.ops.shape import factors
 from rnncc.types import Dim, as_shape
 
@@ -21,7 +21,7 @@ def reshape(x: Any, shape: Sequence[Dim]) -> Tensor:
         at = wanted.index(-1)
         wanted[at] = _missing_dim(tensor, as_shape(wanted[:at]), as_shape(wanted[at + 1 :]))
     dims = as_shape(wanted)
-    return tensor if dims == tensor.type.shape else apply("reshape", tensor, shape=dims)
+    return unchanged(tensor) if dims == tensor.type.shape else apply("reshape", tensor, shape=dims)
 
 
 def _missing_dim(tensor: Tensor, before: tuple[Dim, ...], after: tuple[Dim, ...]) -> Dim:
@@ -55,7 +55,7 @@ def transpose(x: Any, axes: Sequence[int] | None = None) -> Tensor:
     """x with its axes in another order; reversed by default."""
     tensor = as_tensor(x)
     order = tuple(range(tensor.ndim))[::-1] if axes is None else tuple(axis_of(tensor, axis) for axis in axes)
-    return tensor if order == tuple(range(tensor.ndim)) else apply("transpose", tensor, axes=order)
+    return unchanged(tensor) if order == tuple(range(tensor.ndim)) else apply("transpose", tensor, axes=order)
 
 
 def flip(x: Any, axis: int) -> Tensor:
@@ -63,7 +63,7 @@ def flip(x: Any, axis: int) -> Tensor:
     tensor = as_tensor(x)
     at, made = axis_of(tensor, axis), tensor.origin
     if made is not None and made.op.name == "flip" and made.attrs["axis"] == at:
-        return made.inputs[0]
+        return unchanged(made.inputs[0])
     return apply("flip", tensor, axis=at)
 
 
@@ -110,7 +110,9 @@ def concatenate(xs: Sequence[Any], axis: int = 0) -> Tensor:
     tensors = [as_tensor(x) for x in xs]
     if not tensors:
         raise ArgumentError("nothing to concatenate", place=caller())
-    return tensors[0] if len(tensors) == 1 else apply("concatenate", *tensors, axis=axis_of(tensors[0], axis))
+    if len(tensors) == 1:
+        return unchanged(tensors[0])
+    return apply("concatenate", *tensors, axis=axis_of(tensors[0], axis))
 
 
 def stack(xs: Sequence[Any], axis: int = 0) -> Tensor:
@@ -145,7 +147,7 @@ def split(x: Any, indices_or_sections: int | Sequence[int], axis: int = 0) -> li
 def broadcast_to(x: Any, shape: Sequence[Dim]) -> Tensor:
     """x repeated along new and unit axes until it has `shape`."""
     tensor, dims = as_tensor(x), as_shape(shape)
-    return tensor if tensor.type.shape == dims else apply("broadcast_to", tensor, shape=dims)
+    return unchanged(tensor) if tensor.type.shape == dims else apply("broadcast_to", tensor, shape=dims)
 
 
 def unstack(x: Any, num: int | None = None, axis: int = 0) -> list[Tensor]:
@@ -182,7 +184,7 @@ def roll(x: Any, shift: int, axis: int) -> Tensor:
     tensor = as_tensor(x)
     at, size = axis_of(tensor, axis), fixed_size(tensor, axis)
     cut = -shift % size if size else 0
-    return concatenate(split(tensor, [cut], at)[::-1], at) if cut else tensor
+    return concatenate(split(tensor, [cut], at)[::-1], at) if cut else unchanged(tensor)
 
 
 def pad(x: Any, pad_width: Any, constant_values: float = 0) -> Tensor:

@@ -1,11 +1,16 @@
-"""Axes of symbolic tensors: checks that the public ops share."""
+"""What the public ops share: checks of axes, and the result when there is nothing to do."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from rnncc.errors import ArgumentError, ShapeError, caller
-from rnncc.graph.symbolic import Tensor
+from rnncc.graph.symbolic import Tensor, apply
+
+
+def unchanged(tensor: Tensor) -> Tensor:
+    """The result of an op that changes nothing: `tensor` itself, or without the mask that no op passes on."""
+    return tensor if tensor.mask is None else apply("reshape", tensor, shape=tensor.type.shape)
 
 
 def axis_of(tensor: Tensor, axis: int, new_axes: int = 0) -> int:

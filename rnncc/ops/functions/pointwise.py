@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 from rnncc.graph.symbolic import Tensor, apply, as_tensor, partner_dtype
+from rnncc.ops.functions.axes import unchanged
 from rnncc.types import DType, dtype_of
 
 
@@ -315,7 +316,7 @@ def cast(x: Any, dtype: Any) -> Tensor:
     tensor, target = as_tensor(x), dtype_of(dtype)
     if target is DType.BOOL and tensor.dtype is not DType.BOOL:
         return not_equal(tensor, 0)
-    return tensor if tensor.dtype is target else apply("cast", tensor, dtype=target)
+    return unchanged(tensor) if tensor.dtype is target else apply("cast", tensor, dtype=target)
 
 
 absolute, true_divide = abs, divide

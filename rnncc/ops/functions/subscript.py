@@ -6,6 +6,7 @@ from typing import Any
 
 from rnncc.errors import ArgumentError, ShapeError, caller
 from rnncc.graph.symbolic import Tensor, apply, as_tensor, shown
+from rnncc.ops.functions.axes import unchanged
 from rnncc.types import Dim, DType
 
 
@@ -49,7 +50,7 @@ def get_item(x: Any, key: object) -> Tensor:
     part = part if tuple(shape) == part.type.shape else apply("reshape", part, shape=tuple(shape))
     for at, step in strides:
         part = _every(part, at, step)
-    return part
+    return unchanged(part)
 
 
 def _rows(tensor: Tensor, keys: list[Any]) -> tuple[Tensor, list[Any]]:
