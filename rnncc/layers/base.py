@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import wraps
 from typing import Any, Self
 
 import rnncc.layers.execution as execution
@@ -78,6 +79,12 @@ class Layer(OwnsWeights):
         self.declared_shape = (None, *input_shape) if input_shape is not None else batch_input_shape
         self._calls: list[tuple[LayerCall, tuple[Tensor, ...]]] = []
 
+    def __init_subclass__(cls) -> None:
+        """A layer is built when its `build` was called, whoever called it: often it is the `build` of one around it."""
+        super().__init_subclass__()
+        if "build" in vars(cls):
+            setattr(cls, "build", _marking(vars(cls)["build"]))  # noqa: B010
+
     def _default_name(self) -> str:
         return unique_name(snake_case(type(self).__name__))
 
@@ -94,6 +101,7 @@ class Layer(OwnsWeights):
 
     def build(self, input_shape: Any) -> None:
         """Create the weights for an input of this shape (None for extents that are not fixed). Called once."""
+        self.built = True
 
     def call(self, *args: Any, **kwargs: Any) -> Any:
         """Compute the outputs from symbolic tensors."""
@@ -209,7 +217,6 @@ class Layer(OwnsWeights):
             check_input(self.name, type(self).__name__, self.input_spec, first)
         if not self.built:
             self.build(shapes_of(first))
-            self.built = True
 
     def _recorded(self, call: LayerCall, result: Any) -> Any:
         """`result` with the history of `call` on every tensor; a tensor that belongs elsewhere is copied first."""
@@ -267,6 +274,21 @@ class Layer(OwnsWeights):
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name}>"
+
+
+def _marking(build: Callable[..., None]) -> Callable[..., None]:
+    """`build`, after which a layer is built unless it failed."""
+
+    @wraps(build)
+    def marking(self: Layer, *args: Any, **kwargs: Any) -> None:
+        before, self.built = self.built, True
+        try:
+            build(self, *args, **kwargs)
+        except BaseException:
+            self.built = before
+            raise
+
+    return marking
 
 
 def _like(argument: Any) -> Any:

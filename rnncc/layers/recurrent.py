@@ -176,7 +176,6 @@ class RNN(Layer):
                 fixed_width(self.name, type(self).__name__, shape)
         if not self.cell.built:
             self.cell.build(step_shapes(input_shape))
-            self.cell.built = True
         if len(shapes) == 1 and len(shapes[0]) == 3:
             self.input_spec = InputSpec(_AXES, ndim=3, width=shapes[0][-1], remedy=_REMEDY)
 

@@ -110,6 +110,7 @@ class Sequential(Model):
         if not self._tensors:
             with outside_layers():
                 self._start(InputLayer(batch_shape=input_shape, name=self._input_name()).output)
+        self.built = self._is_whole()
 
     def _start(self, source: Tensor) -> None:
         if self._tensors:
@@ -151,7 +152,11 @@ class Sequential(Model):
 
     def _changed(self) -> None:
         self._variants = {}
-        self.built = len(self._tensors) == len(self._stack) + 1 and bool(self._stack)
+        self.built = self._is_whole()
+
+    def _is_whole(self) -> bool:
+        """Whether there are layers, and all of them were applied."""
+        return len(self._tensors) == len(self._stack) + 1 and bool(self._stack)
 
     def _input_name(self) -> str:
         return f"{self._stack[0].name}_input" if self._stack else f"{self.name}_input"

@@ -86,7 +86,6 @@ class StackedRNNCells(Layer):
             cell.path = f"{self.path}/{cell.name}"
             if not cell.built:
                 cell.build(input_shape)
-                cell.built = True
             input_shape = (None, output_size(cell))
 
     def call(self, inputs: Tensor, states: Sequence[Any]) -> tuple[Tensor, list[Any]]:

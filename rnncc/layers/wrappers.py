@@ -132,9 +132,7 @@ class Bidirectional(Layer):
         for direction in (self.forward_layer, self.backward_layer):
             if not direction.built:
                 direction.build(input_shape)
-                direction.built = True
         if self._first_weights is not None:
-            self.built = True
             self.set_weights(self._first_weights)
 
     def compute_mask(self, inputs: Any, mask: Any = None) -> Any:

@@ -87,6 +87,50 @@ def test_a_layer_of_ones_own() -> None:
     ]
 
 
+@pytest.mark.parametrize("kind", ["layer", "cell", "model"])
+def test_a_build_that_builds_the_layers_inside(kind: str) -> None:
+    """A layer is built by its `build`, whoever calls it: it gets its weights once, with Keras's shapes and order."""
+
+    def make(source: Any, model: Any, sequential: Any, functions: Any) -> Any:
+        class Inner(model if kind == "model" else source.Layer):
+            state_size = output_size = 4
+
+            def __init__(self) -> None:
+                super().__init__()
+                self.first, self.second = source.Dense(4), source.Dense(4, use_bias=False)
+
+            def build(self, input_shape: Any) -> None:
+                self.scale = self.add_weight(name="scale", shape=(4,), initializer="ones")
+                self.first.build(input_shape)
+                self.second.build((input_shape[0], 4))
+                assert self.first.built and self.second.built
+                super().build(input_shape)
+
+            def call(self, x: Any, states: Any = None) -> Any:
+                y = functions.tanh(self.first(x) + self.second(self.first(x) if states is None else states[0]))
+                return y * self.scale if states is None else (y * self.scale, [y])
+
+        return Inner() if kind == "model" else sequential([source.RNN(Inner()) if kind == "cell" else Inner()])
+
+    ours, theirs = both(make)
+    check(ours, theirs, floats(3, 5, 2) if kind == "cell" else floats(3, 2))
+    assert len(ours.weights) == 4
+
+
+def test_a_build_that_fails_leaves_a_layer_unbuilt() -> None:
+    class Failing(layers.Layer):
+        def build(self, input_shape: Any) -> None:
+            raise ValueError("no")
+
+    layer = Failing()
+    with pytest.raises(ValueError, match="no"):
+        layer.build((None, 3))
+    assert not layer.built
+    empty = Sequential([layers.Input((3,))])
+    empty.build((None, 3))
+    assert not empty.built
+
+
 def test_a_layer_inside_a_loop() -> None:
     """A cell with layers inside."""
 
@@ -99,9 +143,9 @@ def test_a_layer_inside_a_loop() -> None:
                 self.gated = make_layer(source, functions)(4)
 
             def build(self, input_shape: Any) -> None:
-                self.inner.build(input_shape) if source is keras.layers else None
-                self.gated.build((None, 4)) if source is keras.layers else None
-                self.gated.gate.build((None, 4)) if source is keras.layers else None
+                self.inner.build(input_shape)
+                self.gated.build((None, 4))
+                self.gated.gate.build((None, 4))
 
             def call(self, inputs: Any, states: Any) -> Any:
                 h = self.gated(self.inner(inputs) + states[0])
