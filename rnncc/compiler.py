@@ -126,7 +126,7 @@ def _compile(
         artifact.emitted,
         partial(_loaded, artifact, options),
         lambda stage: compilation().text(stage),
-        (lambda batch: stream_maker()(batch)) if streams else None,
+        (lambda batch, inputs: stream_maker()(batch, inputs)) if streams else None,
         kept,
         graph.feeds,
         threads=options.threads,
@@ -184,10 +184,12 @@ def _artifact(
     return artifact
 
 
-def _stream_maker(graph: Graph, options: Options, disk: DiskCache | None) -> Callable[[int], Stream]:
-    """Compile the step of `graph` once; the result makes streams of any batch size."""
+def _stream_maker(graph: Graph, options: Options, disk: DiskCache | None) -> Callable[[int, Mapping[str, Any]], Stream]:
+    """Compile the step of `graph` once; the result makes streams of any batch size, from any initial states."""
     floats = graph if options.dtype is DType.F32 else convert_floats(graph, options.dtype)
     parts = expose_states(floats)
     step = _compile(parts.step, replace(options, schedule=()), disk, streams=False)
     feeds = [graph.feeds[value.name] for value in graph.inputs[len(graph.arguments) :]]
-    return lambda batch: Stream(step, parts.initial, sources_of(graph), parts.time, parts.states, batch, feeds)
+    return lambda batch, inputs: Stream(
+        step, parts.initial, sources_of(graph), parts.time, parts.states, batch, inputs, feeds
+    )

@@ -26,14 +26,20 @@ def bind_arguments(
         sizes = _bind_exact(inputs, args)
         if sizes is not None:
             return list(args), sizes
-    args, named = spread_arguments([value.type.rank for value in inputs], args, named)
-    given = _matched(title, inputs, args, named)
-    arrays = [as_input(value.name, given[value.name], value.type.dtype) for value in inputs]
+    given = match_arguments(title, inputs, args, named)
+    arrays = [as_input(value.name, item, value.type.dtype) for value, item in zip(inputs, given, strict=True)]
     extents: dict[str, int] = {}
     bound_by: dict[str, str] = {}
     for value, array in zip(inputs, arrays, strict=True):
         _bind(value, array.shape, extents, bound_by)
     return arrays, extents
+
+
+def match_arguments(title: str, inputs: Sequence[Value], args: Sequence[Any], named: Mapping[str, Any]) -> list[Any]:
+    """What is given for each input, as it is given. Raises ArgumentError for a wrong number or name."""
+    args, named = spread_arguments([value.type.rank for value in inputs], args, named)
+    given = _matched(title, inputs, args, named)
+    return [given[value.name] for value in inputs]
 
 
 def _bind_exact(inputs: Sequence[Value], args: Sequence[Any]) -> dict[str, int] | None:

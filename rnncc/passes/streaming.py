@@ -28,7 +28,8 @@ class Streaming:
     """A graph in pieces: `step` takes the inputs and the states and returns the outputs and the new states.
 
     Hidden inputs are ordinary ones of `step`: what was drawn for a sequence holds for all its pieces.
-    `initial` computes the states before the first piece, from those inputs of the model that are no sequences.
+    `initial` computes the states before the first piece, from those inputs of the model that are no sequences. What it
+    alone reads is no input of `step`.
     """
 
     step: Graph
@@ -54,11 +55,13 @@ def expose_states(graph: Graph) -> Streaming:
     nodes = tuple(_with_inits(node, replaced) if is_scan(node) else node for node in graph.nodes)
     final = [value for node in scans for value in scan_view(node).final]
     outputs = (*graph.outputs, *final)
-    inputs = (*graph.inputs, *states)
-    step = replace(graph, inputs=inputs, feeds={}, nodes=needed_nodes(nodes, outputs), outputs=outputs)
+    step_nodes = needed_nodes(nodes, outputs)
     initial_nodes = needed_nodes(graph.nodes, inits)
     read = {value for node in initial_nodes for value in node.inputs} | set(inits)
     inputs = tuple(value for value in graph.inputs if value in read)
+    read_later = {value for node in step_nodes for value in node.inputs} | set(outputs)
+    kept = (value for value in graph.inputs if value in read_later or value not in read)
+    step = replace(graph, inputs=(*kept, *states), feeds={}, nodes=step_nodes, outputs=outputs)
     if not set(inputs) <= set(graph.arguments):
         raise _cannot(f"the initial states of {graph.name} are random")
     for value in inputs:

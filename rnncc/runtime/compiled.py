@@ -84,7 +84,7 @@ class CompiledModel:
         emitted: Emitted,
         load: Callable[[], Loaded],
         texts: Callable[[str], str],
-        make_stream: Callable[[int], Any] | None = None,
+        make_stream: Callable[[int, Mapping[str, Any]], Any] | None = None,
         kept: Sequence[StateSlot] = (),
         feeds: Mapping[str, Feed] | None = None,
         *,
@@ -170,8 +170,10 @@ class CompiledModel:
         """The graph that was compiled: weights that were prepared as its consts."""
         return self._graph
 
-    def stream(self, batch: int = 1) -> Any:
+    def stream(self, batch: int = 1, **inputs: Any) -> Any:
         """A `Stream`: the model on `batch` sequences that arrive piece by piece, with ``step`` and ``push``.
+
+        `inputs` are those that initial states are computed from, by name, if there are some.
 
         Raises UnsupportedError when something in the model looks at the whole sequence; the message names it.
         """
@@ -184,9 +186,9 @@ class CompiledModel:
             )
         if self._make_stream is None:
             raise UnsupportedError(f"{self._graph.name} is a stream already", place=caller())
-        if isinstance(batch, bool) or not isinstance(batch, int) or batch < 0:
+        if isinstance(batch, bool | np.bool_) or not isinstance(batch, SupportsIndex) or operator.index(batch) < 0:
             raise ArgumentError(f"batch must be a number of sequences, not {batch!r}", place=caller())
-        return self._make_stream(batch)
+        return self._make_stream(operator.index(batch), inputs)
 
     def profile(self, *arrays: Any, **named: Any) -> Profile:
         """Where the time of a call goes: the fused kernels with their time, share, GFLOP/s, GB/s and share of the roof.

@@ -7,17 +7,18 @@ states go back and forth between two sets of buffers), buffers for inputs and ou
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from rnncc.errors import ArgumentError, ShapeError, UnsupportedError, caller
-from rnncc.graph.arguments import as_input, bind_arguments
+from rnncc.graph.arguments import as_input, bind_arguments, match_arguments
 from rnncc.graph.interp import interpret
 from rnncc.graph.ir import Feed, Graph, Source
 from rnncc.graph.value import Value
 from rnncc.runtime.compiled import CompiledModel, PreparedCall
-from rnncc.types import bind_shape, dtype_of
+from rnncc.types import TensorType, bind_shape, dtype_of
 
 
 class _Step(NamedTuple):
@@ -56,6 +57,7 @@ class Stream:
         time: str,
         states: Sequence[str],
         batch: int,
+        inputs: Mapping[str, Any],
         feeds: Sequence[Feed] = (),
     ) -> None:
         self.batch = batch
@@ -85,12 +87,26 @@ class Stream:
         shapes = [(bind_shape(value.type.shape, self._sizes), value.type.dtype.numpy) for value in graph.inputs[count:]]
         self._states = tuple([np.zeros(shape, dtype) for shape, dtype in shapes] for _ in range(2))
         self._turn = [0]  # which set of states is the current one; shared with the prepared step
-        self.reset()
+        self.reset(**inputs)
 
     def reset(self, **inputs: Any) -> None:
         """Go back to the states before the first step. `inputs`: what initial states are computed from, if anything."""
+        needed = [value.name for value in self._initial.inputs]
+        if missing := [name for name in needed if name not in inputs]:
+            raise ArgumentError(
+                f"the states before the first step are computed from {', '.join(needed)}",
+                f"missing: {', '.join(missing)}",
+                place=caller(),
+                remedy=f"give it by name: stream({self.batch}, {missing[0]}=...), and reset({missing[0]}=...) later on",
+            )
         consts = [np.asarray(self._sources[value.name].value, value.type.dtype.numpy) for value in self._initial.consts]
-        given, _ = bind_arguments("the start of this stream", self._initial.inputs, (), inputs)
+        given, extents = bind_arguments("the start of this stream", self._initial.inputs, (), inputs)
+        if extents.get("B", self.batch) != self.batch:
+            raise ShapeError(
+                f"this stream has {self.batch} sequence{'' if self.batch == 1 else 's'} side by side",
+                f"given for its start: {', '.join(f'{name}: {np.shape(inputs[name])}' for name in needed)}",
+                place=caller(),
+            )
         for place, feed in zip(self._drawn, self._feeds, strict=True):
             place[...] = feed.draw()
         self._take(interpret(self._initial, [*consts, *given], {"B": self.batch, self._time: 0}))
@@ -119,14 +135,15 @@ class Stream:
         places = zip(self._names, self._current(), strict=True)
         self._take([_fitting(f"the state {name}", states[name], now) for name, now in places])
 
-    def step(self, *x: Any) -> Any:
+    def step(self, *x: Any, **named: Any) -> Any:
         """The output after one more step: inputs and outputs without their time axis, ``x_t[batch, ...]``."""
         self.step = self._prepare()  # type: ignore[method-assign]
-        return self.step(*x)
+        return self.step(*x, **named)
 
-    def push(self, *chunks: Any) -> Any:
+    def push(self, *chunks: Any, **named: Any) -> Any:
         """The output for a piece of any length: inputs and outputs as in a call of the whole model."""
-        outputs = self._compiled.call_with(self._bound, *chunks, *self._drawn, *self._current())
+        given = match_arguments("a piece of a stream", self._inputs, chunks, named)
+        outputs = self._compiled.call_with(self._bound, *given, *self._drawn, *self._current())
         count = len(self._output_axes)
         self._take(outputs[count:])
         return outputs[0] if count == 1 else outputs[:count]
@@ -153,19 +170,23 @@ class Stream:
             steps.append(_Step(call, copies))
         places = zip(self._inputs, arrays, self._axes, strict=True)
         inputs = [_Input(value.name, _without_axis(array, axis)) for value, array, axis in places]
+        match = partial(match_arguments, "a step", [_without_time(value, self._time) for value in self._inputs])
         if len(inputs) == len(self._output_axes) == 1:
-            return _step_of_one(steps, inputs[0], self._turn)
-        return _step_of_many(steps, inputs, self._turn)
+            return _step_of_one(steps, inputs[0], self._turn, match)
+        return _step_of_many(steps, inputs, self._turn, match)
 
 
-def _step_of_many(steps: Sequence[_Step], inputs: Sequence[_Input], turn: list[int]) -> Callable[..., Any]:
+_Match = Callable[[Sequence[Any], Mapping[str, Any]], list[Any]]
+"""Finds what is given for each input, by position or by name. Raises ArgumentError for a wrong number or name."""
+
+
+def _step_of_many(
+    steps: Sequence[_Step], inputs: Sequence[_Input], turn: list[int], match: _Match
+) -> Callable[..., Any]:
     """`Stream.step`; `turn` holds which of the two `steps` is next."""
-    count = len(inputs)
 
-    def step(*x: Any) -> Any:
-        if len(x) != count:
-            raise _wrong_count(count, len(x))
-        for item, input_ in zip(x, inputs, strict=True):
+    def step(*x: Any, **named: Any) -> Any:
+        for item, input_ in zip(match(x, named), inputs, strict=True):
             input_.put(item)
         call, copies = steps[turn[0]]
         call.run()
@@ -176,21 +197,20 @@ def _step_of_many(steps: Sequence[_Step], inputs: Sequence[_Input], turn: list[i
     return step
 
 
-def _step_of_one(steps: Sequence[_Step], input_: _Input, turn: list[int]) -> Callable[..., np.ndarray]:
+def _step_of_one(steps: Sequence[_Step], input_: _Input, turn: list[int], match: _Match) -> Callable[..., np.ndarray]:
     """The same for one input and one output, as short as it gets: 40 units of four gates take 0.3 us, this adds 0.6."""
     place, array_type = input_.place, np.ndarray
     dtype, shape = place.dtype, place.shape
     natives = [step.call.native for step in steps]
     copies = [step.copies[0] for step in steps]
 
-    def step(*x: Any) -> np.ndarray:
-        if len(x) != 1:
-            raise _wrong_count(1, len(x))
-        item = x[0]
+    def step(*x: Any, **named: Any) -> np.ndarray:
+        item = x[0] if x else None
         # "is" for the type of the elements is enough: numpy has one object for each, and others take the long way.
-        if item.__class__ is array_type and item.dtype is dtype and item.shape == shape:
+        if item.__class__ is array_type and item.dtype is dtype and item.shape == shape and len(x) == 1 and not named:
             place[...] = item
         else:
+            (item,) = match(x, named)
             input_.put(item)
         now = turn[0]
         code = natives[now]()
@@ -200,10 +220,6 @@ def _step_of_one(steps: Sequence[_Step], input_: _Input, turn: list[int]) -> Cal
         return copies[now]()
 
     return step
-
-
-def _wrong_count(needed: int, given: int) -> ArgumentError:
-    return ArgumentError(f"a step takes {needed} input{'' if needed == 1 else 's'}, {given} given", place=caller())
 
 
 def _fitting(name: str, value: Any, like: np.ndarray) -> np.ndarray:
@@ -217,6 +233,12 @@ def _fitting(name: str, value: Any, like: np.ndarray) -> np.ndarray:
 def _without_axis(array: np.ndarray, axis: int | None) -> np.ndarray:
     """A view of `array` without its axis of size one."""
     return array if axis is None else array[(slice(None),) * axis + (0,)]
+
+
+def _without_time(value: Value, time: str) -> Value:
+    """What a step takes of `value`."""
+    shape = tuple(dim for dim in value.type.shape if dim != time)
+    return Value(value.name, TensorType(value.type.dtype, shape))
 
 
 def _axis_of(value: Value, time: str) -> int | None:

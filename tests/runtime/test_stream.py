@@ -161,3 +161,63 @@ def test_several_inputs_and_outputs_step_by_step() -> None:
         assert np.array_equal(np.stack([step[number] for step in steps], axis=1), whole)
     with pytest.raises(ArgumentError, match="a step takes 2 inputs, 1 given"):
         stream.step(xs[0][:, 0])
+
+
+def _with_state() -> rnncc.Model:
+    x, start = layers.Input((None, 3), name="x"), layers.Input((5,), name="start")
+    return rnncc.Model([x, start], layers.GRU(4, return_sequences=True)(x, initial_state=layers.Dense(4)(start)))
+
+
+def test_initial_states_that_are_computed_from_inputs() -> None:
+    """They come once, when a sequence begins, and not with every piece."""
+    random = np.random.default_rng(2)
+    x, start = (random.normal(size=shape).astype(np.float32) for shape in ((2, 7, 3), (2, 5)))
+    fn = rnncc.compile(_with_state())
+    whole = fn(x, start)
+    stream = fn.stream(2, start=start)
+    assert np.array_equal(np.concatenate([stream.push(x[:, :4]), stream.push(x=x[:, 4:])], 1), whole)
+    stream.reset(start=start)
+    assert np.array_equal(np.stack([stream.step(x[:, t]) for t in range(7)], 1), whole)
+    for call, message in (
+        (lambda: fn.stream(2), "computed from start\n  missing: start\n"),
+        (stream.reset, "computed from start"),
+        (lambda: fn.stream(2, star=start, start=start), "no input 'star'"),
+    ):
+        with pytest.raises(ArgumentError, match=message):
+            call()
+    with pytest.raises(ShapeError, match=r"this stream has 3 sequences side by side"):
+        fn.stream(3, start=start)
+
+
+def test_an_input_of_the_step_and_of_the_start() -> None:
+    x, start = layers.Input((None, 3), name="x"), layers.Input((4,), name="start")
+    h = layers.GRU(4, return_sequences=True)(x, initial_state=start)
+    fn = rnncc.compile(rnncc.Model([x, start], h * ops.expand_dims(start, 1)))
+    arrays = [np.random.default_rng(3).normal(size=shape).astype(np.float32) for shape in ((2, 6, 3), (2, 4))]
+    stream = fn.stream(np.int64(2), start=arrays[1])
+    assert np.array_equal(stream.push(*arrays), fn(*arrays))
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_inputs_of_a_stream_come_as_in_a_call(count: int) -> None:
+    inputs = [layers.Input(("T", 3), name=name) for name in ("one", "two")[:count]]
+    y = layers.GRU(4, return_sequences=True)(layers.Add()(inputs) if count > 1 else inputs[0])
+    fn = rnncc.compile(rnncc.Model(inputs, y))
+    xs = [np.random.default_rng(number).normal(size=(2, 5, 3)).astype(np.float32) for number in range(count)]
+    named = dict(zip(("one", "two"), xs, strict=False))
+    whole = fn(*xs)
+    stream = fn.stream(2)
+    for give in (lambda f, a: f(*a.values()), lambda f, a: f(list(a.values())), lambda f, a: f(a), lambda f, a: f(**a)):
+        stream.reset()
+        assert np.array_equal(give(stream.push, named), whole)
+        stream.reset()
+        steps = [give(stream.step, {name: x[:, t] for name, x in named.items()}) for t in range(5)]
+        assert np.array_equal(np.stack(steps, 1), whole)
+    what = "1 input" if count == 1 else "2 inputs"
+    for call in (stream.push, stream.step):
+        with pytest.raises(ArgumentError, match=f"takes {what}, 0 given"):
+            call()
+        with pytest.raises(ArgumentError, match=f"takes {what}, 3 given"):
+            call(*xs[:1] * 3)
+        with pytest.raises(ArgumentError, match="no input 'ones'"):
+            call(**{**named, "ones": xs[0]})
