@@ -11,9 +11,10 @@ import linecache
 import os
 import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from itertools import count
 from pathlib import Path
+from types import ModuleType
 
 _PACKAGE = str(Path(__file__).parent) + os.sep
 _LIBRARY = str(Path(os.__file__).parent) + os.sep
@@ -125,5 +126,12 @@ def _is_of_user(file: str) -> bool:
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
     """The known name that `word` was most likely meant to be, if one is close."""
-    close = difflib.get_close_matches(word, list(known), n=1)
+    known = list(known)
+    same = [name for name in known if name.lower() == word.lower()]
+    close = same or difflib.get_close_matches(word, known, n=1)
     return close[0] if close else None
+
+
+def public_names(module: Mapping[str, object]) -> list[str]:
+    """What users look for in a module, given its globals: not its files, and nothing that begins with an underscore."""
+    return [name for name, item in module.items() if not name.startswith("_") and not isinstance(item, ModuleType)]

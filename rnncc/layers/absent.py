@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from fnmatch import fnmatchcase
 
-from rnncc.errors import MemberError, caller, nearest
+from rnncc.errors import MemberError, caller, nearest, public_names
 
 _OUTSIDE = "rnncc compiles what is recurrent: compute this in front of the model, and give the result to an Input"
 _NO_IMAGES = "rnncc compiles sequences, (batch, time, width): prepare images in front of the model"
@@ -72,13 +72,19 @@ _PACKAGE = {
 }
 
 
-def absent(owner: str, name: str, known: Iterable[str]) -> AttributeError:
-    """The error for a name that `owner`, rnncc.layers or rnncc, does not have."""
+_PACKAGES = ("activations", "initializers", "layers", "ops")
+"""What is meant for users of the folders and files in rnncc."""
+
+
+def absent(owner: str, name: str, module: Mapping[str, object]) -> AttributeError:
+    """The error for a name that `owner`, rnncc.layers or rnncc, does not have; `module` are its globals."""
     if name.startswith("_"):  # Python itself asks for those
         return AttributeError(f"module {owner!r} has no attribute {name!r}", name=name)
-    table = _LAYERS if owner == "rnncc.layers" else _PACKAGE
+    of_layers = owner == "rnncc.layers"
+    table, packages = (_LAYERS, ()) if of_layers else (_PACKAGE, _PACKAGES)
     instead = next((text for pattern, text in table.items() if fnmatchcase(name, pattern)), None)
-    meant = nearest(name, [each for each in known if not each.startswith("_")])
+    meant = nearest(name, [*public_names(module), *packages])
     if instead is None:
-        instead = f"did you mean {owner}.{meant}?" if meant else f"dir({owner}) lists what it has; {_OF_YOUR_OWN}"
+        others = f"dir({owner}) lists what it has" + (f"; {_OF_YOUR_OWN}" if of_layers else "")
+        instead = f"did you mean {owner}.{meant}?" if meant else others
     return MemberError(f"{owner} has no {name}", place=caller(), remedy=instead)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from rnncc.errors import nearest
-from rnncc.ops import constants, contraction, elementwise, lengths, lookup, reduction, shape
+from rnncc.errors import MemberError, caller, nearest, public_names
+from rnncc.ops import constants, contraction, elementwise, lengths, lookup, reduction, shapes
 from rnncc.ops.activations import (
     celu,
     elu,
@@ -112,6 +112,7 @@ from rnncc.ops.functions import (
     roll,
     round,
     rsqrt,
+    shape,
     sigmoid,
     sign,
     sin,
@@ -144,13 +145,18 @@ from rnncc.ops.functions import (
 from rnncc.ops.scan import scan
 
 _ELSEWHERE = {"concat": "concatenate", "gather": "take", "pow": "power", "remainder": "mod", "permute": "transpose"}
+_ACCUMULATED = "rnncc.scan loops over time: its states hold what was added up so far"
+_ORDERED = "nothing puts numbers in order yet: do that outside of the model"
+_INSTEAD = {
+    **dict.fromkeys(("cumsum", "cumprod", "cummax", "associative_scan"), _ACCUMULATED),
+    **dict.fromkeys(("sort", "argsort", "top_k", "topk", "unique", "searchsorted", "median", "quantile"), _ORDERED),
+}
 
 
 def __getattr__(name: str) -> Any:
     """Names that are not there say which one may be meant. `rnncc.scan` is the only loop."""
     if name.startswith("__"):
         raise AttributeError(name)
-    known = [each for each in globals() if not each.startswith("_")]
-    meant = _ELSEWHERE.get(name) or nearest(name, known)
-    hint = f": did you mean {meant}?" if meant else "; its functions are listed by dir(rnncc.ops)"
-    raise AttributeError(f"rnncc.ops has no {name}{hint}", name=name)
+    meant = _ELSEWHERE.get(name) or nearest(name, public_names(globals()))
+    remedy = f"did you mean {meant}?" if meant else "dir(rnncc.ops) lists what it has"
+    raise MemberError(f"rnncc.ops has no {name}", place=caller(), remedy=_INSTEAD.get(name, remedy))

@@ -18,7 +18,7 @@ from rnncc.graph.deps import needed_nodes
 from rnncc.graph.ir import Graph, Node, is_scan, scan_view
 from rnncc.graph.rewrite import rewriter_for
 from rnncc.graph.value import Value
-from rnncc.ops.shape import factors
+from rnncc.ops.shapes import factors
 from rnncc.passes.graph.last_step import last_step
 from rnncc.types import Dim
 

@@ -27,6 +27,8 @@ def test_every_layer_of_keras_has_an_answer(name: str) -> None:
     [
         ("LTSM", "did you mean rnncc.layers.LSTM?"),
         ("Bidirectonal", "did you mean rnncc.layers.Bidirectional?"),
+        ("Lstm", "did you mean rnncc.layers.LSTM?"),
+        ("Gru", "did you mean rnncc.layers.GRU?"),
         ("CuDNNGRU", "layers.GRU(reset_after=True)"),
         ("BatchNormalization", "x * scale + offset"),
         ("Softmax", 'layers.Activation("softmax")'),
@@ -46,6 +48,10 @@ def test_modules() -> None:
             getattr(rnncc, name)
     with pytest.raises(MemberError, match=r"did you mean rnncc\.compile\?"):
         rnncc.complie  # type: ignore[attr-defined] # noqa: B018
+    with pytest.raises(MemberError, match=r"did you mean rnncc\.layers\?"):
+        rnncc.layer  # type: ignore[attr-defined] # noqa: B018
+    with pytest.raises(MemberError, match=r"dir\(rnncc\) lists what it has$"):
+        rnncc.distributed_things  # type: ignore[attr-defined] # noqa: B018
     for module in (rnncc, layers):
         with pytest.raises(AttributeError, match="has no attribute '_private'"):
             module._private  # type: ignore[attr-defined] # noqa: B018

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 import rnncc
-from rnncc import ops
-from rnncc.errors import ArgumentError, ShapeError, TokenError
+from rnncc import layers, ops
+from rnncc.errors import ArgumentError, MemberError, ShapeError, TokenError
 from tests.ops.test_functions import run
 
 RNG = np.random.default_rng(7)
@@ -269,11 +269,27 @@ def test_wrong_use() -> None:
 
 def test_a_name_that_is_not_there() -> None:
     for name, meant in [("concatenat", "concatenate"), ("pow", "power"), ("gather", "take"), ("sgmoid", "sigmoid")]:
-        with pytest.raises(AttributeError, match=f"rnncc.ops has no {name}: did you mean {meant}"):
+        with pytest.raises(MemberError, match=rf"rnncc.ops has no {name}\n  at test_[^?]*did you mean {meant}\?"):
             getattr(ops, name)
-    with pytest.raises(AttributeError, match=r"rnncc.ops has no fft2; its functions are listed by dir\(rnncc.ops\)"):
+    with pytest.raises(MemberError, match=r"rnncc.ops has no fft2\n[^?]*dir\(rnncc.ops\) lists what it has"):
         _ = ops.fft2
+    for name, answer in [("cumsum", "rnncc.scan loops over time"), ("sort", "nothing puts numbers in order yet")]:
+        with pytest.raises(MemberError, match=answer):
+            getattr(ops, name)
     assert not hasattr(ops, "__path_to_nowhere__")
+
+
+def test_shapes_have_numbers_and_names_of_extents() -> None:
+    """As in Keras, ``ops.shape(x)[0]`` is what ops take as the size of the batch."""
+
+    def padded(x: Any) -> Any:
+        batch, _, width = ops.shape(x)
+        assert width == 3
+        return ops.concatenate([x[:, 0], ops.ones((batch, width))], 1) + ops.zeros(ops.shape(x[:, 0, :1]))
+
+    x = np.random.default_rng(0).normal(size=(4, 6, 3)).astype(np.float32)
+    model = rnncc.Sequential([layers.Input((None, 3)), layers.Lambda(padded)])
+    assert np.array_equal(rnncc.compile(model)(x), np.concatenate([x[:, 0], np.ones((4, 3), np.float32)], 1))
 
 
 def test_every_function_says_what_it_does() -> None:

@@ -21,6 +21,7 @@ from rnncc.ops.functions.arrange import (
     repeat,
     reshape,
     roll,
+    shape,
     split,
     squeeze,
     stack,

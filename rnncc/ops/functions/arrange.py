@@ -9,7 +9,7 @@ from typing import Any
 from rnncc.errors import ArgumentError, ShapeError, caller
 from rnncc.graph.symbolic import Tensor, apply, as_tensor
 from rnncc.ops.functions.axes import axes_of, axis_of, fixed_size, unchanged
-from rnncc.ops.shape import factors
+from rnncc.ops.shapes import factors
 from rnncc.types import Dim, as_shape
 
 
@@ -22,6 +22,11 @@ def reshape(x: Any, shape: Sequence[Dim]) -> Tensor:
         wanted[at] = _missing_dim(tensor, as_shape(wanted[:at]), as_shape(wanted[at + 1 :]))
     dims = as_shape(wanted)
     return unchanged(tensor) if dims == tensor.type.shape else apply("reshape", tensor, shape=dims)
+
+
+def shape(x: Any) -> tuple[Dim, ...]:
+    """The sizes of x; for one that only the call knows the name of the extent, which all ops take as a size."""
+    return as_tensor(x).type.shape
 
 
 def _missing_dim(tensor: Tensor, before: tuple[Dim, ...], after: tuple[Dim, ...]) -> Dim:

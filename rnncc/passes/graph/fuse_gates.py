@@ -20,7 +20,7 @@ from rnncc.graph.ir import Graph, Node
 from rnncc.graph.rewrite import Rewriter, map_bodies, rewriter_for
 from rnncc.graph.value import Value
 from rnncc.ops.scan import SCAN
-from rnncc.ops.shape import SLICE
+from rnncc.ops.shapes import SLICE
 from rnncc.passes.graph.dataflow import invariants, readers, stem
 from rnncc.types import TensorType
 

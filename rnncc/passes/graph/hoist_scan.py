@@ -22,7 +22,7 @@ from rnncc.graph.deps import needed_nodes
 from rnncc.graph.ir import Graph, Node, is_scan
 from rnncc.graph.rewrite import Rewriter, map_bodies, rewriter_for, substitute, substitute_outputs
 from rnncc.graph.value import Value
-from rnncc.ops.shape import factors
+from rnncc.ops.shapes import factors
 from rnncc.passes.graph.dataflow import invariants, readers
 from rnncc.passes.graph.scans import ScanEdit, copy_outside
 from rnncc.types import TensorType
