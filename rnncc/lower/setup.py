@@ -7,6 +7,8 @@ from dataclasses import replace
 
 from rnncc.graph.deps import needed_nodes
 from rnncc.graph.ir import Graph, Node, is_scan, scan_view
+from rnncc.graph.op import find_op
+from rnncc.graph.rewrite import rewriter_for
 from rnncc.graph.value import Value
 from rnncc.types import DType
 
@@ -32,6 +34,24 @@ def split_setup(graph: Graph) -> tuple[Graph, Graph]:
     needed = needed_nodes(setup, weights)
     setup_graph = replace(graph, name="setup", inputs=(), nodes=needed, outputs=weights)
     return setup_graph, replace(graph, consts=weights, nodes=tuple(main), sources={}, feeds={})
+
+
+def multiply_in_double(setup: Graph) -> Graph:
+    """`setup` with products of float32 added up in float64, and rounded once.
+
+    numpy's last bits of a column depend on how many columns are beside it. The table of an embedding may have others
+    in a stream than in the whole model, and the results are to be the same. (That two sums in float64 round to
+    different float32 happens once in some ten million elements.)
+    """
+    build = rewriter_for(setup)
+    for node in setup.nodes:
+        if node.op.name != "matmul" or node.output.type.dtype is not DType.F32:
+            build.emit_node(node)
+            continue
+        wide = [build.emit("cast", value, dtype=DType.F64, like=node) for value in node.inputs]
+        product = build.emit("matmul", *wide, like=node)
+        build.emit_node(replace(node, op=find_op("cast"), inputs=(product,), attrs={"dtype": DType.F32}))
+    return setup if len(build.nodes) == len(setup.nodes) else replace(setup, nodes=tuple(build.nodes))
 
 
 def _has_fixed_size(node: Node) -> bool:

@@ -21,7 +21,7 @@ from rnncc.loop.interp import CheckFailed
 from rnncc.loop.interp import interpret as interpret_loops
 from rnncc.loop.verify import verify as verify_loops
 from rnncc.lower.lower import lower
-from rnncc.lower.setup import convert_floats, split_setup
+from rnncc.lower.setup import convert_floats, multiply_in_double, split_setup
 from rnncc.ops.scan import scan
 from rnncc.types import DType, TensorType
 from tests.ops.samples import EXTENTS, Sample
@@ -188,6 +188,26 @@ def test_split_setup() -> None:
     whole = interpret_graph(graph, [*weights, *inputs], {"B": 2})
     for actual, wanted in zip(interpret_graph(main, [*made, *inputs], {"B": 2}), whole, strict=True):
         np.testing.assert_array_equal(actual, wanted)
+
+
+def test_products_of_weights_are_rounded_once() -> None:
+    setup, main = split_setup(
+        parse(
+            "def f(e: f32[7, 3], w: f32[3, 5], /, ids: i64[B]):\n"
+            "    table: f32[7, 5] = matmul(e, w)\n    y: f32[B, 5] = take(table, ids)\n    return y"
+        )
+    )
+    wide = multiply_in_double(setup)
+    verify_graph(wide)
+    assert [node.op.name for node in wide.nodes] == ["cast", "cast", "matmul", "cast"]
+    assert [value.name for value in wide.outputs] == [value.name for value in main.consts]
+    rng = np.random.default_rng(0)
+    e, w = (rng.normal(size=shape).astype(np.float32) for shape in [(7, 3), (3, 5)])
+    (table,) = interpret_graph(wide, [e, w], {})
+    assert table.dtype == np.float32
+    np.testing.assert_array_equal(table, (e.astype(np.float64) @ w.astype(np.float64)).astype(np.float32))
+    doubles = convert_floats(setup, DType.F64)
+    assert multiply_in_double(doubles) is doubles
 
 
 def test_split_setup_when_a_weight_is_a_result() -> None:

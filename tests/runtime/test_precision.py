@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import rnncc
-from rnncc import layers
+from rnncc import layers, ops
 from rnncc.codegen.target import KNOWN_TARGETS, Target
 from rnncc.errors import ArgumentError
 from rnncc.loop.functions import FUNCTIONS
@@ -32,6 +32,46 @@ def rounded(x: Any) -> np.ndarray:
 
 def sigmoid(x: np.ndarray) -> np.ndarray:
     return 1 / (1 + np.exp(-x))
+
+
+def products() -> dict[str, Callable[[Any], Any]]:
+    """Products whose columns lie, or are wanted, in unusual places."""
+
+    def dense(units: int) -> Any:
+        return layers.Dense(units, use_bias=False)
+
+    return {
+        "another axis of one element": lambda x: layers.Reshape((9, 7, 1))(dense(7)(x)),
+        "turned": lambda x: layers.Permute((2, 1))(dense(7)(x)),
+        "turned under a function": lambda x: ops.tanh(ops.transpose(dense(7)(x), (0, 2, 1))),
+        "one column": dense(1),
+        "one column, flat": lambda x: layers.Reshape((9,))(dense(1)(x)),
+        "heads": lambda x: ops.transpose(ops.reshape(dense(8)(x), (-1, 9, 2, 4)), (0, 2, 1, 3)),
+        "states, turned": lambda x: layers.Permute((2, 1))(layers.GRU(6, return_sequences=True)(x)),
+    }
+
+
+@pytest.mark.parametrize("kind", products())
+def test_no_product_keeps_float32(kind: str) -> None:
+    rnncc.set_random_seed(2)
+    x = layers.Input((9, 48))
+    model = rnncc.Model(x, layers.Activation("linear")(products()[kind](x)))
+    given = np.random.default_rng(0).normal(size=(5, 9, 48)).astype(np.float32)
+    exact, narrow = rnncc.compile(model)(given), rnncc.compile(model, precision="bfloat16")(given)
+    assert exact.shape == narrow.shape
+    assert 1e-4 < abs(exact - narrow).max() < 0.05
+    corrected = rnncc.compile(model, precision="float32-bf16x6")(given)
+    np.testing.assert_allclose(corrected, exact, rtol=2e-5, atol=2e-5)
+
+
+@pytest.mark.parametrize("precision", NARROW)
+def test_one_product_and_a_pair_of_them_in_one_nest(precision: str) -> None:
+    """A sum over one element has no pairs; that over two has one, so that both are loops of one turn."""
+    rnncc.set_random_seed(2)
+    x = layers.Input((None, 2))
+    model = rnncc.Model(x, layers.RNN([layers.SimpleRNNCell(1), layers.LSTMCell(2)])(x))
+    given = np.random.default_rng(0).normal(size=(5, 9, 2)).astype(np.float32)
+    np.testing.assert_allclose(rnncc.compile(model, precision=precision)(given), rnncc.compile(model)(given), atol=0.02)
 
 
 def lstm_loop(

@@ -163,6 +163,28 @@ def test_several_inputs_and_outputs_step_by_step() -> None:
         stream.step(xs[0][:, 0])
 
 
+class Halves(layers.Layer):
+    """A cell of two states that have nothing to do with each other; its output is the first."""
+
+    state_size = (4, 4)
+
+    def build(self, shape: Any) -> None:
+        self.kernels = [self.add_weight(name, (shape[-1], 4)) for name in "ab"]
+
+    def call(self, x: Any, states: Any) -> Any:
+        h, c = (ops.tanh(x @ kernel + state) for kernel, state in zip(self.kernels, states, strict=True))
+        return h, [h, c]
+
+
+def test_a_state_that_only_the_stream_keeps() -> None:
+    """The whole model needs one column of the embedding's table in two: its numbers are the same."""
+    rnncc.set_random_seed(1)
+    embedding = layers.Embedding(30, 48, rnncc.initializers.RandomNormal(stddev=1.0))
+    fn = rnncc.compile(rnncc.Sequential([embedding, layers.RNN(Halves(), return_sequences=True)]))
+    x = np.random.default_rng(0).integers(0, 30, (3, 40))
+    assert np.array_equal(fn.stream(3).push(x), fn(x))
+
+
 def _with_state() -> rnncc.Model:
     x, start = layers.Input((None, 3), name="x"), layers.Input((5,), name="start")
     return rnncc.Model([x, start], layers.GRU(4, return_sequences=True)(x, initial_state=layers.Dense(4)(start)))

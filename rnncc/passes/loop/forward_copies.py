@@ -7,6 +7,9 @@
         for j in parallel(0, T):
             out[i, j] = ys[j, i]
 
+Neighbours stay neighbours: where the copy puts another axis last, it is left alone. The loop that fills the temporary
+would have to store every element of a vector by itself.
+
 Requires: `inline_moves`; each temporary is copied to at most one place this way, the first.
 """
 
@@ -16,7 +19,7 @@ from dataclasses import replace
 
 from rnncc.loop.ir import Expr, For, Load, Procedure, Stmt, Store, Var
 from rnncc.loop.visit import loads_of, map_expr, map_statement
-from rnncc.passes.loop.nest import definition_of, nest_of, scalars
+from rnncc.passes.loop.nest import definition_of, last_axis, nest_of, scalars
 
 
 def forward_copies(procedure: Procedure) -> Procedure:
@@ -76,6 +79,9 @@ def _copy(
     index = scalars(source.index)
     axes = tuple(index.index(Var(name)) for name in definition.variables)
     if tuple(temporaries[source.buffer][axis] for axis in axes) != definition.sizes:
+        return None
+    last, last_of_source = last_axis(definition.sizes), last_axis(temporaries[source.buffer])
+    if last is not None and axes[last] != last_of_source:
         return None
     return source.buffer, definition.buffer, axes
 

@@ -8,7 +8,8 @@
             y[b, j] = sigmoid(z[b, j]) * tanh(z[b, j + 128])
 
 A producer moves into its consumers' nest when that nest asks for each of its points at most once (the four gates of
-a cell are four disjoint slices of one product), or when it is cheap. Nests over the same space that do not depend on
+a cell are four disjoint slices of one product), or when it is cheap. A product moves only where its columns are walked
+last, as they are in it: a vector of them is done at a time. Nests over the same space that do not depend on
 each other, or only point by point, share one nest. Loops over time are fused inside, never across.
 
 Requires: `inline_moves`; and the form of `lower`, in which no buffer is written again while statements that read it
@@ -20,6 +21,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from rnncc.loop.builder import ONE
 from rnncc.loop.index import affine, difference
 from rnncc.loop.ir import Call, Const, Expr, For, Index, Let, Load, Procedure, Ramp, Reduce, Span, Stmt, Store, Var
 from rnncc.loop.visit import (
@@ -33,7 +35,7 @@ from rnncc.loop.visit import (
 )
 from rnncc.passes.loop.dependences import followers_of, in_order
 from rnncc.passes.loop.names import Names
-from rnncc.passes.loop.nest import Definition, Nest, definition_of, is_costly, loops_of, nest_of, scalars
+from rnncc.passes.loop.nest import Definition, Nest, definition_of, is_costly, loops_of, nest_of, scalars, walks
 
 MAX_REDUCTIONS = 8
 """Reductions that may share a nest: each needs accumulators of its own, and registers are few."""
@@ -207,8 +209,22 @@ def _may_inline(definition: Definition, cluster: _Cluster) -> bool:
         return False
     if not inside and not reduces and _is_cheap(definition.value):
         return True
+    if reduces and not _keeps_columns(definition, reads, cluster):
+        return False
     space = dict(zip(cluster.variables, cluster.sizes, strict=True))
     return _asked_once(reads, space) and _reduction_count(definition, reads, cluster) <= MAX_REDUCTIONS
+
+
+def _keeps_columns(definition: Definition, reads: Collection[_Read], cluster: _Cluster) -> bool:
+    """True when the columns of a product, which are done a vector at a time, are asked for one after the other."""
+    sums = [part for part in walk_exprs(definition.value) if isinstance(part, Reduce)]
+    factors = [part for one in sums for part in walk_exprs(one.value) if isinstance(part, Load)]
+    innermost = dict(zip(cluster.variables[-1:], cluster.sizes[-1:], strict=True))
+    for axis, (variable, size) in enumerate(zip(definition.variables, definition.sizes, strict=True)):
+        has_columns = size != ONE and any(walks(load.index, variable, (1,)) for load in factors)
+        if has_columns and not all(_single_variable(load.index[axis], innermost) for load, _ in reads):
+            return False
+    return True
 
 
 def _is_cheap(value: Expr) -> bool:

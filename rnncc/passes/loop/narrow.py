@@ -30,13 +30,13 @@ Requires: `fuse`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial, reduce
 
 from rnncc.loop.builder import add, call, integer, load
 from rnncc.loop.ir import Buffer, Call, Const, Expr, For, Load, Procedure, Reduce, Stmt, Store, Var
-from rnncc.loop.visit import free_variables, map_expr, map_statements, substitute
+from rnncc.loop.visit import children, free_variables, map_expr, map_statements, substitute
 from rnncc.passes.loop.names import Names
 from rnncc.passes.loop.nest import Nest, is_packable, loops_of, nest_of
 from rnncc.passes.manager import Note, nobody
@@ -86,7 +86,7 @@ class _Narrower:
             """The pairs at `k` of one part of `operand`, from a buffer that is filled before."""
             key = substitute(operand, {k.name: Var("k")}), integer(depth), part
             if key not in made:
-                rows = tuple(name for name in nest.variables[:-1] if name in free_variables(operand))
+                rows = tuple(name for name in nest.variables if name in free_variables(operand))
                 name = self.buffer(operand, nest, rows, self.half(depth))
                 before.extend(_pairs_of(_part_of(operand, part), k, depth, self.half(depth), name, nest, rows))
                 made[key] = load(name, (*map(Var, rows), Var("k")), DType.I32)
@@ -125,11 +125,10 @@ class _Narrower:
         """The operand and the weight when `expr` is a sum of their products over a fixed number of elements."""
         match expr:
             case Reduce("add", k, Const(depth), Call("mul", (a, b), DType.F32)) if int(depth) > 1:
-                j = nest.variables[-1]
                 for operand, weight in ((a, b), (b, a)):
                     if not isinstance(weight, Load) or self.procedure.buffer(weight.buffer).space != "weight":
                         continue
-                    if is_packable(weight, k, j) and j not in free_variables(operand) and k in free_variables(operand):
+                    if _has_columns(weight, k, free_variables(operand), nest) and k in free_variables(operand):
                         return operand, weight
         return None
 
@@ -146,6 +145,14 @@ class _Narrower:
         shape = (*(sizes[row] for row in rows), integer(half))
         self.buffers.append(Buffer(name, DType.I32, shape, "temporary"))
         return name
+
+
+def _has_columns(weight: Load, k: str, operand: Collection[str], nest: Nest) -> bool:
+    """True when a weight moves with k, and with one loop of `nest` that its partner does not move with, if with any."""
+    columns = [name for name in nest.variables if name in free_variables(weight)]
+    if not columns:
+        return free_variables(weight) == {k} and not any(isinstance(part, Load) for part in children(weight))
+    return is_packable(weight, k, columns[0]) and columns[0] not in operand
 
 
 def _part_of(value: Expr, part: int) -> Expr:

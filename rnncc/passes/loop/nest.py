@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeGuard
 
-from rnncc.loop.builder import ZERO
+from rnncc.loop.builder import ONE, ZERO
 from rnncc.loop.functions import FUNCTIONS
 from rnncc.loop.index import stride_in
 from rnncc.loop.ir import INDEPENDENT, Call, Expr, For, Index, Load, Procedure, Span, Stmt, Store, Var
@@ -50,6 +50,11 @@ def loops_of(nest: Nest) -> tuple[Stmt, ...]:
     for variable, size in zip(reversed(nest.variables), reversed(nest.sizes), strict=True):
         body = (For(variable, "parallel", ZERO, size, 1, body),)
     return body
+
+
+def last_axis(sizes: Sequence[Expr]) -> int | None:
+    """The axis whose elements are neighbours in memory: the last one that has more than one; None if all have one."""
+    return max((axis for axis, size in enumerate(sizes) if size != ONE), default=None)
 
 
 def scalars(index: Sequence[Index]) -> tuple[Expr, ...]:

@@ -10,8 +10,8 @@
                                                                acc_2[...] += h[k] * wp[js // 16, k, 1, 0, j - js]
 
 A panel holds the columns of one tile of every weight, and of all that is made of weights only, that one turn of the
-loop over k reads, k after k: the loop reads
-one stream from front to back. Its axes are [panel, k, member, vector of the tile, lane]. Tiles of several widths share
+loop over k reads, k after k: the loop reads one stream from front to back. (Pairs of bfloat16 beside numbers of float32
+are a stream of their own.) Its axes are [panel, k, member, vector of the tile, lane]. Tiles of several widths share
 a layout: the widest one that all of them read in whole panels. The last panel is filled up with zeros.
 
 Requires: `tile`.
@@ -116,10 +116,10 @@ class _Packer:
         for statement in statements:
             if not isinstance(statement, For):
                 continue
-            tile = self.tile_of(statement)
-            if tile is None:
+            tiles = self.tiles_of(statement)
+            if not tiles:
                 self.plan(statement.body, {**around, statement.variable: statement})
-            else:
+            for tile in tiles:
                 multiple = multiple_of(tile.start, around) // tile.lanes
                 self.widths.setdefault(tile.key, []).append((tile.vectors, multiple))
                 first = interval(tile.start, _ranges(around))
@@ -133,15 +133,17 @@ class _Packer:
     def statement(self, statement: Stmt) -> Stmt:
         if not isinstance(statement, For):
             return statement
-        tile = self.tile_of(statement)
-        if tile is not None:
-            return self.loop_over_k(statement, tile)
-        return replace(statement, body=self.block(statement.body))
+        tiles = self.tiles_of(statement)
+        if not tiles:
+            return replace(statement, body=self.block(statement.body))
+        for tile in tiles:
+            statement = self.loop_over_k(statement, tile)
+        return statement
 
-    def tile_of(self, loop: For) -> _Tile | None:
-        """What `loop` reads of weights, when it is a loop over k that adds to a register tile."""
+    def tiles_of(self, loop: For) -> list[_Tile]:
+        """What `loop` reads of weights, by type, when it is a loop over k that adds to a register tile."""
         if loop.kind != "range" or not isinstance(loop.stop, Const) or not _adds_to_registers(loop):
-            return None
+            return []
         members: dict[Expr, None] = {}
         lanes = 0
         start: Expr = ZERO
@@ -153,18 +155,20 @@ class _Packer:
                 lanes = max(lanes, self.register_lanes(store.buffer))
                 members.update(dict.fromkeys(self.members_of(store.value, loop.variable, lane_loop.variable)))
         if not members or lanes < 2:
-            return None
+            return []
         moving = [outer for outer in around if outer.variable in free_variables(start)]
         depth = int(loop.stop.value)
-        if not moving:
-            return _Tile(tuple(members), depth, lanes, start, 1, None)
-        (outer,) = moving
-        assert isinstance(outer.stop, Const), "a tile has a constant number of vectors"
-        first = map_expr(substitute(start, {outer.variable: ZERO}), folded)
-        return _Tile(tuple(members), depth, lanes, first, int(outer.stop.value), outer.variable)
+        tile = _Tile(tuple(members), depth, lanes, start, 1, None)
+        if moving:
+            (outer,) = moving
+            assert isinstance(outer.stop, Const), "a tile has a constant number of vectors"
+            first = map_expr(substitute(start, {outer.variable: ZERO}), folded)
+            tile = replace(tile, start=first, vectors=int(outer.stop.value), vector=outer.variable)
+        types = dict.fromkeys(member.dtype for member in members)
+        return [replace(tile, members=tuple(one for one in members if one.dtype is dtype)) for dtype in types]
 
     def loop_over_k(self, loop: For, tile: _Tile) -> For:
-        """One loop over k with its weights read from a packed buffer."""
+        """One loop over k with the weights of `tile` read from a packed buffer."""
         layout = self.layout(tile)
         places = {member: number for number, member in enumerate(layout.members)}
         width = _constant(layout.buffer.shape[3])
@@ -177,7 +181,7 @@ class _Packer:
         def lane_body(lane_loop: For) -> For:
             def packed(expr: Expr) -> Expr:
                 member = self.member(expr, loop.variable, lane_loop.variable)
-                if member is None:
+                if member not in places:
                     return map_children(expr, packed)
                 lane = subtract(Var(lane_loop.variable), lane_loop.start)
                 index = (panel, Var(loop.variable), integer(places[member]), vector, lane)
