@@ -23,6 +23,12 @@ def graph_of(model: Any, training: bool) -> Graph:
             remedy="compile the model with training=True, or the graph of it: model.graph(training=True)",
         )
     options = {"training": True} if training else {}
+    if isinstance(getattr(model, "graph", None), Graph):
+        raise ArgumentError(
+            f"{type(model).__name__} is compiled already",
+            place=caller(),
+            remedy="call it, or compile the model that it was made of with other options",
+        )
     has_graph = hasattr(model, "graph") and not isinstance(model, type)
     graph = model if isinstance(model, Graph) else model.graph(**options) if has_graph else None
     if not isinstance(graph, Graph):

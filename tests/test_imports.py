@@ -17,7 +17,7 @@ from rnncc.runtime.elf import is_linkable
 ROOT = Path(__file__).parent.parent / "rnncc"
 LEVELS = [
     {"errors"},
-    {"types", "memory", "names"},
+    {"types", "memory", "names", "arrays"},
     {"graph", "loop"},
     {"ops"},
     {"layers", "passes", "lower"},

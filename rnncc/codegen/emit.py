@@ -34,6 +34,7 @@ from rnncc.loop.ir import (
     FOR_THREADS,
     K_AXIS,
     Barrier,
+    Buffer,
     Call,
     Check,
     Const,
@@ -411,14 +412,17 @@ class _Emitter:
             code.line(f"br i1 {condition.text}, label %{name}.passed, label %{name}.failed")
             code.open(f"{name}.failed")
             (value,) = check.values
-            source, position = (
-                (value.buffer, tuple(index_exprs(value.index))) if isinstance(value, Load) else ("an index", ())
-            )
+            message = self.procedure.messages[check.code]
+            source: str = "a computed index"
+            position: Sequence[Expr] = ()
+            if isinstance(value, Load):
+                source, position = value.buffer, tuple(index_exprs(value.index))
+                message = message.replace("{position}", "{position}" + _axes(self.places.buffers[source]))
             reported = (value, *position)[:STATUS_VALUES]  # as many as there is room for
             for number, item in enumerate((integer(len(reported)), *reported)):
                 place = code.assign(f"getelementptr inbounds i64, ptr %status, i64 {number}")
                 code.line(f"store i64 {self.expr(item).text}, ptr {place}")
-            self.messages.append(self.procedure.messages[check.code].replace("{name}", source))
+            self.messages.append(message.replace("{name}", source))
             if self.shares:
                 code.line('call void @"rnncc.leave"(ptr %barrier)')
             code.line(f"ret i32 {len(self.messages)}")
@@ -476,6 +480,14 @@ class _Emitter:
 
 _CONSTANT = ("input", "weight", "packed")
 """Spaces that no call writes to."""
+
+
+def _axes(buffer: Buffer) -> str:
+    """What the axes of a position in `buffer` are; users know those of inputs, and nobody those of what is computed."""
+    if buffer.space == "input" or len(buffer.shape) < 2:
+        return ""
+    sizes = (size.name if isinstance(size, Var) else str(getattr(size, "value", "...")) for size in buffer.shape)
+    return f" of [{', '.join(sizes)}]"
 
 
 def _turns(start: Operand, stop: Operand, step: str) -> int | None:

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from rnncc.arrays import as_numpy
 from rnncc.errors import ArgumentError, DTypeError, RnnccError, ShapeError, caller
 from rnncc.graph.ir import ArraySource, Feed, Source
 from rnncc.graph.numpy_calls import OFFERED, OPERATORS, SWAPPED, no_array_to_write_to, no_numbers, no_numpy_function
@@ -289,7 +290,7 @@ def as_tensor(value: object, like: DType | None = None) -> Tensor:
         raise ArgumentError(
             "a list of symbolic tensors is not a tensor", place=caller(), remedy="rnncc.ops.stack makes one of them"
         )
-    array = np.asarray(value)
+    array = as_numpy("a constant", value)
     if array.dtype == object:
         raise ArgumentError(f"{value!r} is not a tensor, a number or an array", place=caller())
     if array.dtype.kind == "f" and (like is None or like.is_float):

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from rnncc.arrays import as_numpy
 from rnncc.errors import ArgumentError, caller
 from rnncc.graph.arguments import bind_arguments
 from rnncc.graph.interp import interpret
@@ -99,6 +100,12 @@ def _check_tokens(graph: Graph, inputs: Sequence[np.ndarray]) -> None:
 
 
 def _graph_of(model: object) -> Graph:
+    if isinstance(getattr(model, "graph", None), Graph):
+        raise ArgumentError(
+            f"the numpy meaning is that of a model, and {type(model).__name__} is compiled",
+            place=caller(),
+            remedy="evaluate the model that it was made of",
+        )
     if not hasattr(model, "graph"):
         raise ArgumentError(
             f"{model!r} is not a graph or a model", place=caller(), remedy="rnncc.trace makes a graph of a function"
@@ -150,7 +157,7 @@ def as_array(layer: str, item: Any) -> Any:
         return rebuild(item, [as_array(layer, leaf) for leaf in flatten(item)])
     if item is None or isinstance(item, bool | str):
         return item
-    array = np.asarray(item)
+    array = as_numpy(f"an input of {layer}", item)
     return array if array.dtype.kind in "fiub" and array.ndim else item
 
 

@@ -112,21 +112,11 @@ class RandomNormal:
 
 
 @dataclass(frozen=True, slots=True)
-class GlorotUniform:
-    """Evenly spread within +-sqrt(6 / (fan_in + fan_out)) (Glorot and Bengio 2010)."""
+class TruncatedNormal:
+    """Normally distributed around `mean`, and drawn again beyond two standard deviations."""
 
-    seed: int | None = None
-
-    def __call__(self, shape: Sequence[int], dtype: Any = np.float32) -> np.ndarray:
-        """An array of `shape`."""
-        limit = math.sqrt(6.0 / max(1.0, sum(_fans(shape))))
-        return RandomUniform(-limit, limit, self.seed)(shape, dtype)
-
-
-@dataclass(frozen=True, slots=True)
-class GlorotNormal:
-    """Normally distributed with variance 2 / (fan_in + fan_out), cut off at two standard deviations."""
-
+    mean: float = 0.0
+    stddev: float = 0.05
     seed: int | None = None
 
     def __call__(self, shape: Sequence[int], dtype: Any = np.float32) -> np.ndarray:
@@ -135,8 +125,99 @@ class GlorotNormal:
         unit = generator.standard_normal(tuple(shape), np.float32)
         while (outside := np.abs(unit) > 2).any():
             unit[outside] = generator.standard_normal(int(outside.sum()), np.float32)
+        return (unit * self.stddev + self.mean).astype(dtype, copy=False)
+
+
+@dataclass(frozen=True, slots=True)
+class VarianceScaling:
+    """Random numbers around 0 of variance scale / n: n is the number of inputs or outputs of a unit, or their mean."""
+
+    scale: float = 1.0
+    mode: str = "fan_in"
+    distribution: str = "truncated_normal"
+    seed: int | None = None
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.scale, int | float | np.number) or isinstance(self.scale, bool) or not self.scale > 0:
+            raise ArgumentError("scale of VarianceScaling must be above 0", f"scale: {self.scale!r}", place=caller())
+        for name, known in (("mode", _MODES), ("distribution", _DISTRIBUTIONS)):
+            if getattr(self, name) not in known:
+                raise ArgumentError(
+                    f"VarianceScaling has no {name} {getattr(self, name)!r}",
+                    f"known: {', '.join(known)}",
+                    place=caller(),
+                )
+
+    def __call__(self, shape: Sequence[int], dtype: Any = np.float32) -> np.ndarray:
+        """An array of `shape`."""
+        fan_in, fan_out = _fans(shape)
+        count = {"fan_in": fan_in, "fan_out": fan_out}.get(self.mode, (fan_in + fan_out) / 2)
+        variance = self.scale / max(1.0, count)
+        if self.distribution == "uniform":
+            limit = math.sqrt(3 * variance)
+            return RandomUniform(-limit, limit, self.seed)(shape, dtype)
+        if self.distribution == "untruncated_normal":
+            return RandomNormal(0.0, math.sqrt(variance), self.seed)(shape, dtype)
         spread = 0.87962566103423978  # standard deviation of a normal distribution that is cut off at +-2
-        return (unit * (math.sqrt(2.0 / max(1.0, sum(_fans(shape)))) / spread)).astype(dtype, copy=False)
+        return TruncatedNormal(0.0, math.sqrt(variance) / spread, self.seed)(shape, dtype)
+
+
+_MODES = ("fan_in", "fan_out", "fan_avg")
+_DISTRIBUTIONS = ("normal", "truncated_normal", "untruncated_normal", "uniform")
+
+
+class _Scaled:
+    """A `VarianceScaling` that has a name of its own."""
+
+    scale: float
+    mode: str
+    distribution: str
+
+    def __init__(self, seed: int | None = None) -> None:
+        self.seed = seed
+
+    def __call__(self, shape: Sequence[int], dtype: Any = np.float32) -> np.ndarray:
+        """An array of `shape`."""
+        return VarianceScaling(self.scale, self.mode, self.distribution, self.seed)(shape, dtype)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(seed={self.seed})"
+
+
+class GlorotUniform(_Scaled):
+    """Evenly spread within +-sqrt(6 / (fan_in + fan_out)) (Glorot and Bengio 2010)."""
+
+    scale, mode, distribution = 1.0, "fan_avg", "uniform"
+
+
+class GlorotNormal(_Scaled):
+    """Normally distributed with variance 2 / (fan_in + fan_out), cut off at two standard deviations."""
+
+    scale, mode, distribution = 1.0, "fan_avg", "truncated_normal"
+
+
+class HeUniform(_Scaled):
+    """Evenly spread within +-sqrt(6 / fan_in) (He et al. 2015)."""
+
+    scale, mode, distribution = 2.0, "fan_in", "uniform"
+
+
+class HeNormal(_Scaled):
+    """Normally distributed with variance 2 / fan_in, cut off at two standard deviations (He et al. 2015)."""
+
+    scale, mode, distribution = 2.0, "fan_in", "truncated_normal"
+
+
+class LecunUniform(_Scaled):
+    """Evenly spread within +-sqrt(3 / fan_in) (LeCun et al. 1998)."""
+
+    scale, mode, distribution = 1.0, "fan_in", "uniform"
+
+
+class LecunNormal(_Scaled):
+    """Normally distributed with variance 1 / fan_in, cut off at two standard deviations (LeCun et al. 1998)."""
+
+    scale, mode, distribution = 1.0, "fan_in", "truncated_normal"
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,6 +288,12 @@ _KNOWN: dict[str, Callable[[], Initializer]] = {
     "random_normal": RandomNormal,
     "glorot_uniform": GlorotUniform,
     "glorot_normal": GlorotNormal,
+    "he_uniform": HeUniform,
+    "he_normal": HeNormal,
+    "lecun_uniform": LecunUniform,
+    "lecun_normal": LecunNormal,
+    "truncated_normal": TruncatedNormal,
+    "variance_scaling": VarianceScaling,
     "orthogonal": Orthogonal,
     "identity": Identity,
 }

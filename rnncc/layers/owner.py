@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 import rnncc.layers.initializers as initializers
+from rnncc.arrays import as_numpy
 from rnncc.errors import ArgumentError, ShapeError, StructureError, caller
 from rnncc.layers.checks import CheckedArguments
 from rnncc.layers.weights import FEWER_WEIGHTS, Weight, check_memory
@@ -156,13 +157,7 @@ def _arrays(name: str, given: Any) -> list[np.ndarray]:
             place=caller(),
             remedy="give what get_weights() returned, or arrays in the same order",
         )
-    arrays = []
-    for number, item in enumerate(given):
-        try:
-            arrays.append(np.asarray(item))
-        except ValueError:
-            raise ShapeError(f"array {number} for {name} has rows of different lengths", place=caller()) from None
-    return arrays
+    return [as_numpy(f"array {number} for {name}", item) for number, item in enumerate(given)]
 
 
 def _transposed(needed: tuple[int, ...], given: tuple[int, ...]) -> str:

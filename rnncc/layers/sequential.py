@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-import numpy as np
-
+from rnncc.arrays import as_numpy
 from rnncc.errors import ArgumentError, StructureError, caller
 from rnncc.graph.symbolic import Tensor, shown
 from rnncc.layers.base import Layer
@@ -210,7 +209,7 @@ class Sequential(Model):
         if isinstance(example, Tensor):
             shape, kind = example.shape, "i" if example.dtype.is_integer else "f"
         else:
-            array = np.asarray(example)
+            array = as_numpy(f"the input of {self.name}", example)
             shape, kind = array.shape, array.dtype.kind
         if not shape:
             raise ArgumentError(f"{self.name} was called on a single number: {example!r}", place=caller())

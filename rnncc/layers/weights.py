@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from rnncc.arrays import as_numpy
 from rnncc.errors import DTypeError, ShapeError, caller
 from rnncc.graph.symbolic import Tensor, weight_tensor
 from rnncc.memory import available_memory, memory_limit
@@ -60,7 +61,7 @@ class Weight:
 
     def assign(self, value: Any) -> None:
         """Replace the numbers. Raises ShapeError or DTypeError when they do not fit."""
-        array = np.asarray(value)
+        array = as_numpy(self.path, value)
         if array.shape != self.shape:
             raise ShapeError(
                 f"{self.path} cannot take an array of another shape",

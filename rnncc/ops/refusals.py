@@ -21,6 +21,10 @@ _KINDS: dict[str, tuple[type[RnnccError], str]] = {
 }
 
 
+_WHERE = " at position {position}"
+"""Is left out where there is none: what is computed where it is looked up has no place."""
+
+
 def refusal(kind: str, sentence: str) -> str:
     """The message for numbers that do not fit."""
     assert kind in _KINDS, f"there is no kind {kind}"
@@ -38,5 +42,7 @@ def refused(
     """The error that `message` stands for."""
     kind, _, sentence = message.partition(": ")
     error, remedy = _KINDS[kind]
+    if not position:
+        sentence = sentence.replace(_WHERE, "")
     what = sentence.format(name=name, value=value, position=tuple(position), sizes=sizes)
     return error(what, place=caller(), remedy=remedy)

@@ -164,6 +164,8 @@ if hasattr(os, "register_at_fork"):
 
 def check_threads(threads: object) -> int:
     """`threads` as a number. Raises ArgumentError or UnsupportedError."""
+    if isinstance(threads, np.integer):
+        threads = int(threads)
     if isinstance(threads, bool) or not isinstance(threads, int) or not 1 <= threads <= MOST_THREADS:
         raise ArgumentError(
             f"threads must be a number from 1 to {MOST_THREADS}, not {threads!r}",

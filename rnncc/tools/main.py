@@ -25,6 +25,10 @@ INTERRUPTED = 128 + 2
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line `argv` (by default that of the process) and return the exit code."""
     arguments = _parser().parse_args(argv)
+    if sys.stdout is None:
+        if sys.stderr is not None:
+            sys.stderr.write("rnncc: the output cannot be written: it is closed\n")
+        return WRONG_INPUT
     page = open_page(sys.stdout, arguments.color, os.environ)
     try:
         code: int = arguments.run(arguments, page)

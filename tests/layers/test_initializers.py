@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from rnncc.errors import ArgumentError
 from rnncc.layers import GRU, LSTM, Dense, Embedding, Input, initializers
 from rnncc.layers.initializers import set_random_seed
+from tests.layers.keras_reference import keras
 
 
 @pytest.fixture(autouse=True)
@@ -39,6 +41,48 @@ def test_glorot_normal_is_cut_off_at_two_deviations() -> None:
     deviation = np.sqrt(2 / 500)
     assert abs(values.std() / deviation - 1) < 0.01
     assert np.abs(values).max() <= 2 * deviation / 0.8796 + 1e-6
+
+
+@pytest.mark.parametrize("shape", [(300, 200), (5, 60, 70), (20000,)], ids=str)
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        *((name, {}) for name in ("HeNormal", "HeUniform", "LecunNormal", "LecunUniform", "GlorotNormal")),
+        ("GlorotUniform", {}),
+        ("TruncatedNormal", {"mean": 0.3, "stddev": 0.2}),
+        *(
+            ("VarianceScaling", {"scale": 1.7, "mode": mode, "distribution": distribution})
+            for mode, distribution in (
+                ("fan_in", "uniform"),
+                ("fan_out", "truncated_normal"),
+                ("fan_avg", "untruncated_normal"),
+            )
+        ),
+    ],
+)
+def test_distributions_are_those_of_keras(name: str, options: dict[str, Any], shape: tuple[int, ...]) -> None:
+    ours = getattr(initializers, name)(seed=1, **options)(shape)
+    theirs = np.asarray(getattr(keras.initializers, name)(seed=1, **options)(shape))
+    assert ours.shape == theirs.shape and ours.dtype == np.float32
+    deviation = theirs.std()
+    assert abs(ours.mean() - theirs.mean()) < 0.04 * deviation
+    assert abs(ours.std() / deviation - 1) < 0.03
+    if "untruncated" not in str(options):
+        assert abs(np.abs(ours).max() / np.abs(theirs).max() - 1) < 0.01
+    assert np.array_equal(getattr(initializers, name)(seed=1, **options)(shape), ours)
+
+
+def test_names_of_initializers() -> None:
+    for name in ("he_normal", "HeUniform", "lecun_normal", "lecun_uniform", "truncated_normal", "variance_scaling"):
+        (kernel, _) = built(Dense(30, kernel_initializer=name), (20,))
+        assert 0 < kernel.std() < 0.5
+    for options, message in (
+        ({"scale": 0}, "scale of VarianceScaling must be above 0"),
+        ({"mode": "fan"}, "VarianceScaling has no mode 'fan'"),
+        ({"distribution": "even"}, "VarianceScaling has no distribution 'even'"),
+    ):
+        with pytest.raises(ArgumentError, match=message):
+            initializers.VarianceScaling(**options)
 
 
 def test_uniform() -> None:

@@ -146,6 +146,14 @@ def words_model() -> Any:
 # ------------------------------------------------------------------ calling
 
 
+def compile_a_compiled_model() -> None:
+    rnncc.compile(words())
+
+
+def evaluate_a_compiled_model() -> None:
+    rnncc.evaluate(words(), IDS)
+
+
 def compile_a_layer() -> None:
     rnncc.compile(layers.LSTM(4))
 
@@ -298,6 +306,27 @@ def a_column_of_words() -> None:
     words()(pd.DataFrame({"first": ["a", "b"]}))
 
 
+class WantsGradients:
+    """A tensor of another library that refuses to become an array."""
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> np.ndarray:
+        raise RuntimeError("Can't call numpy() on Tensor that requires grad.")
+
+
+def a_tensor_that_is_no_array() -> None:
+    words()(WantsGradients())
+
+
+def weights_that_are_no_arrays() -> None:
+    dense = layers.Dense(1, name="dense")
+    dense(layers.Input((2,)))
+    dense.set_weights([WantsGradients(), np.zeros(1)])
+
+
+def a_layer_on_what_is_no_array() -> None:
+    layers.Dense(1, name="dense")(WantsGradients())
+
+
 def a_generator() -> None:
     words()(row for row in IDS)
 
@@ -424,6 +453,8 @@ COMPILING: list[Callable[[], None]] = [
     unroll_far_too_large,
     unknown_stage,
     pickled,
+    compile_a_compiled_model,
+    evaluate_a_compiled_model,
     compile_a_layer,
     compile_a_class,
     compile_the_model_of_another_library,
@@ -463,6 +494,9 @@ ARGUMENTS: list[Callable[[], None]] = [
     missing_floats,
     a_column_of_lists,
     a_column_of_words,
+    a_tensor_that_is_no_array,
+    weights_that_are_no_arrays,
+    a_layer_on_what_is_no_array,
     a_generator,
     a_symbolic_tensor,
     a_list_of_too_few,

@@ -9,6 +9,7 @@ import pytest
 
 import rnncc
 from rnncc import layers
+from rnncc.errors import TokenError
 
 SIZES = [(1, 1), (3, 5), (2, 700), (90, 2), (90, 700)]
 """Batch and length: inputs, outputs, both or none of them are small."""
@@ -55,3 +56,17 @@ def test_threads_do_not_share_memory(fn: rnncc.CompiledModel) -> None:
     with ThreadPoolExecutor(4) as pool:
         for result, wanted in zip(pool.map(fn, inputs * 5), expected * 5, strict=True):
             assert np.array_equal(result, wanted)
+
+
+def test_the_position_of_a_number_that_was_computed_says_of_which_axes() -> None:
+    """Time may come first there; an input's number has its place in the input."""
+    ids = layers.Input((None,), dtype="int32", name="ids")
+    looked_up = layers.GRU(2)(layers.Embedding(5, 3)(ids))
+    computed = layers.GRU(2)(layers.Embedding(5, 3)(ids + 1))
+    given = np.array([[1, 1, 1, 6]])
+    with pytest.raises(TokenError, match=r"^ids holds 6 at position \(0, 3\), outside the table of 5 rows"):
+        rnncc.compile(rnncc.Model(ids, looked_up))(given)
+    with pytest.raises(
+        TokenError, match=r"^add\w* holds 7 at position \(3, 0\) of \[T, B\], outside the table of 5 rows"
+    ):
+        rnncc.compile(rnncc.Model(ids, computed))(given)

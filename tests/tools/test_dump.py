@@ -325,6 +325,15 @@ def test_a_closed_pipe_is_no_error(models: Path) -> None:
     assert process.wait() == 141
 
 
+def test_a_closed_output(models: Path) -> None:
+    command = [sys.executable, "-m", "rnncc", "dump", f"{models}:classifier"]
+    process = subprocess.run(
+        ["sh", "-c", 'exec "$@" >&-', "sh", *command], stderr=subprocess.PIPE, text=True, check=False
+    )
+    assert process.stderr == "rnncc: the output cannot be written: it is closed\n"
+    assert process.returncode == 2
+
+
 # ------------------------------------------------------------------ wrong input
 
 
