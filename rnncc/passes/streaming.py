@@ -48,6 +48,7 @@ def expose_states(graph: Graph) -> Streaming:
     time = _time_of(graph, scans)
     for node in graph.nodes:
         _check_flows_forward(node, time)
+    _check_nothing_flows_back(graph, time)
     names = rewriter_for(graph)
     inits = [init for node in scans for init in scan_view(node).init]
     states = [Value(names.unique(f"{value.name}_in"), value.type) for value in _carries(scans)]
@@ -111,6 +112,21 @@ def _check_flows_forward(node: Node, time: str) -> None:
         raise _cannot(f"{node.op.name} in {where} counts the steps of the whole sequence")
     if not _keeps_time(node, time):
         raise _cannot(f"{node.op.name} in {where} looks at the whole sequence")
+
+
+def _check_nothing_flows_back(graph: Graph, time: str) -> None:
+    """Raise when a step needs a state that only the end of the sequence has: a piece would take that of its own end."""
+    late: set[Value] = set()
+    for node in graph.nodes:
+        if is_scan(node):
+            needs_late = not late.isdisjoint(node.inputs)
+        else:
+            has_late = not late.isdisjoint(node.inputs)
+            needs_late = has_late and any(time in value.type.shape for value in node.outputs)
+            late.update(node.outputs if has_late else ())
+        if needs_late:
+            raise _cannot(f"steps of {node.scope or node.op.name} need a state from the end of the sequence")
+        late.update(scan_view(node).final if is_scan(node) else ())
 
 
 def _bodies(graph: Graph) -> Iterator[Graph]:

@@ -163,6 +163,36 @@ def test_several_inputs_and_outputs_step_by_step() -> None:
         stream.step(xs[0][:, 0])
 
 
+@pytest.mark.parametrize("kind", ["product", "query", "second layer", "initial state"])
+def test_steps_that_need_the_end_of_the_sequence_are_refused(kind: str) -> None:
+    """The last state belongs to the whole sequence: a piece would take that of its own last step."""
+    x = layers.Input((None, 3))
+    ys, h = layers.GRU(4, return_sequences=True, return_state=True)(x)
+    results = {
+        "product": lambda: ys * ops.expand_dims(ys[:, -1], 1),
+        "query": lambda: ops.sum(ys * ops.expand_dims(ops.tanh(h), 1), -1),
+        "second layer": lambda: layers.RNN(Added(4), return_sequences=True)(ys, constants=h),
+        "initial state": lambda: layers.GRU(4, return_sequences=True)(ys, initial_state=h),
+    }
+    fn = rnncc.compile(rnncc.Model(x, results[kind]()))
+    with pytest.raises(
+        UnsupportedError, match=r"cannot be streamed: (steps of .* need a state from the end|the initial)"
+    ):
+        fn.stream()
+
+
+class Added(layers.Layer):
+    """A cell that adds a constant to its input."""
+
+    def __init__(self, units: int) -> None:
+        super().__init__()
+        self.state_size = self.output_size = units
+
+    def call(self, x: Any, states: Any, constants: Any) -> Any:
+        h = ops.tanh(x + states[0] + constants[0])
+        return h, [h]
+
+
 class Halves(layers.Layer):
     """A cell of two states that have nothing to do with each other; its output is the first."""
 
