@@ -6,7 +6,6 @@ model -> graph -> GRAPH_PASSES -> lower -> LOOP_PASSES -> LLVM IR -> machine cod
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from time import perf_counter
 from typing import Any
@@ -66,6 +65,7 @@ from rnncc.passes.loop.unroll import unroll
 from rnncc.passes.loop.vectorize import vectorize
 from rnncc.passes.loop.wavefront import wavefront
 from rnncc.passes.manager import Pass, Snapshot, deciding, run_passes
+from rnncc.records import record
 from rnncc.runtime.artifact import Artifact
 from rnncc.runtime.caches import caches
 from rnncc.start import prepared
@@ -174,7 +174,7 @@ def loop_passes(
     return [step for step in passes if not left_out.get(step.name)]
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Compilation:
     """Everything between a graph and its machine code, for the tools that look inside."""
 

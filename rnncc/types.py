@@ -9,13 +9,13 @@ import keyword
 import operator
 import unicodedata
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
 import numpy as np
 
 from rnncc.errors import ArgumentError, DTypeError, caller
+from rnncc.records import record
 
 Dim = int | str
 
@@ -80,7 +80,7 @@ def dtype_of(spec: object) -> DType:
         raise DTypeError(f"unknown element type {spec!r}", f"known: {known}", place=caller()) from None
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class TensorType:
     """Element type and shape of a value: ``f32[B, T, 64]``; a scalar is ``f32[]``."""
 

@@ -8,12 +8,12 @@ it, that of the ratio below a fifth.
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
 
+from rnncc.records import record
 from rnncc.types import DType
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Format:
     """A floating point format and the constants that the functions need in it. Coefficients: constant term first."""
 

@@ -16,7 +16,7 @@ The last three arguments say which thread of how many this is, and where they me
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import groupby
 from typing import TypeVar, assert_never
 
@@ -52,6 +52,7 @@ from rnncc.loop.ir import (
 )
 from rnncc.loop.matrix import TILE_PAIRS, TILE_ROWS, matrix_loop
 from rnncc.loop.visit import index_exprs, is_tile_end, walk_statements
+from rnncc.records import record
 from rnncc.types import DType
 
 T = TypeVar("T")
@@ -75,7 +76,7 @@ def emit(procedure: Procedure, target: Target, threads: int = 1) -> Emitted:
     return emitter.module(threads)
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class _End:
     """A function that does the ends of some tiles: the buffers that it touches, and its arguments behind the values."""
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from rnncc.records import record
 
 STATUS_VALUES = 16
 """How many values `status` must have room for, besides their number."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Emitted:
     """An LLVM module: its text, its entry point, and what the entry point's pointers are.
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -13,6 +12,7 @@ from rnncc.codegen.random_bits import threefry_function
 from rnncc.codegen.regions import Regions
 from rnncc.codegen.target import Target
 from rnncc.codegen.vector_math import FUNCTIONS, MathFunction, math_function
+from rnncc.records import record
 from rnncc.types import DType
 
 _TYPES = {DType.F32: "float", DType.F64: "double", DType.I32: "i32", DType.I64: "i64", DType.BOOL: "i1"}
@@ -29,7 +29,7 @@ def llvm_type(dtype: DType, lanes: int, *, memory: bool = False) -> str:
     return element if lanes == 1 else f"<{lanes} x {element}>"
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Operand:
     """An LLVM value: its name or literal, and its type."""
 

@@ -7,15 +7,15 @@ in which order a sum is added up.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 from rnncc.codegen import llvm
 from rnncc.codegen.target import Target
+from rnncc.records import record
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class NativeCode:
     """What LLVM made of one module.
 

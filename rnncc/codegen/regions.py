@@ -12,10 +12,12 @@ written before. Control flow is nested, so that what stands before or in a regio
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import field
+
+from rnncc.records import record
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class _Region:
     """An open region: the lines that come right before it, and the names of the values that were computed in it."""
 

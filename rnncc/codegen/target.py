@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cache
 
 from rnncc.codegen import llvm
 from rnncc.errors import ArgumentError, caller
+from rnncc.records import record
 from rnncc.types import DType
 
 # What each level of the x86-64 psABI adds to the one before, as far as the host's feature flags report it.
@@ -28,7 +28,7 @@ MATRIX_TARGETS = tuple(_X86_MORE)
 KNOWN_TARGETS = ("host", *_X86_LEVELS, *_X86_MORE, *_ARM_NAMES)
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Target:
     """An instruction set, in LLVM's words (`triple`, `cpu`, `features`) and in those that a scheduler needs."""
 

@@ -8,16 +8,16 @@ the sum are the integer, ready to be shifted into an exponent.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import cache
 
 from rnncc.codegen.coefficients import FORMATS, Format
 from rnncc.codegen.straight import StraightCode
 from rnncc.codegen.target import Target
+from rnncc.records import record
 from rnncc.types import DType
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class MathFunction:
     """An LLVM function of one vector: its symbol, its definition, and what the module has to declare for it."""
 

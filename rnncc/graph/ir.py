@@ -14,13 +14,14 @@ a new payload at every call. In a scan body, `consts` are the values the body cl
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Protocol
 
 import numpy as np
 
 from rnncc.graph.op import Attr, Op
 from rnncc.graph.value import Value
+from rnncc.records import record
 from rnncc.types import named_dims
 
 
@@ -42,14 +43,14 @@ class Feed(Protocol):
         """Let the array of the first call come next."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class ArraySource:
     """A payload that never changes."""
 
     value: np.ndarray
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@record(frozen=True, slots=True, eq=False)
 class Node:
     """One application of an op. `scope` is the layer path and `place` the user's line; neither is printed."""
 
@@ -67,7 +68,7 @@ class Node:
         return value
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@record(frozen=True, slots=True, eq=False)
 class Graph:
     """A closed computation: see the grammar in this file's first lines."""
 
@@ -117,7 +118,7 @@ def set_printer(printer: Callable[[Graph], str]) -> None:
     _printers[:] = [printer]
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Scan:
     """Named access to the three kinds of operand and two kinds of result of a scan node; see `scan_view`."""
 

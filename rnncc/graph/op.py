@@ -7,13 +7,13 @@ interpreter, hoisting and lowering read records and know no op by name.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from rnncc.errors import ParseError
 from rnncc.graph.value import Value
+from rnncc.records import record
 from rnncc.types import TensorType
 
 Attr = Any
@@ -38,7 +38,7 @@ Lift = Callable[[Emit, Sequence[Value], Sequence[bool], Attrs, TensorType], Valu
 `lifted` have; `output_type` is the type without that axis. None: it cannot be said with one axis more."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@record(frozen=True, slots=True, eq=False)
 class Op:
     """One primitive op. Two ops are the same only if they are the same object."""
 

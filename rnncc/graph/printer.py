@@ -13,13 +13,13 @@ and `nan` are bare names too, and so no extent can be called that.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from rnncc.graph.ir import Graph, Node, set_printer
 from rnncc.graph.op import Attr
 from rnncc.graph.value import Value
 from rnncc.names import unused
+from rnncc.records import record
 from rnncc.types import Dim, DType, TensorType, is_extent_name
 
 
@@ -35,7 +35,7 @@ class Part(NamedTuple):
     """Position of the node in its graph."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Spot:
     """A stretch of one line; `line` and `column` count from 1."""
 
@@ -44,7 +44,7 @@ class Spot:
     width: int
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Listing:
     """The text of a graph, and where its parts are."""
 

@@ -10,7 +10,6 @@ import itertools
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,6 +19,7 @@ from rnncc.errors import ArgumentError, DTypeError, RnnccError, ShapeError, call
 from rnncc.graph.ir import ArraySource, Feed, Source
 from rnncc.graph.numpy_calls import OFFERED, OPERATORS, SWAPPED, no_array_to_write_to, no_numbers, no_numpy_function
 from rnncc.graph.op import Attr, Op, find_op
+from rnncc.records import record
 from rnncc.types import DType, TensorType, dtype_of
 
 _serial = itertools.count()
@@ -36,7 +36,7 @@ def scope(name: str) -> Iterator[None]:
         _scope.reset(token)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@record(frozen=True, slots=True, eq=False)
 class Application:
     """One application of `op`; `serial` orders applications by creation."""
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from rnncc.records import record
 from rnncc.types import TensorType
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@record(frozen=True, slots=True, eq=False)
 class Value:
     """One tensor of the graph: a name (unique in its graph, an identifier) and a type."""
 

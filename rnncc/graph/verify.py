@@ -10,13 +10,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 from rnncc.errors import RnnccError, VerifyError
 from rnncc.graph.ir import Graph, Node, Scan, is_scan, scan_view
 from rnncc.graph.op import Attr
 from rnncc.graph.printer import Part, excerpt, listing
 from rnncc.graph.value import Value
+from rnncc.records import record
 from rnncc.types import DType, TensorType, is_extent_name, is_name
 
 
@@ -75,7 +75,7 @@ def _verify_graph(graph: Graph, path: tuple[int, ...], extents: frozenset[str], 
             raise scope.unknown(value, Part(path, "return", number))
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class _Scope:
     """The graph whose nodes are being checked."""
 

@@ -9,10 +9,10 @@ import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from rnncc.graph.symbolic import Tensor
+from rnncc.records import record
 
 if TYPE_CHECKING:
     from rnncc.layers.base import Layer
@@ -21,7 +21,7 @@ _serial = itertools.count()
 _inside: ContextVar[bool] = ContextVar("rnncc_inside_layer", default=False)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@record(frozen=True, slots=True, eq=False)
 class LayerCall:
     """One call of `layer`, its `index`-th, on `inputs`, the tensors in `args` and `kwargs`; `serial` orders all calls
     by time."""
@@ -39,7 +39,7 @@ class LayerCall:
         return self.layer._calls[self.index][1]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@record(frozen=True, slots=True, eq=False)
 class History:
     """A tensor is output number `position` of `call`."""
 

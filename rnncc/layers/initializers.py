@@ -9,12 +9,12 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from rnncc.errors import ArgumentError, ShapeError, caller, nearest
+from rnncc.records import record
 
 Initializer = Callable[..., np.ndarray]
 
@@ -54,7 +54,7 @@ def _fans(shape: Sequence[int]) -> tuple[float, float]:
     return float(shape[-2] * field), float(shape[-1] * field)
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Zeros:
     """All 0."""
 
@@ -63,7 +63,7 @@ class Zeros:
         return np.zeros(shape, dtype)
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Ones:
     """All 1."""
 
@@ -72,7 +72,7 @@ class Ones:
         return np.ones(shape, dtype)
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Constant:
     """All `value`."""
 
@@ -83,7 +83,7 @@ class Constant:
         return np.full(shape, self.value, dtype)
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class RandomUniform:
     """Evenly spread between `minval` and `maxval`."""
 
@@ -97,7 +97,7 @@ class RandomUniform:
         return (unit * (self.maxval - self.minval) + self.minval).astype(dtype, copy=False)
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class RandomNormal:
     """Normally distributed around `mean`."""
 
@@ -111,7 +111,7 @@ class RandomNormal:
         return (unit * self.stddev + self.mean).astype(dtype, copy=False)
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class TruncatedNormal:
     """Normally distributed around `mean`, and drawn again beyond two standard deviations."""
 
@@ -128,7 +128,7 @@ class TruncatedNormal:
         return (unit * self.stddev + self.mean).astype(dtype, copy=False)
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class VarianceScaling:
     """Random numbers around 0 of variance scale / n: n is the number of inputs or outputs of a unit, or their mean."""
 
@@ -220,7 +220,7 @@ class LecunNormal(_Scaled):
     scale, mode, distribution = 1.0, "fan_in", "truncated_normal"
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Orthogonal:
     """A random matrix whose shorter side is orthonormal, times `gain` (Saxe et al. 2014)."""
 
@@ -252,7 +252,7 @@ def _orthonormal(normal: np.ndarray) -> np.ndarray:
     return q * np.where(np.diagonal(r) < 0, np.float32(-1), np.float32(1))
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Identity:
     """`gain` on the diagonal of a matrix, 0 elsewhere."""
 
@@ -265,7 +265,7 @@ class Identity:
         return (self.gain * np.eye(shape[0], shape[1])).astype(dtype, copy=False)
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class UnitForgetBias:
     """The bias of an LSTM: `others` for the gates i, c and o, and 1 for the forget gate (Jozefowicz et al. 2015)."""
 

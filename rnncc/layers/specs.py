@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from rnncc.errors import ShapeError, StructureError, caller
 from rnncc.graph.symbolic import Tensor, shown
+from rnncc.records import record
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class InputSpec:
     """What a layer needs of its (first) input; `axes` names the axes in errors, `width` is the size of the last one.
 

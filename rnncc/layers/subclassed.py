@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
@@ -17,6 +16,7 @@ from rnncc.layers.inputs import Input
 from rnncc.layers.phase import is_training, phase
 from rnncc.layers.stateful import StateSlot
 from rnncc.ops.structure import flatten, rebuild
+from rnncc.records import record
 
 Arguments = tuple[tuple[Any, ...], dict[str, Any]]
 
@@ -141,7 +141,7 @@ class Program(Generic[N]):
         return self._network(inputs, flatten(structure)), structure
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class _Trace(Generic[N]):
     """What `call` returned for `arguments`: the network, which is made for the other phase when somebody asks."""
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rnncc.layers.weights import Weight
 from rnncc.memory import memory_size
+from rnncc.records import record
 
 if TYPE_CHECKING:
     from rnncc.layers.base import Layer
@@ -17,7 +17,7 @@ _NETWORK_COLUMNS = (29, 58, 68, 98)
 _BREAKS = ("),", "],", "},", "',")
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Row:
     """One layer of the table; `parents` are the layer outputs that it is called on."""
 

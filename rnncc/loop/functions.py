@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from time import perf_counter_ns
 from typing import Any
 
 import numpy as np
 
 from rnncc.loop.threefry import first_word
+from rnncc.records import record
 from rnncc.types import DType
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Function:
     """One scalar function. `infix` is its Python operator, if it has one; `result` the dtype it always has."""
 

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from math import gcd
 
 from rnncc.loop.ir import Call, Const, Expr, For, Index, Let, Load, Span, Store, Var
 from rnncc.loop.visit import free_variables, loads_of, stores_of, walk_statements
+from rnncc.records import record
 from rnncc.types import DType
 
 Interval = tuple[int, int]
 """The least and the greatest value, both inclusive."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Affine:
     """`constant + sum(coefficient * term)`. Terms are variables and opaque expressions (`t % 2`, a load); no zeros."""
 

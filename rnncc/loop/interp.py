@@ -42,6 +42,7 @@ from rnncc.loop.ir import (
     Var,
 )
 from rnncc.loop.printer import show_expr, show_head
+from rnncc.records import record
 from rnncc.types import DType
 
 _POINTS = 1 << 20
@@ -93,7 +94,7 @@ def _poisoned(dtype: DType, size: int) -> np.ndarray:
     return np.full(size, _POISON[dtype], dtype.numpy)
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class _Block:
     """The memory of a buffer, flat. That of a register is in a `_Registers`."""
 
@@ -102,7 +103,7 @@ class _Block:
     data: np.ndarray
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class _Registers:
     """The registers of all iterations of the enclosing `parallel` loops: one row for each in every array."""
 
@@ -115,7 +116,7 @@ class _Registers:
     arrays: dict[str, np.ndarray] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class _Scope:
     """Where a statement runs: variables, the axes of the enclosing vectorised loops (innermost first), registers.
 

@@ -29,14 +29,14 @@ weights; it is the only place where `packed` buffers are written. `weight` buffe
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
+from rnncc.records import record
 from rnncc.types import DType
 
 # ------------------------------------------------------------------ expressions
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Const:
     """A number."""
 
@@ -49,7 +49,7 @@ class Const:
         return 1
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Var:
     """A loop variable, a dim, or a name bound by `Let`."""
 
@@ -58,7 +58,7 @@ class Var:
     lanes: int = 1
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Span:
     """The last index of a vector access: `lanes` elements from `start`, none at `limit` or beyond."""
 
@@ -67,7 +67,7 @@ class Span:
     limit: Expr | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Load:
     """An element, or with a span a vector, of a buffer."""
 
@@ -82,7 +82,7 @@ class Load:
         return last.lanes if isinstance(last, Span) else 1
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Call:
     """A function of `rnncc.loop.functions` applied to operands of one lane count (scalars are broadcast)."""
 
@@ -96,7 +96,7 @@ class Call:
         return 1 if self.function.startswith("reduce_") else max((arg.lanes for arg in self.args), default=1)
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Reduce:
     """`sum(value for variable in range(size))` at one point; gone after `tile`."""
 
@@ -116,7 +116,7 @@ class Reduce:
         return 1
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Ramp:
     """The vector of the i64 numbers start, start + 1, ...: what the variable of a loop over lanes becomes."""
 
@@ -135,7 +135,7 @@ Index = Const | Var | Load | Call | Reduce | Ramp | Span
 # ------------------------------------------------------------------ statements
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class For:
     """A loop over start, start + step, ... < stop."""
 
@@ -147,7 +147,7 @@ class For:
     body: tuple[Stmt, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Let:
     """Bind a name once."""
 
@@ -155,7 +155,7 @@ class Let:
     value: Expr
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Store:
     """Write an element or a vector, or combine it with what is there (`combine`: add, max, min)."""
 
@@ -165,7 +165,7 @@ class Store:
     combine: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Check:
     """Leave the procedure with message `code` of `Procedure.messages` when `condition` is false.
 
@@ -177,7 +177,7 @@ class Check:
     values: tuple[Expr, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Prefetch:
     """Bring what a load of `buffer` at `index` reads into the nearest cache. Changes nothing else."""
 
@@ -185,7 +185,7 @@ class Prefetch:
     index: tuple[Index, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Barrier:
     """No thread goes on before all of them are here. Outside of `threads` loops every thread runs every statement."""
 
@@ -195,7 +195,7 @@ Stmt = For | Let | Store | Check | Prefetch | Barrier
 # ------------------------------------------------------------------ procedure
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Buffer:
     """A block of memory or (space `register`) a group of registers. Row-major; the last axis is contiguous.
 
@@ -217,7 +217,7 @@ class Buffer:
         return self.space in ("register", "stack")
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Procedure:
     """A whole compiled function: `dims` are the named extents, bound at the call."""
 

@@ -13,13 +13,13 @@ pairs to one of sums. The loop is over rows, of which a tile may have fewer; tho
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 from rnncc.errors import VerifyError
 from rnncc.loop.builder import ZERO
 from rnncc.loop.index import stride_in
 from rnncc.loop.ir import K_AXIS, PACKED_AXES, Call, Const, Expr, For, Index, Let, Load, Span, Stmt, Store, Var
 from rnncc.loop.visit import free_variables, index_exprs, substitute
+from rnncc.records import record
 
 TILE_ROWS = 16
 """Rows of a tile."""
@@ -31,7 +31,7 @@ TILES_OF_SUMS = 4
 """Tiles that are added up side by side: an instruction takes 52 cycles, and another one may begin after 16."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class MatrixSum:
     """A sum of a matrix loop: where it is kept, and the factors that are multiplied and added, in this order."""
 
@@ -39,7 +39,7 @@ class MatrixSum:
     products: tuple[tuple[Load, Load], ...]
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class MatrixLoop:
     """A loop of kind `matrix` in parts: its sums, and the loop over pairs in which they are added up."""
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 import keyword
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import assert_never
 
 from rnncc.errors import VerifyError
@@ -45,6 +45,7 @@ from rnncc.loop.ir import (
 )
 from rnncc.loop.printer import lines, show_expr
 from rnncc.loop.visit import free_variables, result_dtype, substitute
+from rnncc.records import record
 from rnncc.types import DType
 
 _FLOATS = ("div", "floor", "sqrt", "exp", "log", "log1p", "tanh", "sigmoid", "erf")
@@ -95,7 +96,7 @@ class _Broken(Exception):
         self.facts = facts
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class _Scope:
     """What may be named here. `samples` has a value of every variable that will be expanded away."""
 

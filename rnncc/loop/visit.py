@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache
 from operator import is_
 from typing import assert_never, cast, overload
@@ -28,6 +28,7 @@ from rnncc.loop.ir import (
     Store,
     Var,
 )
+from rnncc.records import record
 from rnncc.types import DType
 
 # ------------------------------------------------------------------ expressions
@@ -266,7 +267,7 @@ def is_tile_end(loop: For, stacks: Collection[str]) -> bool:
     return bool(read | written) and read.isdisjoint(written)
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Accesses:
     """Where a statement reads and where it writes, a loop's body included: by buffer, in order."""
 

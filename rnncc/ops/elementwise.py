@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
@@ -15,10 +14,11 @@ from rnncc.loop.functions import FUNCTIONS
 from rnncc.loop.ir import Expr
 from rnncc.ops.lifting import lift_elementwise
 from rnncc.ops.lowering import Point, broadcast_index
+from rnncc.records import record
 from rnncc.types import Dim, DType, TensorType
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class _Row:
     """Op `name` is function `function` of the loop IR on operands of the dtypes in `takes`."""
 

@@ -7,15 +7,15 @@ so with `regions`; one that must refuse some operand values (a table lookup) say
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 from rnncc.graph.op import Attrs
 from rnncc.loop.builder import ZERO
 from rnncc.loop.ir import Expr
+from rnncc.records import record
 from rnncc.types import Dim, TensorType
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Operand:
     """An operand: its type, and its element at an index."""
 
@@ -23,7 +23,7 @@ class Operand:
     at: Callable[[Sequence[Expr]], Expr]
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Point:
     """One point of an op's output: `index` has one expression per output dim, relative to region number `region`."""
 
@@ -36,7 +36,7 @@ class Point:
     """A new variable name, for a reduction."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Region:
     """A box of the output: its corner and its shape."""
 
@@ -44,7 +44,7 @@ class Region:
     shape: tuple[Dim, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Guard:
     """A condition that must hold at every point of a box before the op's output may be computed.
 

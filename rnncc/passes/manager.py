@@ -8,12 +8,12 @@ read snapshots.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from time import perf_counter
 from typing import Generic, TypeVar
 
 from rnncc.errors import VerifyError
+from rnncc.records import record
 
 IR = TypeVar("IR")
 
@@ -26,7 +26,7 @@ def nobody(text: str) -> None:
     """A note that nobody reads."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Pass(Generic[IR]):
     """A named rewrite; `reason` is one line that says why it stands where it stands.
 
@@ -45,7 +45,7 @@ def deciding(name: str, reason: str, run: Callable[..., IR], **options: object) 
     return Pass(name, reason, partial(run, note=notes.append, **options), notes)
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Snapshot(Generic[IR]):
     """The IR after one pass. Its text is made only when somebody asks."""
 

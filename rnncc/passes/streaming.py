@@ -11,7 +11,7 @@ ended with. That holds when nothing but the scans looks at more than one step, a
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from rnncc.errors import UnsupportedError, caller
 from rnncc.graph.deps import needed_nodes
@@ -20,10 +20,11 @@ from rnncc.graph.rewrite import rewriter_for
 from rnncc.graph.value import Value
 from rnncc.ops.shapes import factors
 from rnncc.passes.graph.last_step import last_step
+from rnncc.records import record
 from rnncc.types import Dim
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Streaming:
     """A graph in pieces: `step` takes the inputs and the states and returns the outputs and the new states.
 

@@ -7,7 +7,7 @@ text, which both IRs can read back.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from rnncc.codegen.emitted import Emitted
 from rnncc.graph.ir import Graph
@@ -16,9 +16,10 @@ from rnncc.graph.printer import show as show_graph
 from rnncc.loop.ir import Procedure
 from rnncc.loop.parser import parse as parse_procedure
 from rnncc.loop.printer import show as show_procedure
+from rnncc.records import record
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Artifact:
     """Everything that a `CompiledModel` is made of, except where its weights come from."""
 

@@ -14,15 +14,16 @@ import itertools
 import os
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+
+from rnncc.records import record
 
 SUFFIX = ".rnncc"
 _CHECKSUM = 32  # bytes of a SHA-256
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class CacheInfo:
     """What a cache holds."""
 
@@ -32,7 +33,7 @@ class CacheInfo:
     limit: int
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class DiskCache:
     """A folder with at most `limit` bytes of entries; the longest unused ones go first."""
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+
+from rnncc.records import record
 
 _CPUS = Path("/sys/devices/system/cpu")
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Caches:
     """Bytes of one core's data caches, and of the cache that cores share."""
 

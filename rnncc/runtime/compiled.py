@@ -6,7 +6,7 @@ import ctypes
 import math
 import operator
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, SupportsIndex
 
@@ -21,6 +21,7 @@ from rnncc.layers.stateful import StateSlot, run_with_states
 from rnncc.loop.ir import PACKED_AXES, Procedure
 from rnncc.memory import as_memory_limit, memory_errors
 from rnncc.ops.refusals import refused
+from rnncc.records import record
 from rnncc.runtime.frame import Frame, Frames, Layout, Native, Places, address_of
 from rnncc.runtime.jit import Loaded
 from rnncc.runtime.memory import shape_of, slot_offsets
@@ -52,7 +53,7 @@ _OF_MODELS = {
 """What models have and compiled models do not, and what to do instead."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Port:
     """An input or output: name, element type and shape, with None for what is bound at the call."""
 

@@ -14,8 +14,9 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import NamedTuple
+
+from rnncc.records import record
 
 _HEADER = struct.Struct("<16sHHIQQQIHHHHHH")
 _SYMBOL = struct.Struct("<IBBHQQ")
@@ -33,7 +34,7 @@ _SLOT_DISTANCES = (9, 41, 42)
 _STUB = b"\xff\x25"  # jmp [rip + distance]
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Image:
     """Linked code. Its parts know where they are from each other, and from nothing else."""
 

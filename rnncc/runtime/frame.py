@@ -14,6 +14,7 @@ import numpy as np
 
 from rnncc.codegen.emitted import STATUS_VALUES
 from rnncc.loop.ir import Buffer, Procedure, Var
+from rnncc.records import record
 from rnncc.runtime.jit import Loaded
 from rnncc.runtime.memory import Arena, check_available, shape_of, slot_offsets
 from rnncc.runtime.threads import POOL, Plan
@@ -38,7 +39,7 @@ def address_of(array: np.ndarray) -> int:
     return start
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Native:
     """The entry point, and what keeps its code in memory."""
 
@@ -61,7 +62,7 @@ class Native:
         return code
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Places:
     """Which pointers of the entry point belong to what: positions by name of a weight, by input, by output, by slot."""
 
@@ -170,7 +171,7 @@ class Frame:
         return [(part.pointers, part.extents, status) for part, status in zip(self._parts, self.statuses, strict=True)]
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Layout:
     """Everything about a call that depends on its extents only."""
 
@@ -210,7 +211,7 @@ class Layout:
         return replace(whole, parts=parts, row_bytes=tuple(row_bytes))
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class _PartLayout:
     """The layout of some rows: the first one, dims, and where intermediate values are."""
 

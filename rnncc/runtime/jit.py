@@ -10,7 +10,7 @@ import ctypes
 import itertools
 import mmap
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cache
 from typing import Any
 
@@ -18,12 +18,13 @@ from rnncc.codegen import llvm
 from rnncc.codegen.permission import ask_for_matrix_unit
 from rnncc.codegen.target import Target
 from rnncc.errors import UnsupportedError, caller
+from rnncc.records import record
 from rnncc.runtime.elf import Image, Unlinkable, is_linkable, link
 
 _numbers = itertools.count()
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@record(frozen=True, slots=True, eq=False)
 class Loaded:
     """Object code in executable memory. Its addresses are valid for as long as this object lives."""
 

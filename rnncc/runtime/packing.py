@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
@@ -23,6 +23,7 @@ from rnncc.loop.index import affine
 from rnncc.loop.interp import interpret
 from rnncc.loop.ir import Const, For, Index, Load, Procedure, Span, Stmt, Store, Var
 from rnncc.loop.visit import stores_of
+from rnncc.records import record
 from rnncc.runtime.memory import aligned, aligned_copy, shape_of
 
 
@@ -56,7 +57,7 @@ def setup_procedure(procedure: Procedure) -> Procedure:
     return Procedure(f"{procedure.name}_setup", (), buffers, (), procedure.setup, ())
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class _Move:
     """`buffer[...] = value` for all values of some variables: a number, or an element of a weight."""
 

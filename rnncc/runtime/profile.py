@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from rnncc.records import record
 from rnncc.runtime.roof import Roof
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class KernelTime:
     """One fused kernel of a call.
 
@@ -43,7 +42,7 @@ class KernelTime:
         return self.bytes / self.microseconds / 1e3 if self.microseconds else 0.0
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Profile:
     """The kernels of a call in the order in which they run, and the time of the whole call. ``str`` is a table."""
 

@@ -12,7 +12,7 @@ import ctypes
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache, partial
 from time import perf_counter_ns
 
@@ -22,6 +22,7 @@ from rnncc.codegen.native import compile_module
 from rnncc.codegen.roof_code import meet_text, pairs_text, peak_text, read_text
 from rnncc.codegen.target import Target
 from rnncc.codegen.team import BARRIER_BYTES, SLOT_BYTES
+from rnncc.records import record
 from rnncc.runtime.caches import Caches, caches
 from rnncc.runtime.jit import Loaded, load
 from rnncc.runtime.memory import aligned
@@ -38,7 +39,7 @@ _PAIRS_BYTES = 2048
 _MEMORY_BYTES = 256 << 20
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Roof:
     """What `threads` cores reach together: float32 operations (a multiply-add is two) and bytes read, per nanosecond.
 

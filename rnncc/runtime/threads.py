@@ -12,7 +12,6 @@ import ctypes
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -20,6 +19,7 @@ import numpy as np
 
 from rnncc.codegen.team import BARRIER_BYTES, FIELDS, SLOT_BYTES
 from rnncc.errors import ArgumentError, UnsupportedError, caller
+from rnncc.records import record
 from rnncc.runtime.jit import Loaded
 
 MOST_THREADS = 256
@@ -44,7 +44,7 @@ NO_TEAM = (ctypes.c_int64 * (BARRIER_BYTES // 8))()
 """The barrier of a thread that works alone: it has nobody to wait for, and may say so when it leaves."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Plan:
     """How threads divide a call: by `rows`, (first, count) of extent number `axis`; when there are none, by panels."""
 

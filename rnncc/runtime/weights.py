@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -11,11 +10,12 @@ from rnncc.graph.interp import interpret as interpret_graph
 from rnncc.graph.ir import Graph, Source
 from rnncc.loop.ir import Procedure
 from rnncc.memory import memory_errors
+from rnncc.records import record
 from rnncc.runtime.memory import aligned_copy
 from rnncc.runtime.packing import pack
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class BoundWeights:
     """What the machine code reads, by buffer name, and the versions of the weights it was made from."""
 

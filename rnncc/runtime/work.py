@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from math import prod
 
 from rnncc.loop.ir import Call, Expr, For, Index, Let, Load, Procedure, Reduce, Stmt, Store
 from rnncc.loop.visit import children, expressions_of, free_variables, index_exprs, walk_exprs, walk_statements
+from rnncc.records import record
 from rnncc.runtime.memory import evaluate_size, shape_of
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Work:
     """What one run of a nest needs: operations on floats, and bytes of elements that it reads or writes.
 
@@ -37,7 +38,7 @@ def work_of_runs(
     return _Runs(nest, procedure, tuple(around)).inside(0, extents)
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class _Runs:
     """Counts once what is alike in all that loops and sums turn on: nearly all chunks of time have as many steps."""
 

@@ -16,7 +16,7 @@ Requires: `rotate_copies`.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence, Set
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 from rnncc.loop.builder import add, floordiv, integer, mod, multiply, subtract
 from rnncc.loop.index import multiple_of
@@ -27,6 +27,7 @@ from rnncc.passes.loop.names import Names
 from rnncc.passes.loop.nest import is_over_steps, written_by
 from rnncc.passes.loop.schedule import Schedule
 from rnncc.passes.manager import Note, nobody
+from rnncc.records import record
 
 
 def alternate_panels(procedure: Procedure, machine: Machine, schedule: Schedule = (), note: Note = nobody) -> Procedure:
@@ -63,7 +64,7 @@ def _count(shape: Sequence[object]) -> int:
     return count
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class _Walker:
     packed: Set[str]
     large: set[str]

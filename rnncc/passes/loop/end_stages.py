@@ -15,15 +15,15 @@ a `parallel` loop writes to a stack is nobody else's.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 
 from rnncc.loop.ir import Expr, Let, Load, Stmt, Store, Var
 from rnncc.loop.visit import children, expressions_of, free_variables, index_exprs, loads_of, stores_of
 from rnncc.passes.loop.dependences import followers_of
 from rnncc.passes.loop.nest import is_costly
+from rnncc.records import record
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Stage:
     """Statements in their order, and the values among theirs that a later stage reads."""
 
@@ -59,7 +59,7 @@ def stages_of(body: Sequence[Stmt]) -> tuple[Stage, ...]:
     return tuple(stages)
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class _End:
     """The statements of a tile's end, known by their positions, and for each of them what follows from its text."""
 

@@ -17,16 +17,17 @@ Requires: `fuse`, and no `tile` yet, which makes several loops of one kernel.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from rnncc.loop.builder import ZERO, call, integer
 from rnncc.loop.ir import Buffer, Expr, For, Let, Procedure, Stmt, Store, Var
 from rnncc.passes.loop.names import Names
 from rnncc.passes.loop.nest import is_over_steps
+from rnncc.records import record
 from rnncc.types import DType
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Kernel:
     """A nest, and the loops over steps around it, with the names that are bound before and in them."""
 

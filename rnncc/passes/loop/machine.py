@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from rnncc.records import record
 from rnncc.types import DType
 
 NEAR_BYTES = 32 << 10
 """Level 1 data cache of a core that is not at hand: what every one of the last ten years has."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Machine:
     """Vector registers: how many bytes each, and how many; and the caches that a schedule counts on.
 
@@ -49,7 +48,7 @@ long as four. Where full tiles have three rows themselves, one or two tiles of t
 is the only one."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class TileShape:
     """How a nest is cut: panels of `panel` vectors, and in a panel blocks of (rows, vectors), most rows first.
 

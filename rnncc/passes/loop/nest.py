@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import TypeGuard
 
 from rnncc.loop.builder import ONE, ZERO
@@ -11,9 +10,10 @@ from rnncc.loop.functions import FUNCTIONS
 from rnncc.loop.index import stride_in
 from rnncc.loop.ir import INDEPENDENT, Call, Expr, For, Index, Load, Procedure, Span, Stmt, Store, Var
 from rnncc.loop.visit import free_variables, stores_of, substitute, walk_exprs, walk_statements
+from rnncc.records import record
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Nest:
     """`for v1 in parallel(0, s1): for v2 in parallel(0, s2): ... body`, where body has no loops."""
 
@@ -93,7 +93,7 @@ def all_written_by(procedure: Procedure) -> Callable[[Stmt], list[str]]:
     return written
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Definition:
     """A temporary whose every element is written once, as a function of its index: `buffer[variables] = value`."""
 

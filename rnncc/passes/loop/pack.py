@@ -39,6 +39,7 @@ from rnncc.names import unused
 from rnncc.passes.loop.names import Names
 from rnncc.passes.loop.nest import is_packable, scalars
 from rnncc.passes.manager import Note, nobody
+from rnncc.records import record
 
 K, COLUMN = Var("k"), Var("column")
 """Where a member of a layout is, whatever the loops that read it call that."""
@@ -63,7 +64,7 @@ def pack(procedure: Procedure, note: Note = nobody) -> Procedure:
     return replace(procedure, buffers=buffers, setup=(*procedure.setup, *setup), body=body)
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class _Variables:
     """Of the loops in setup: nothing else has their names."""
 
@@ -72,7 +73,7 @@ class _Variables:
     lane: Var
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class _Layout:
     """A packed buffer [panel, k, member, vector, lane] and what its members are, as expressions at (k, column)."""
 
@@ -81,7 +82,7 @@ class _Layout:
     columns: int
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class _Tile:
     """The columns that a loop over k reads: `vectors` vectors of `lanes` from `start` on.
 

@@ -24,7 +24,7 @@ Requires: `unroll`.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from rnncc.loop.builder import ZERO, add, call, folded, integer, multiply
 from rnncc.loop.ir import Const, Expr, For, Let, Load, Prefetch, Procedure, Span, Stmt, Var
@@ -40,6 +40,7 @@ from rnncc.loop.visit import (
     walk_statements,
 )
 from rnncc.passes.loop.names import Names
+from rnncc.records import record
 from rnncc.types import DType
 
 TURNS = 16
@@ -58,7 +59,7 @@ def prefetch(procedure: Procedure) -> Procedure:
     return procedure if body == procedure.body else replace(procedure, body=body)
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class _Prefetcher:
     """`far` are the buffers that are worth a prefetch, `stacks` those in which a tile leaves values for its end."""
 
@@ -101,7 +102,7 @@ class _Prefetcher:
         return [*first, For(part.name, "range", ZERO, integer(parts), 1, (*later, piece))]
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class _Wanted:
     """A line of memory, or with `loops` one in each of their turns; `by_row`: the first of them is over rows."""
 

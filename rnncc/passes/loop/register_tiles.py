@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from rnncc.loop.builder import ONE, ZERO, add, call, floordiv, folded, integer, mod, multiply, product, subtract
 from rnncc.loop.functions import identity_of
@@ -14,6 +14,7 @@ from rnncc.passes.loop.machine import ODD_ROWS, Machine, TileShape, tile_shape
 from rnncc.passes.loop.nest import Nest, is_costly
 from rnncc.passes.loop.schedule import Tile, shape_of
 from rnncc.passes.loop.tile_parts import Names, Sums, unrolled, widest
+from rnncc.records import record
 from rnncc.types import DType
 
 LONG_END = 2
@@ -21,7 +22,7 @@ LONG_END = 2
 there is to compile, the ends of tiles are the most, and to run, such a loop costs nothing."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Tiling:
     """How a nest is cut, and what that follows from: its sums, lanes, vectors in a row, bytes of its weights.
 
@@ -322,7 +323,7 @@ class RegisterTile:
             row = floordiv(row, size)
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Part:
     """The rows from `begin` to `end`, `rows` at a time and in each tile `width` vectors."""
 
@@ -332,7 +333,7 @@ class Part:
     end: Expr
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Place:
     """One register tile of `shape`: the loops and the lanes around a point, and how that point is said."""
 

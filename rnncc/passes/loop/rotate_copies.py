@@ -27,6 +27,7 @@ from rnncc.passes.loop.names import Names
 from rnncc.passes.loop.nest import is_over_steps, written_by
 from rnncc.passes.loop.schedule import Schedule
 from rnncc.passes.manager import Note, nobody
+from rnncc.records import record
 
 LEAST_BYTES = 96 << 10
 """What is read in a step where copies pay, whatever the level 1 cache holds."""
@@ -61,7 +62,7 @@ def rotate_copies(procedure: Procedure, machine: Machine, schedule: Schedule = (
     )
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class _Place:
     """Where a loop over k stands: how many threads share it, and the name of the nest around it."""
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, fields
 from operator import index
 from typing import Any, SupportsIndex
 
 from rnncc.errors import ArgumentError, caller, nearest
 from rnncc.passes.loop.machine import Machine, TileShape, registers_of
+from rnncc.records import record
 
 MOST = 64
 """Of rows, and of vectors."""
@@ -16,7 +17,7 @@ MOST = 64
 MOST_COPIES = 16
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Tile:
     """Register tiles of `rows` x `width` vectors; a row on its own is done in panels of `panel` vectors."""
 
@@ -29,7 +30,7 @@ class Tile:
         return max(registers_of(self.rows, sums * self.width), registers_of(1, sums * self.panel))
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Choice:
     """What is decided about one nest; None is left to the cost model."""
 

@@ -24,13 +24,14 @@ Requires: `chunk_steps`, and comes after `wavefront`, which knows the long form 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 from rnncc.loop.builder import ONE, ZERO, add, call, floordiv, folded, integer, multiply, product, subtract
 from rnncc.loop.ir import Buffer, Const, Expr, For, Let, Procedure, Stmt, Var
 from rnncc.passes.loop.chunks import is_chunks, kept_in, weights_read
 from rnncc.passes.loop.names import Names
 from rnncc.passes.manager import Note, nobody
+from rnncc.records import record
 
 ROWS = 128
 """Rows of a chunk that share weights which the level 2 cache holds."""
@@ -56,7 +57,7 @@ def shorten_chunks(procedure: Procedure, rows: int = ROWS, note: Note = nobody) 
     return replace(procedure, buffers=buffers, body=(*named, *body))
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class _Shortener:
     """`short` are the buffers of chunks that have become shorter, and how many steps they hold; `named` those numbers.
 

@@ -13,12 +13,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from rnncc.loop.builder import folded, folded_index, integer
 from rnncc.loop.ir import Check, Const, Expr, For, Let, Load, Procedure, Stmt, Store, Var
 from rnncc.loop.visit import map_children, map_statement, walk_exprs
 from rnncc.passes.loop.names import Names
+from rnncc.records import record
 
 
 def unroll(procedure: Procedure) -> Procedure:
@@ -29,7 +30,7 @@ def unroll(procedure: Procedure) -> Procedure:
     return procedure if body == procedure.body else replace(procedure, body=body)
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class _Unroller:
     """Writes out loops from the outside in, so that every copy is made once, when all its numbers are known."""
 

@@ -25,7 +25,7 @@ Requires: `chunk_steps`.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import combinations
 
 from rnncc.loop.builder import ZERO, add, call, floordiv, integer, mod, multiply, subtract
@@ -41,6 +41,7 @@ from rnncc.passes.loop.dependences import has_check, shared_by
 from rnncc.passes.loop.names import Names
 from rnncc.passes.loop.share_threads import WORTH_BYTES
 from rnncc.passes.manager import Note, nobody
+from rnncc.records import record
 
 LENGTHS = (6, 12)
 """How many steps a chunk may have: even, as the halves of a state alternate over its ends, and of one sequence as many
@@ -78,7 +79,7 @@ def wavefront(procedure: Procedure, threads: int, length: int | None = None, not
     return replace(procedure, buffers=buffers, body=body)
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class _Stage:
     """Loops of a chunk that stay together, and what one thread takes for a step of them, in bytes of weights."""
 
@@ -86,7 +87,7 @@ class _Stage:
     work: float
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class _Plan:
     """The stages, and how long a chunk is."""
 
