@@ -15,6 +15,7 @@ from rnncc.codegen.emitted import Emitted
 from rnncc.codegen.native import NativeCode, compile_module
 from rnncc.codegen.permission import ask_for_matrix_unit
 from rnncc.codegen.target import Target
+from rnncc.collector import at_rest
 from rnncc.errors import ArgumentError, caller
 from rnncc.graph.ir import Graph, count_nodes
 from rnncc.graph.printer import show as show_graph
@@ -221,6 +222,7 @@ class Compilation:
         return makers[stage]()
 
 
+@at_rest()
 def compile_graph(graph: Graph, options: Options) -> Compilation:
     """Run the whole pipeline and keep every step of it."""
     target = Target.parse(options.target)
