@@ -417,7 +417,7 @@ class _Emitter:
             source: str = "a computed index"
             position: Sequence[Expr] = ()
             if isinstance(value, Load):
-                source, position = value.buffer, tuple(index_exprs(value.index))
+                source, position = value.buffer, index_exprs(value.index)
                 message = message.replace("{position}", "{position}" + _axes(self.places.buffers[source]))
             reported = (value, *position)[:STATUS_VALUES]  # as many as there is room for
             for number, item in enumerate((integer(len(reported)), *reported)):

@@ -118,7 +118,7 @@ def _moves_with(item: Index, loop: For) -> bool:
     return not isinstance(item, Span) and stride_in(item, loop.variable) == 1
 
 
-def _names_in(index: Sequence[Index]) -> frozenset[str]:
+def _names_in(index: tuple[Index, ...]) -> frozenset[str]:
     return frozenset[str]().union(*map(free_variables, index_exprs(index)))
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import replace
 from functools import lru_cache
 from operator import is_
-from typing import assert_never, cast, overload
+from typing import Any, assert_never, cast, overload
 
 from rnncc.loop.functions import FUNCTIONS
 from rnncc.loop.ir import (
@@ -51,6 +51,8 @@ def map_expr(expr: Expr, function: Callable[[Expr], Expr]) -> Expr:
 
 def map_children(expr: Expr, function: Callable[[Expr], Expr]) -> Expr:
     """`expr` with `function` applied to its direct operands (starts and limits of spans included)."""
+    if type(expr) in _LEAVES:
+        return expr
     if isinstance(expr, Call):
         new_args = tuple([function(arg) for arg in expr.args])
         return expr if _same(expr.args, new_args) else Call(expr.function, new_args, expr.dtype)
@@ -62,10 +64,9 @@ def map_children(expr: Expr, function: Callable[[Expr], Expr]) -> Expr:
         if new_size is expr.size and new_value is expr.value:
             return expr
         return Reduce(expr.function, expr.variable, new_size, new_value)
-    if isinstance(expr, Ramp):
-        new_start = function(expr.start)
-        return expr if new_start is expr.start else Ramp(new_start, expr.lanes)
-    return expr  # a number or a name
+    assert isinstance(expr, Ramp)
+    new_start = function(expr.start)
+    return expr if new_start is expr.start else Ramp(new_start, expr.lanes)
 
 
 def map_index(index: tuple[Index, ...], function: Callable[[Expr], Expr]) -> tuple[Index, ...]:
@@ -84,27 +85,29 @@ def _same(old: Sequence[object], new: Sequence[object]) -> bool:
     return all(map(is_, old, new))  # as many of the one as of the other
 
 
-def children(expr: Expr) -> Sequence[Expr]:
+def index_exprs(index: tuple[Index, ...]) -> tuple[Expr, ...]:
+    """The expressions in an index; a span, which can only be the last, has a start and maybe a limit."""
+    last = index[-1] if index else None
+    if not isinstance(last, Span):
+        return index  # type: ignore[return-value]
+    lead = cast("tuple[Expr, ...]", index[:-1])
+    return (*lead, last.start) if last.limit is None else (*lead, last.start, last.limit)
+
+
+_LEAVES = frozenset((Const, Var))
+_OPERANDS: dict[type[Expr], Callable[[Any], tuple[Expr, ...]]] = {
+    Const: lambda const: (),
+    Var: lambda var: (),
+    Load: lambda load: index_exprs(load.index),
+    Call: lambda call: call.args,
+    Reduce: lambda reduce: (reduce.size, reduce.value),
+    Ramp: lambda ramp: (ramp.start,),
+}
+
+
+def children(expr: Expr) -> tuple[Expr, ...]:
     """The direct operands of `expr`, starts and limits of spans included."""
-    if isinstance(expr, Call):
-        return expr.args
-    if isinstance(expr, Load):
-        index = expr.index
-        return tuple(index_exprs(index)) if index and isinstance(index[-1], Span) else cast("tuple[Expr, ...]", index)
-    if isinstance(expr, Reduce):
-        return (expr.size, expr.value)
-    return (expr.start,) if isinstance(expr, Ramp) else ()
-
-
-def index_exprs(index: Iterable[Index]) -> Iterator[Expr]:
-    """The expressions in an index; a span has a start and maybe a limit."""
-    for item in index:
-        if isinstance(item, Span):
-            yield item.start
-            if item.limit is not None:
-                yield item.limit
-        else:
-            yield item
+    return _OPERANDS[type(expr)](expr)
 
 
 def free_variables(expr: Expr) -> frozenset[str]:
@@ -124,26 +127,19 @@ _NONE: frozenset[str] = frozenset()
 # ------------------------------------------------------------------ statements
 
 
-def expressions_of(statement: Stmt) -> Iterator[Expr]:
+_EXPRESSIONS: dict[type[Stmt], Callable[[Any], tuple[Expr, ...]]] = {
+    For: lambda loop: (loop.start, loop.stop),
+    Let: lambda let: (let.value,),
+    Store: lambda store: (*index_exprs(store.index), store.value),
+    Check: lambda check: (check.condition, *check.values),
+    Prefetch: lambda prefetch: index_exprs(prefetch.index),
+    Barrier: lambda barrier: (),
+}
+
+
+def expressions_of(statement: Stmt) -> tuple[Expr, ...]:
     """The expressions that stand in `statement` itself: not in a loop's body, and not inside of each other."""
-    match statement:
-        case For(_, _, start, stop):
-            yield start
-            yield stop
-        case Let(_, value):
-            yield value
-        case Store(_, index, value):
-            yield from index_exprs(index)
-            yield value
-        case Check(condition, _, values):
-            yield condition
-            yield from values
-        case Prefetch(_, index):
-            yield from index_exprs(index)
-        case Barrier():
-            return
-        case _:
-            assert_never(statement)
+    return _EXPRESSIONS[type(statement)](statement)
 
 
 def map_statement(statement: Stmt, function: Callable[[Expr], Expr]) -> Stmt:
@@ -218,24 +214,19 @@ def count_statements(procedure: Procedure) -> int:
     return sum(1 for _ in walk_statements((*procedure.setup, *procedure.body)))
 
 
-_LEAVES = (Const, Var)
-_EXPRESSIONS = (Const, Var, Load, Call, Reduce, Ramp)
-_STATEMENTS = (For, Let, Store, Check, Prefetch, Barrier)
-
-
 def walk_exprs(root: Expr | Stmt | Iterable[Stmt]) -> Iterator[Expr]:
     """Every expression in an expression, a statement (a loop's body included) or statements, outer before inner."""
-    if isinstance(root, _EXPRESSIONS):
+    if isinstance(root, Expr):
         waiting: list[Expr] = [root]
     else:
-        statements = (root,) if isinstance(root, _STATEMENTS) else root
+        statements = (root,) if isinstance(root, Stmt) else root
         waiting = [expr for inner in walk_statements(statements) for expr in expressions_of(inner)]
         waiting.reverse()
     while waiting:
         expr = waiting.pop()
         yield expr
-        if not isinstance(expr, _LEAVES):
-            waiting += reversed(children(expr))
+        if type(expr) not in _LEAVES:
+            waiting += _OPERANDS[type(expr)](expr)[::-1]
 
 
 def loads_of(statement: Stmt) -> Iterator[Load]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from rnncc.loop.ir import Expr, For, Load, Procedure, Reduce, Stmt, Store, Var
+from rnncc.loop.ir import Expr, For, Index, Load, Procedure, Reduce, Stmt, Store, Var
 from rnncc.loop.visit import children, expressions_of, free_variables, index_exprs
 
 
@@ -81,11 +81,11 @@ class _Rows:
             return False
         return all(self.expression(child, row) for child in children(expr))
 
-    def access(self, buffer: str, index: Sequence[object], row: str | None) -> bool:
+    def access(self, buffer: str, index: tuple[Index, ...], row: str | None) -> bool:
         axes = self.axes[buffer]
         own = all(row is not None and index[axis] == Var(row) for axis in axes)
-        others = [item for axis, item in enumerate(index) if axis not in axes]
-        return own and all(self.expression(expr, row) for expr in index_exprs(others))  # type: ignore[arg-type]
+        others = tuple(item for axis, item in enumerate(index) if axis not in axes)
+        return own and all(self.expression(expr, row) for expr in index_exprs(others))
 
 
 def _roots(statement: Stmt) -> Iterator[Expr]:
