@@ -15,7 +15,15 @@ from rnncc.graph.trace import sources_of
 from rnncc.keys import key_in_cache, schedule_key
 from rnncc.layers.stateful import StateSlot
 from rnncc.lower.setup import convert_floats
-from rnncc.options import Options, check_options, check_precision, float_type, unroll_factor
+from rnncc.options import (
+    Options,
+    check_cache,
+    check_precision,
+    float_type,
+    optimization_level,
+    table_limit,
+    unroll_factor,
+)
 from rnncc.passes.loop.schedule import as_schedule
 from rnncc.passes.streaming import expose_states
 from rnncc.runtime.artifact import Artifact
@@ -93,13 +101,13 @@ def compile(
         float_type(dtype),
         target,
         unroll_factor(unroll),
-        table_bytes,
-        level,
+        table_limit(table_bytes),
+        optimization_level(level),
         check_threads(threads),
         check_precision(precision, dtype),
         as_schedule(schedule),
     )
-    check_options(level, table_bytes, cache)
+    check_cache(cache)
     folder = cache_folder(os.environ) if cache else None
     disk = None if folder is None else DiskCache(folder)
     graph = graph_of(model, training)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rnncc.errors import ArgumentError, DTypeError, caller
+from rnncc.numeric import whole_number
 from rnncc.passes.loop.schedule import Schedule
 from rnncc.types import DType, dtype_of
 
@@ -45,12 +46,24 @@ def float_type(dtype: Any) -> DType:
     return known
 
 
-def check_options(level: object, table_bytes: object, cache: object) -> None:
-    """Raise ArgumentError for an option that has no meaning."""
-    if isinstance(level, bool) or not isinstance(level, int) or not 0 <= level <= 3:
+def optimization_level(level: object) -> int:
+    """`level` as an int. Raises ArgumentError for one that LLVM has not."""
+    known = whole_number(level, 0, 3)
+    if known is None:
         raise ArgumentError(f"level must be 0, 1, 2 or 3, not {level!r}", place=caller())
-    if isinstance(table_bytes, bool) or not isinstance(table_bytes, int) or table_bytes < 0:
+    return known
+
+
+def table_limit(table_bytes: object) -> int:
+    """`table_bytes` as an int. Raises ArgumentError unless it is a number of bytes."""
+    size = whole_number(table_bytes, 0)
+    if size is None:
         raise ArgumentError(f"table_bytes must be a number of bytes, not {table_bytes!r}", place=caller())
+    return size
+
+
+def check_cache(cache: object) -> None:
+    """Raise ArgumentError for what does not say whether there is one."""
     if not isinstance(cache, bool):
         raise ArgumentError(
             f"cache must be True or False, not {cache!r}",
@@ -69,7 +82,8 @@ def check_precision(precision: object, dtype: Any) -> str:
 
 
 def unroll_factor(unroll: int | None) -> int | None:
-    """`unroll` as it is. Raises ArgumentError unless it is a number of steps."""
-    if unroll is not None and (isinstance(unroll, bool) or not isinstance(unroll, int) or not 1 <= unroll <= 64):
+    """`unroll` as an int. Raises ArgumentError unless it is a number of steps."""
+    factor = whole_number(unroll, 1, 64)
+    if unroll is not None and factor is None:
         raise ArgumentError(f"unroll must be a number of steps from 1 to 64, not {unroll!r}", place=caller())
-    return unroll
+    return factor

@@ -7,6 +7,7 @@ from typing import Any
 
 from rnncc.errors import ArgumentError, caller
 from rnncc.graph.ir import Graph, is_scan
+from rnncc.layers.execution import is_compiled
 from rnncc.lower.setup import convert_floats
 from rnncc.options import Options
 from rnncc.types import DType
@@ -23,7 +24,7 @@ def graph_of(model: Any, training: bool) -> Graph:
             remedy="compile the model with training=True, or the graph of it: model.graph(training=True)",
         )
     options = {"training": True} if training else {}
-    if isinstance(getattr(model, "graph", None), Graph):
+    if is_compiled(model):
         raise ArgumentError(
             f"{type(model).__name__} is compiled already",
             place=caller(),

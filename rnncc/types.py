@@ -6,7 +6,6 @@ A dim is an int or the name of an extent (``"B"``, ``"T"``) that is bound when a
 from __future__ import annotations
 
 import keyword
-import operator
 import unicodedata
 from collections.abc import Iterable, Mapping
 from enum import Enum
@@ -15,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from rnncc.errors import ArgumentError, DTypeError, caller
+from rnncc.numeric import whole_number
 from rnncc.records import record
 
 Dim = int | str
@@ -115,11 +115,8 @@ def as_shape(dims: Iterable[object]) -> tuple[Dim, ...]:
 def _as_dim(dim: object, shape: tuple[object, ...]) -> Dim:
     if isinstance(dim, str):
         return dim
-    try:
-        size = operator.index(dim)  # type: ignore[arg-type]
-    except TypeError:
-        size = -1
-    if size < 0:
+    size = whole_number(dim, 0)
+    if size is None:
         raise ArgumentError(
             f"{dim} in the shape {shape} is not a dim",
             place=caller(),

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from rnncc.arrays import as_numpy
+from rnncc.arrays import PAD_ROWS, as_numpy
 from rnncc.errors import ArgumentError, DTypeError, ShapeError, caller, nearest
 from rnncc.graph.value import Value
 from rnncc.memory import memory_errors
@@ -137,7 +137,7 @@ def as_input(name: str, value: Any, dtype: DType) -> np.ndarray:
 def _numbers(name: str, value: Any, dtype: DType) -> np.ndarray:
     """`value` as an array of the numbers in it, of whatever type they are."""
     _check_missing(name, value)
-    array = as_numpy(name, value, ragged="pad the rows to one length, or call once for each row")
+    array = as_numpy(name, value, ragged=PAD_ROWS)
     if array.dtype == object:
         array = _of_objects(name, array, dtype)
     if array.dtype.kind not in "fiub":

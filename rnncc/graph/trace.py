@@ -111,7 +111,8 @@ def trace(function: Callable[..., object], *specs: TensorType | tuple[object, Se
             remedy="trace takes a function of symbolic tensors, and then the type of each argument",
         )
     for spec in specs:
-        if not isinstance(spec, TensorType) and not (isinstance(spec, tuple | list) and len(spec) == 2):
+        is_pair = isinstance(spec, tuple | list) and len(spec) == 2 and isinstance(spec[1], tuple | list)
+        if not isinstance(spec, TensorType) and not is_pair:
             raise ArgumentError(
                 f"{spec!r} is not the type of an argument",
                 place=caller(),

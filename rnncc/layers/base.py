@@ -5,10 +5,10 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterator, Sequence
 from functools import wraps
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import rnncc.layers.execution as execution
-from rnncc.errors import ArgumentError, StructureError, UnsupportedError, caller
+from rnncc.errors import ArgumentError, MemberError, StructureError, UnsupportedError, caller
 from rnncc.graph.symbolic import Tensor, scope
 from rnncc.layers.history import History, LayerCall, inside_layer, is_inside_layer, new_call
 from rnncc.layers.masks import masks_of, no_mask, warn_of_loss, with_masks
@@ -157,7 +157,9 @@ class Layer(OwnsWeights):
             mask, masks = self._masks(args, kwargs)
             training = is_training(kwargs.get("training"))
             with inside_layer(), phase(training):
-                result = self.call(*args, **self._known_to_call({**kwargs, **masks}, training))
+                named = self._known_to_call({**kwargs, **masks}, training)
+                self._check_takes(args, named)
+                result = self.call(*args, **named)
             result = result if is_inside_layer() else self._recorded(call, result)
             return result if mask is None else self._masked(args, result, mask)
 
@@ -203,6 +205,19 @@ class Layer(OwnsWeights):
         if any(item.kind is inspect.Parameter.VAR_KEYWORD for item in parameters.values()):
             return kwargs
         return {name: value for name, value in kwargs.items() if name in parameters or name not in ("training", "mask")}
+
+    def _check_takes(self, args: Sequence[Any], kwargs: dict[str, Any]) -> None:
+        """Raise when `call` does not take these: a TypeError of the call itself can then only come from inside."""
+        signature = inspect.signature(self.call)
+        try:
+            signature.bind(*args, **kwargs)
+        except TypeError as error:
+            plain = (str(item.replace(annotation=item.empty)) for item in signature.parameters.values())
+            raise ArgumentError(
+                f"{self.name} ({type(self).__name__}) does not take what it was called with: {error}",
+                f"it takes: {', '.join(plain)}",
+                place=caller(),
+            ) from None
 
     def _to_own_type(self, leaf: Any) -> Any:
         if not isinstance(leaf, Tensor) or not leaf.dtype.is_float or leaf.dtype is self.dtype:
@@ -274,6 +289,18 @@ class Layer(OwnsWeights):
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name}>"
+
+    if not TYPE_CHECKING:  # else no name would ever be unknown
+
+        def __getattr__(self, name: str) -> Any:
+            kind = type(self).__name__
+            if "_calls" not in vars(self) and not name.startswith("__"):
+                raise MemberError(
+                    f"the __init__ of {kind} has not called super().__init__()",
+                    place=caller(),
+                    remedy="call it before anything else",
+                )
+            raise AttributeError(f"{kind!r} object has no attribute {name!r}", name=name, obj=self)
 
 
 def _marking(build: Callable[..., None]) -> Callable[..., None]:

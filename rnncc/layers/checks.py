@@ -5,9 +5,8 @@ from __future__ import annotations
 import inspect
 from typing import Any, Self
 
-import numpy as np
-
 from rnncc.errors import ArgumentError, UnsupportedError, caller, nearest
+from rnncc.numeric import real_number, whole_number
 
 
 class CheckedArguments:
@@ -38,21 +37,31 @@ def unknown_argument(owner: str, name: str, known: list[str]) -> ArgumentError:
 
 def positive(owner: str, name: str, value: object) -> int:
     """`value` as an int above 0."""
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value <= 0:
+    size = whole_number(value, 1)
+    if size is None:
         raise ArgumentError(
             f"{name} of {owner} must be a whole number above 0",
             f"{name}: {value!r}",
             place=caller(),
             remedy=f"give the size as an int: {name}=64",
         )
-    return int(value)
+    return size
+
+
+def number(owner: str, name: str, value: object) -> float:
+    """`value` as a float."""
+    given = real_number(value)
+    if given is None:
+        raise ArgumentError(f"{name} of {owner} must be a number", f"{name}: {value!r}", place=caller())
+    return given
 
 
 def rate(owner: str, name: str, value: Any) -> float:
     """`value` as a share of units to drop: 0 to 1."""
-    if isinstance(value, bool) or not isinstance(value, int | float | np.number) or not 0 <= value <= 1:
+    share = real_number(value)
+    if share is None or not 0 <= share <= 1:
         raise ArgumentError(f"{name} of {owner} must be a number from 0 to 1", f"{name}: {value!r}", place=caller())
-    return float(value)
+    return share
 
 
 def not_yet(owner: str, option: str, remedy: str) -> UnsupportedError:

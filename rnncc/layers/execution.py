@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from rnncc.arrays import as_numpy
+from rnncc.arrays import PAD_ROWS, as_numpy
 from rnncc.errors import ArgumentError, caller
 from rnncc.graph.arguments import bind_arguments
 from rnncc.graph.interp import interpret
@@ -99,8 +99,13 @@ def _check_tokens(graph: Graph, inputs: Sequence[np.ndarray]) -> None:
                 raise refused(out_of_range(rows, ids.ndim), int(ids[position]), position, {}, index.name)
 
 
+def is_compiled(model: object) -> bool:
+    """True for what was made of a model: its graph is there already, and is no function that makes one."""
+    return isinstance(getattr(model, "graph", None), Graph)
+
+
 def _graph_of(model: object) -> Graph:
-    if isinstance(getattr(model, "graph", None), Graph):
+    if is_compiled(model):
         raise ArgumentError(
             f"the numpy meaning is that of a model, and {type(model).__name__} is compiled",
             place=caller(),
@@ -157,7 +162,7 @@ def as_array(layer: str, item: Any) -> Any:
         return rebuild(item, [as_array(layer, leaf) for leaf in flatten(item)])
     if item is None or isinstance(item, bool | str):
         return item
-    array = as_numpy(f"an input of {layer}", item)
+    array = as_numpy(f"an input of {layer}", item, PAD_ROWS)
     return array if array.dtype.kind in "fiub" and array.ndim else item
 
 

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from rnncc.errors import ArgumentError, ShapeError, caller, nearest
+from rnncc.numeric import whole_number
 from rnncc.records import record
 
 Initializer = Callable[..., np.ndarray]
@@ -30,10 +31,11 @@ def set_random_seed(seed: int) -> None:
     masks at every call.
     """
     global _generator, _seeds
-    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
+    number = whole_number(seed, 0)
+    if number is None:
         raise ArgumentError("a seed must be a whole number, 0 or above", f"seed: {seed!r}", place=caller())
-    _generator = np.random.default_rng(int(seed))
-    _seeds = np.random.default_rng([int(seed), 1])
+    _generator = np.random.default_rng(number)
+    _seeds = np.random.default_rng([number, 1])
 
 
 def draw_seed() -> int:

@@ -16,6 +16,7 @@ from rnncc.layers.base import Layer
 from rnncc.layers.checks import not_yet
 from rnncc.layers.history import History, history_of, new_call
 from rnncc.layers.naming import unique_name
+from rnncc.numeric import whole_number
 from rnncc.types import Dim, DType, TensorType, dtype_of
 
 ShapeLike = Sequence[int | str | None]
@@ -134,16 +135,16 @@ def _checked(name: str, shape: object) -> tuple[int | str | None, ...]:
             place=caller(),
             remedy=f"write {name}=({shape!r},)",
         )
-    for dim in shape:
-        is_size = isinstance(dim, int) and not isinstance(dim, bool) and dim >= 0
-        if not (dim is None or is_size or (isinstance(dim, str) and dim.isidentifier())):
+    sizes = [whole_number(dim, 0) for dim in shape]
+    for dim, size in zip(shape, sizes, strict=True):
+        if not (dim is None or size is not None or (isinstance(dim, str) and dim.isidentifier())):
             raise ArgumentError(
                 f"{name} of Input holds {dim!r}",
                 f"{name}: {shape!r}",
                 place=caller(),
                 remedy="each entry is a size, None for any size, or a name for any size",
             )
-    return tuple(shape)
+    return tuple(dim if size is None else size for dim, size in zip(shape, sizes, strict=True))
 
 
 def _dims(shape: ShapeLike) -> tuple[Dim, ...]:

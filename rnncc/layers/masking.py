@@ -7,6 +7,7 @@ from typing import Any
 
 from rnncc.graph.symbolic import Tensor
 from rnncc.layers.base import Layer
+from rnncc.layers.checks import number
 from rnncc.layers.core import as_float
 from rnncc.layers.specs import InputSpec
 from rnncc.ops import functions as ops
@@ -63,7 +64,7 @@ class Masking(Layer):
             input_shape=input_shape,
             batch_input_shape=batch_input_shape,
         )
-        self.mask_value = float(mask_value)
+        self.mask_value = number("Masking", "mask_value", mask_value)
         self.input_spec = InputSpec("(batch, time, ..., width)", min_ndim=2)
 
     def call(self, inputs: Tensor) -> Tensor:

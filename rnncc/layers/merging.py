@@ -10,6 +10,7 @@ from rnncc.errors import ArgumentError, ShapeError, caller
 from rnncc.graph.symbolic import Tensor, shown
 from rnncc.layers.base import Layer
 from rnncc.layers.core import as_float
+from rnncc.numeric import whole_number
 from rnncc.ops import functions as ops
 from rnncc.types import DType
 
@@ -310,10 +311,11 @@ class Concatenate(Merge):
     """
 
     def __init__(self, axis: int = -1, *, trainable: bool = True, dtype: Any = None, name: str | None = None) -> None:
-        if isinstance(axis, bool) or not isinstance(axis, int):
+        number = whole_number(axis)
+        if number is None:
             raise ArgumentError("axis of Concatenate must be a whole number", f"axis: {axis!r}", place=caller())
         super().__init__(trainable=trainable, dtype=dtype, name=name)
-        self.axis = axis
+        self.axis = number
 
     def call(self, inputs: Any) -> Tensor:
         """All inputs side by side."""

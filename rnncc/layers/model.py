@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, SupportsIndex
 import numpy as np
 
 import rnncc.layers.execution as execution
+from rnncc.arrays import PAD_ROWS, as_numpy
 from rnncc.errors import ArgumentError, MemberError, UnsupportedError, caller, nearest
 from rnncc.graph.arguments import spread_arguments
 from rnncc.graph.ir import Graph
@@ -27,6 +28,7 @@ from rnncc.layers.replay import replay
 from rnncc.layers.stateful import StateSlot, states_of
 from rnncc.layers.subclassed import Program
 from rnncc.layers.summary import Row, print_summary
+from rnncc.numeric import whole_number
 from rnncc.ops import functions as ops
 from rnncc.ops.structure import flatten, rebuild
 
@@ -257,24 +259,26 @@ class Model(Layer):
         given, by_name = self._arguments((x,), {}) if self._program is None else ([x], {})
         if batch_size is None:
             return self._run(given, by_name)
-        if isinstance(batch_size, bool) or not isinstance(batch_size, int | np.integer) or batch_size < 1:
+        size = whole_number(batch_size, 1)
+        if size is None:
             what = "batch_size of predict must be a whole number above 0, or None"
             raise ArgumentError(what, f"batch_size: {batch_size!r}", place=caller())
-        as_leaf = np.asarray if self._program is None else partial(execution.as_array, self.name)
+        ours = partial(as_numpy, f"an input of {self.name}", ragged=PAD_ROWS)
+        as_leaf = ours if self._program is None else partial(execution.as_array, self.name)
         arrays, named = [as_leaf(item) for item in given], {name: as_leaf(item) for name, item in by_name.items()}
         rows = {len(array) if np.ndim(array) else -1 for array in flatten((arrays, named))}
-        if len(rows) != 1 or max(rows) <= batch_size:
+        if len(rows) != 1 or max(rows) <= size:
             return self._run(arrays, named)
-        if self.state_slots and max(rows) % batch_size:
+        if self.state_slots and max(rows) % size:
             raise ArgumentError(
                 f"{self.name} is stateful: every batch of predict must be as large as the one before",
-                f"samples: {max(rows)}, batch_size: {batch_size}, {max(rows) % batch_size} left over",
+                f"samples: {max(rows)}, batch_size: {size}, {max(rows) % size} left over",
                 place=caller(),
                 remedy="take a batch_size that divides the number of samples, or None for all at once",
             )
         parts = []
-        for start in range(0, max(rows), int(batch_size)):
-            part = slice(start, start + int(batch_size))
+        for start in range(0, max(rows), size):
+            part = slice(start, start + size)
             parts.append(self._run(*mapped((arrays, named), lambda array: array[part])))  # noqa: B023
         return rebuild(parts[0], [np.concatenate(column) for column in zip(*map(flatten, parts), strict=True)])
 
@@ -332,7 +336,7 @@ class Model(Layer):
         def __getattr__(self, name: str) -> Any:
             if name in INSTEAD:
                 raise MemberError(f"a model of rnncc has no {name}", place=caller(), remedy=INSTEAD[name])
-            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}", name=name, obj=self)
+            return super().__getattr__(name)
 
     def __reduce_ex__(self, protocol: SupportsIndex) -> Any:
         what = f"the model {self.name} cannot be pickled or copied"

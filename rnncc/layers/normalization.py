@@ -9,6 +9,7 @@ import rnncc.layers.initializers as initializers
 from rnncc.errors import ArgumentError, ShapeError, StructureError, caller
 from rnncc.graph.symbolic import Tensor, shown
 from rnncc.layers.base import Layer
+from rnncc.layers.checks import number
 from rnncc.layers.core import as_float
 from rnncc.layers.weights import Weight
 from rnncc.ops import functions as ops
@@ -89,7 +90,7 @@ class LayerNormalization(Layer):
             input_shape=input_shape,
             batch_input_shape=batch_input_shape,
         )
-        self.epsilon = float(epsilon)
+        self.epsilon = number("LayerNormalization", "epsilon", epsilon)
         self.center = center
         self.scale = scale
         self.rms_scaling = rms_scaling
@@ -168,7 +169,7 @@ class RMSNormalization(Layer):
             input_shape=input_shape,
             batch_input_shape=batch_input_shape,
         )
-        self.epsilon = float(epsilon)
+        self.epsilon = number("RMSNormalization", "epsilon", epsilon)
 
     def build(self, input_shape: Any) -> None:
         """Create the scale for the sizes of the features."""

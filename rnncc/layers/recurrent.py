@@ -30,6 +30,7 @@ from rnncc.layers.specs import InputSpec, fixed_width
 from rnncc.layers.stacked import StackedRNNCells, output_size
 from rnncc.layers.stateful import StateSlot, StateTensor
 from rnncc.layers.states import as_list, checked_step, fitted, name_tensors, state_names, zero_states
+from rnncc.numeric import whole_number
 from rnncc.ops import functions as ops
 from rnncc.ops.scan import scan
 from rnncc.ops.structure import flatten, rebuild
@@ -118,7 +119,8 @@ class RNN(Layer):
                 place=caller(),
                 remedy="for example RNN(LSTMCell(64)); the help of RNN shows how to write a cell",
             )
-        if not isinstance(unroll, bool) and (not isinstance(unroll, int) or unroll < 1):
+        steps = unroll if isinstance(unroll, bool) else whole_number(unroll, 1)
+        if steps is None:
             raise ArgumentError(
                 f"unroll of {kind} must be True, False or the number of steps in one turn",
                 f"unroll: {unroll!r}",
@@ -140,7 +142,7 @@ class RNN(Layer):
         self.go_backwards = go_backwards
         self.stateful = stateful
         self._slots: list[StateSlot] = []
-        self.unroll = unroll
+        self.unroll: bool | int = steps
         self.zero_output_for_mask = zero_output_for_mask
         self.cell.dtype = self.dtype
         self.move_to(self.name)

@@ -11,6 +11,7 @@ from rnncc.layers.base import Layer
 from rnncc.layers.checks import rate as checked_rate
 from rnncc.layers.seeds import SeedGenerator, dropout_mask
 from rnncc.layers.specs import InputSpec
+from rnncc.numeric import whole_number
 from rnncc.ops import functions as ops
 from rnncc.types import Dim
 
@@ -97,13 +98,14 @@ def _checked_shape(kind: str, shape: Any) -> tuple[int | None, ...] | None:
     if shape is None:
         return None
     dims = tuple(shape) if isinstance(shape, list | tuple) else (0,)
-    if any(dim is not None and (isinstance(dim, bool) or not isinstance(dim, int) or dim < 1) for dim in dims):
+    sizes = tuple(whole_number(dim, 1) for dim in dims)
+    if any(dim is not None and size is None for dim, size in zip(dims, sizes, strict=True)):
         raise ArgumentError(
             f"noise_shape of {kind} must be a tuple of sizes above 0 and None",
             f"noise_shape: {shape!r}",
             place=caller(),
         )
-    return dims
+    return sizes
 
 
 class SpatialDropout1D(Dropout):

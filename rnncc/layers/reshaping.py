@@ -10,6 +10,7 @@ from rnncc.graph.symbolic import Tensor, shown
 from rnncc.layers.base import Layer
 from rnncc.layers.checks import positive
 from rnncc.layers.specs import InputSpec
+from rnncc.numeric import whole_number
 from rnncc.ops import functions as ops
 from rnncc.types import Dim
 
@@ -255,10 +256,10 @@ class RepeatVector(Layer):
 
 
 def _whole_numbers(kind: str, name: str, value: Any) -> tuple[int, ...]:
-    numbers = (value,) if isinstance(value, int) and not isinstance(value, bool) else value
-    if not isinstance(numbers, list | tuple) or not all(type(item) is int for item in numbers):
+    numbers = [whole_number(item) for item in (value if isinstance(value, list | tuple) else (value,))]
+    if None in numbers:
         raise ArgumentError(f"{name} of {kind} must be a tuple of whole numbers", f"{name}: {value!r}", place=caller())
-    return tuple(numbers)
+    return tuple(number for number in numbers if number is not None)
 
 
 def _plain(dim: Dim) -> str:

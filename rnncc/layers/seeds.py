@@ -18,6 +18,7 @@ from rnncc.errors import ArgumentError, caller
 from rnncc.graph.symbolic import Tensor, fed_tensor
 from rnncc.layers.initializers import draw_seed
 from rnncc.loop.threefry import threefry
+from rnncc.numeric import whole_number
 from rnncc.ops import functions as ops
 from rnncc.ops.random import Key, folded_key, random_choice
 from rnncc.types import Dim, DType, TensorType
@@ -36,10 +37,11 @@ class SeedGenerator:
     """
 
     def __init__(self, owner: str, seed: int | None = None, stream: int = 0) -> None:
-        if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int | np.integer)):
+        number = whole_number(seed)
+        if seed is not None and number is None:
             raise ArgumentError(f"seed of {owner} must be a whole number or None", f"seed: {seed!r}", place=caller())
         self._owner, self._stream = owner, stream
-        self.seed = draw_seed() if seed is None else int(seed)
+        self.seed = draw_seed() if number is None else number
         high, low = threefry(_words(self.seed), (0, stream))
         self._first = int(high) * _WORD + int(low)
         self._count = itertools.count()  # next() of it is one step: threads never draw the same key

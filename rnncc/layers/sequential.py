@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from rnncc.arrays import as_numpy
+from rnncc.arrays import PAD_ROWS, as_numpy
 from rnncc.errors import ArgumentError, StructureError, caller
 from rnncc.graph.symbolic import Tensor, shown
 from rnncc.layers.base import Layer
@@ -209,7 +209,7 @@ class Sequential(Model):
         if isinstance(example, Tensor):
             shape, kind = example.shape, "i" if example.dtype.is_integer else "f"
         else:
-            array = as_numpy(f"the input of {self.name}", example)
+            array = as_numpy(f"the input of {self.name}", example, PAD_ROWS)
             shape, kind = array.shape, array.dtype.kind
         if not shape:
             raise ArgumentError(f"{self.name} was called on a single number: {example!r}", place=caller())

@@ -13,6 +13,7 @@ from rnncc.graph.ir import Graph
 from rnncc.graph.op import Attrs, Op, register
 from rnncc.graph.symbolic import StepTensor, Tensor, apply_many, as_tensor
 from rnncc.graph.trace import build_body, check_takes
+from rnncc.numeric import whole_number
 from rnncc.ops.structure import flatten, rebuild
 from rnncc.types import Dim, TensorType
 
@@ -100,7 +101,8 @@ def scan(
         ...     return ys
         >>> graph = rnncc.trace(running_sum, ("float32", ("T", "B")))
     """
-    if isinstance(unroll, bool) or not isinstance(unroll, int) or unroll < 1:
+    in_a_turn = whole_number(unroll, 1)
+    if in_a_turn is None:
         raise ArgumentError(f"unroll must be a number of steps above 0, not {unroll!r}", place=caller())
     init_leaves = [as_tensor(leaf) for leaf in flatten(init)]
     x_leaves = [as_tensor(leaf) for leaf in flatten(xs)]
@@ -123,7 +125,7 @@ def scan(
     y_leaves = [as_tensor(leaf) for leaf in flatten(y)]
     body, consts = build_body(name or _step_name(step), carry, slices, [*next_leaves, *y_leaves])
     leaves = apply_many(
-        "scan", *consts, *init_leaves, *x_leaves, body=body, reverse=reverse, length=steps, unroll=unroll
+        "scan", *consts, *init_leaves, *x_leaves, body=body, reverse=reverse, length=steps, unroll=in_a_turn
     )
     return rebuild(init, leaves[: len(init_leaves)]), rebuild(y, leaves[len(init_leaves) :])
 

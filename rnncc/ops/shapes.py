@@ -241,6 +241,8 @@ def _infer_concatenate(types: Sequence[TensorType], attrs: Attrs) -> tuple[Tenso
     for number, type in enumerate(types):
         if type.dtype != first.dtype:
             raise DTypeError(f"operand {number} is {type.dtype}, operand 0 is {first.dtype}")
+        if type.rank != first.rank:
+            raise ShapeError(f"operands 0 and {number} have different ranks", f"{first} and {type}")
         if type.shape[:axis] + type.shape[axis + 1 :] != first.shape[:axis] + first.shape[axis + 1 :]:
             raise ShapeError(
                 f"operands 0 and {number} differ in more than axis {axis}",

@@ -119,15 +119,10 @@ def _check_nothing_flows_back(graph: Graph, time: str) -> None:
     """Raise when a step needs a state that only the end of the sequence has: a piece would take that of its own end."""
     late: set[Value] = set()
     for node in graph.nodes:
-        if is_scan(node):
-            needs_late = not late.isdisjoint(node.inputs)
-        else:
-            has_late = not late.isdisjoint(node.inputs)
-            needs_late = has_late and any(time in value.type.shape for value in node.outputs)
-            late.update(node.outputs if has_late else ())
-        if needs_late:
+        has_late = not late.isdisjoint(node.inputs)
+        if has_late and (is_scan(node) or any(time in value.type.shape for value in node.outputs)):
             raise _cannot(f"steps of {node.scope or node.op.name} need a state from the end of the sequence")
-        late.update(scan_view(node).final if is_scan(node) else ())
+        late.update(scan_view(node).final if is_scan(node) else node.outputs if has_late else ())
 
 
 def _bodies(graph: Graph) -> Iterator[Graph]:

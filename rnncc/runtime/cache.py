@@ -13,6 +13,7 @@ import importlib.util
 import itertools
 import os
 import tempfile
+import warnings
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -112,8 +113,13 @@ class DiskCache:
 def cache_folder(environment: Mapping[str, str]) -> Path | None:
     """Where the cache lives: RNNCC_CACHE_DIR, else the user's cache folder; None for RNNCC_CACHE_DIR=off."""
     chosen = environment.get("RNNCC_CACHE_DIR", "")
+    if chosen.lower() == "off":
+        return None
     if chosen:
-        return None if chosen == "off" else Path(chosen)
+        folder = Path(os.path.expanduser(chosen))
+        if folder.exists() and not folder.is_dir():
+            warnings.warn(f"RNNCC_CACHE_DIR is {folder}, which is no folder: nothing is kept there", stacklevel=2)
+        return folder
     home = environment.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
     return Path(home) / "rnncc" / "compiled"
 

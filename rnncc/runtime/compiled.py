@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import math
-import operator
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -20,6 +19,7 @@ from rnncc.graph.value import Value
 from rnncc.layers.stateful import StateSlot, run_with_states
 from rnncc.loop.ir import PACKED_AXES, Procedure
 from rnncc.memory import as_memory_limit, memory_errors
+from rnncc.numeric import whole_number
 from rnncc.ops.refusals import refused
 from rnncc.records import record
 from rnncc.runtime.frame import Frame, Frames, Layout, Native, Places, address_of
@@ -187,9 +187,10 @@ class CompiledModel:
             )
         if self._make_stream is None:
             raise UnsupportedError(f"{self._graph.name} is a stream already", place=caller())
-        if isinstance(batch, bool | np.bool_) or not isinstance(batch, SupportsIndex) or operator.index(batch) < 0:
+        size = whole_number(batch, 0)
+        if size is None:
             raise ArgumentError(f"batch must be a number of sequences, not {batch!r}", place=caller())
-        return self._make_stream(operator.index(batch), inputs)
+        return self._make_stream(size, inputs)
 
     def profile(self, *arrays: Any, **named: Any) -> Profile:
         """Where the time of a call goes: the fused kernels with their time, share, GFLOP/s, GB/s and share of the roof.
@@ -241,18 +242,20 @@ class CompiledModel:
         missing = [dim for dim in self._procedure.dims if dim not in extents]
         if missing:
             raise ArgumentError(f"memory needs a size for {', '.join(missing)}", place=caller())
-        for name, size in extents.items():
+        sizes: dict[str, int] = {}
+        for name, given in extents.items():
             if name not in self._procedure.dims:
                 raise ArgumentError(
                     f"{self._graph.name} has no extent {name!r}",
                     f"extents: {', '.join(self._procedure.dims)}",
                     place=caller(),
                 )
-            if type(size) is bool or not isinstance(size, SupportsIndex) or operator.index(size) < 0:
-                raise ArgumentError(
-                    f"the size of {name} must be a whole number from 0 on, not {size!r}", place=caller()
-                )
-        return slot_offsets(self._procedure.buffers, extents)[1]
+            size = whole_number(given, 0)
+            if size is None:
+                what = f"the size of {name} must be a whole number from 0 on, not {given!r}"
+                raise ArgumentError(what, place=caller())
+            sizes[name] = size
+        return slot_offsets(self._procedure.buffers, sizes)[1]
 
     if not TYPE_CHECKING:  # else no name would ever be unknown
 

@@ -19,6 +19,7 @@ import numpy as np
 
 from rnncc.codegen.team import BARRIER_BYTES, FIELDS, SLOT_BYTES
 from rnncc.errors import ArgumentError, UnsupportedError, caller
+from rnncc.numeric import whole_number
 from rnncc.records import record
 from rnncc.runtime.jit import Loaded
 
@@ -164,17 +165,16 @@ if hasattr(os, "register_at_fork"):
 
 def check_threads(threads: object) -> int:
     """`threads` as a number. Raises ArgumentError or UnsupportedError."""
-    if isinstance(threads, np.integer):
-        threads = int(threads)
-    if isinstance(threads, bool) or not isinstance(threads, int) or not 1 <= threads <= MOST_THREADS:
+    number = whole_number(threads, 1, MOST_THREADS)
+    if number is None:
         raise ArgumentError(
             f"threads must be a number from 1 to {MOST_THREADS}, not {threads!r}",
             place=caller(),
             remedy="as many as there are cores to work on the call",
         )
-    if threads > 1 and not hasattr(_system(), "pthread_create"):
-        raise UnsupportedError(f"threads={threads}: this system has no POSIX threads", place=caller())
-    return threads
+    if number > 1 and not hasattr(_system(), "pthread_create"):
+        raise UnsupportedError(f"threads={number}: this system has no POSIX threads", place=caller())
+    return number
 
 
 def _start(slot: int, worker: int) -> Any:

@@ -100,6 +100,8 @@ def test_off_and_unusable_folders_do_not_matter(
 
 def test_folder_of_the_environment() -> None:
     assert cache_folder({"RNNCC_CACHE_DIR": "off"}) is None
+    assert cache_folder({"RNNCC_CACHE_DIR": "OFF"}) is None
+    assert cache_folder({"RNNCC_CACHE_DIR": "~/b"}) == Path.home() / "b"
     assert cache_folder({"RNNCC_CACHE_DIR": "/a/b"}) == Path("/a/b")
     assert cache_folder({"XDG_CACHE_HOME": "/x"}) == Path("/x/rnncc/compiled")
 
@@ -138,3 +140,13 @@ def test_concurrent_writers_leave_whole_entries(tmp_path: Path) -> None:
         worker.join()
     assert [worker.exitcode for worker in workers] == [0, 0, 0]
     assert [path.name for path in tmp_path.iterdir()] == ["same.rnncc"]
+
+
+def test_a_folder_that_is_a_file_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "notes.txt"
+    file.write_text("mine")
+    monkeypatch.setenv("RNNCC_CACHE_DIR", str(file))
+    with pytest.warns(UserWarning, match=r"notes\.txt, which is no folder"):
+        fn = rnncc.compile(rnncc.trace(lambda x: x + 1.0, ("float32", ("B",))))
+    assert fn(np.ones(3, np.float32)).tolist() == [2, 2, 2]
+    assert file.read_text() == "mine"

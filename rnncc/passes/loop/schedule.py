@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, fields
-from operator import index
-from typing import Any, SupportsIndex
+from typing import Any
 
 from rnncc.errors import ArgumentError, caller, nearest
+from rnncc.numeric import whole_number
 from rnncc.passes.loop.machine import Machine, TileShape, registers_of
 from rnncc.records import record
 
@@ -72,8 +72,7 @@ def _choice(name: object, given: Any) -> Choice:
         raise _wrong(f"the schedule of {name} is not a dict with some of {', '.join(_NAMES)}", f"given: {given!r}")
     copies, turns = given.get("copies"), given.get("back_and_forth")
     if copies is not None:
-        _check_number(name, "copies", copies, MOST_COPIES)
-        copies = index(copies)
+        copies = _number(name, "copies", copies, MOST_COPIES)
     if turns is not None and not isinstance(turns, bool):
         raise _wrong(f"the schedule of {name}: back_and_forth must be True or False, not {turns!r}")
     parts = {field: given[field] for field in _TILE if field in given}
@@ -83,17 +82,17 @@ def _choice(name: object, given: Any) -> Choice:
 def _tile(name: object, parts: Mapping[str, Any]) -> Tile:
     if set(parts) != set(_TILE):
         raise _wrong(f"the tile of {name} has not all of {', '.join(_TILE)}", f"given: {', '.join(parts)}")
-    for field, number in parts.items():
-        _check_number(name, field, number, MOST)
-    tile = Tile(**{field: index(number) for field, number in parts.items()})
+    tile = Tile(**{field: _number(name, field, number, MOST) for field, number in parts.items()})
     if tile.panel % tile.width:
         raise _wrong(f"the tile of {name}: a panel of {tile.panel} vectors is not a multiple of the width {tile.width}")
     return tile
 
 
-def _check_number(name: object, field: str, number: Any, most: int) -> None:
-    if isinstance(number, bool) or not isinstance(number, SupportsIndex) or not 1 <= index(number) <= most:
-        raise _wrong(f"the schedule of {name}: {field} must be a number from 1 to {most}, not {number!r}")
+def _number(name: object, field: str, given: Any, most: int) -> int:
+    number = whole_number(given, 1, most)
+    if number is None:
+        raise _wrong(f"the schedule of {name}: {field} must be a number from 1 to {most}, not {given!r}")
+    return number
 
 
 def shape_of(name: str, tile: Tile, machine: Machine, sums: int, vectors: int | None, *, many: bool) -> TileShape:
