@@ -21,13 +21,13 @@ from itertools import groupby
 from typing import TypeVar, assert_never
 
 from rnncc.codegen import matrix_unit
-from rnncc.codegen.bfloat16 import dot_add, pair, rest
 from rnncc.codegen.emitted import STATUS_VALUES, Emitted
-from rnncc.codegen.instructions import Code, Operand, llvm_type
-from rnncc.codegen.places import Places, ascii_name, lanes_of, pointer_name
+from rnncc.codegen.instructions import Code, Operand
+from rnncc.codegen.places import ascii_name, pointer_name
 from rnncc.codegen.target import MATRIX_TARGETS, Target
 from rnncc.codegen.team import STOPPED, barrier_text, claim_text, declarations, leave_text, team_text
 from rnncc.codegen.tile_ends import Pattern, pattern_of
+from rnncc.codegen.values import Values
 from rnncc.errors import UnsupportedError, caller
 from rnncc.loop.builder import integer
 from rnncc.loop.ir import (
@@ -35,7 +35,6 @@ from rnncc.loop.ir import (
     K_AXIS,
     Barrier,
     Buffer,
-    Call,
     Check,
     Const,
     Expr,
@@ -45,7 +44,6 @@ from rnncc.loop.ir import (
     Load,
     Prefetch,
     Procedure,
-    Ramp,
     Stmt,
     Store,
     Var,
@@ -86,21 +84,17 @@ class _End:
 
 
 class _Emitter:
-    """Walks the statements once; `environment` holds loop variables, dims and lets."""
+    """Walks the statements once."""
 
     def __init__(self, procedure: Procedure, target: Target) -> None:
         self.procedure = procedure
         self.stacks = {buffer.name for buffer in procedure.buffers if buffer.space == "stack"}
         self.code = Code(target)
-        self.places = Places(procedure, self.code, self.expr)
-        self.environment: dict[str, Operand] = {
-            dim: Operand(f"%dim.{ascii_name(dim)}", DType.I64, 1) for dim in procedure.dims
-        }
+        self.values = Values(procedure, self.code)
+        self.places = self.values.places
         self.ends: dict[Pattern, _End] = {}
         """Functions by what they do; see `codegen.tile_ends`."""
         self.is_in_end = False
-        self.held: dict[str, dict[str, Operand]] = {}
-        """What registers hold, where that is known: by buffer, then by register."""
         self.written: dict[int, frozenset[str]] = {}
         """By the identity of a loop: the buffers that it writes."""
         self.messages: list[str] = []
@@ -163,9 +157,9 @@ class _Emitter:
             case For():
                 self.loop(statement)
             case Let(name, value):
-                self.environment[name] = self.expr(value)
+                self.values.environment[name] = self.values.expr(value)
             case Store():
-                self.store(statement)
+                self.values.store(statement)
             case Check():
                 self.check(statement)
             case Prefetch(buffer, index):
@@ -201,7 +195,7 @@ class _Emitter:
         variable = Operand(code.name(hint), DType.I64, 1)
         following = code.name(f"{hint}.next")
         written = self.written_in((loop,))
-        self.forget(written)
+        self.values.forget(written)
         with code.region():
             if turns:
                 code.line(f"br label %{name}.enter")
@@ -220,16 +214,16 @@ class _Emitter:
             more = code.assign(f"icmp slt i64 {following}, {stop.text}")
             code.line(f"br i1 {more}, label %{name}, label %{name}.exit")
             code.open(f"{name}.exit")
-        self.forget(written)
+        self.values.forget(written)
 
     def around(self, loop: For) -> None:
         """A loop over the shares of all threads, its own first: of each, a thread does what it can claim."""
         (part,) = loop.body
         assert isinstance(part, For) and part.kind == "claimed", "the verifier has looked at loops around shares"
-        stop = self.expr(loop.stop).text
+        stop = self.values.expr(loop.stop).text
 
         def share() -> None:
-            ahead = self.code.assign(f"add i64 {self.environment[loop.variable].text}, %thread")
+            ahead = self.code.assign(f"add i64 {self.values.environment[loop.variable].text}, %thread")
             number = Operand(self.code.assign(f"urem i64 {ahead}, {stop}"), DType.I64, 1)
             self.turn(loop.variable, number, lambda: self.claimed(part, number.text))
 
@@ -239,13 +233,13 @@ class _Emitter:
         """The turns of a share that nobody else claims first."""
         code = self.code
         hint, name = ascii_name(loop.variable), code.label(_label(loop))
-        start, stop = self.expr(loop.start).text, self.expr(loop.stop).text
+        start, stop = self.values.expr(loop.start).text, self.values.expr(loop.stop).text
         up = code.assign(f"add i64 {code.assign(f'sub i64 {stop}, {start}')}, {loop.step - 1}")
         turns = code.assign(f"udiv i64 {up}, {loop.step}")
         done, following = code.name("done"), code.name("done.next")
         variable = Operand(code.name(hint), DType.I64, 1)
         written = self.written_in((loop,))
-        self.forget(written)
+        self.values.forget(written)
         with code.region():
             code.line(f"br label %{name}.enter")
             code.open(f"{name}.enter")
@@ -264,13 +258,13 @@ class _Emitter:
             code.bind(following, f"add i64 {done}, 1")
             code.line(f"br label %{name}.claim")
             code.open(f"{name}.exit")
-        self.forget(written)
+        self.values.forget(written)
 
     def tile_end(self, loops: Sequence[For]) -> None:
         """A call of the function that does `loops`."""
         code = self.code
         pattern, given = pattern_of(loops)
-        arguments = {name: self.expr(value) for name, value in given.items()}
+        arguments = {name: self.values.expr(value) for name, value in given.items()}
         if pattern not in self.ends:
             self.ends[pattern] = self.end_function(pattern, arguments)
         else:
@@ -286,24 +280,19 @@ class _Emitter:
         """Define what does `pattern`, the end of some tiles."""
         name = f"rnncc.{self.procedure.name}.end.{len(self.ends) + 1}"
         own = {key: replace(argument, text=f"%{key}") for key, argument in arguments.items()}
-        environment, used = self.environment, self.places.used
-        self.environment, self.places.used, self.is_in_end = {**environment, **own}, set(), True
+        environment, used = self.values.environment, self.places.used
+        self.values.environment, self.places.used, self.is_in_end = {**environment, **own}, set(), True
         with self.code.function() as body:
             self.block(pattern)
             self.code.line("ret void")
         buffers = [buffer for buffer in self.procedure.buffers if buffer.name in self.places.used]
-        self.environment, self.places.used, self.is_in_end = environment, used, False
+        self.values.environment, self.places.used, self.is_in_end = environment, used, False
         parameters = self.parameters(dict.fromkeys(map(pointer_name, buffers)))
         header = ", ".join([*(f"{operand.type} {operand.text}" for operand in own.values()), *parameters])
         lines = "\n".join(body.lines)
         self.code.define(name, f'define internal void @"{name}"({header}) nounwind noinline {{\nentry:\n{lines}\n}}\n')
         same = [parameter.replace(" noalias", "") for parameter in parameters]
         return _End(name, frozenset(buffer.name for buffer in buffers), same)
-
-    def forget(self, buffers: Iterable[str]) -> None:
-        """What the registers of `buffers` hold depends on the turn from here on."""
-        for buffer in buffers:
-            self.held.pop(buffer, None)
 
     def written_in(self, statements: Iterable[Stmt]) -> frozenset[str]:
         """The buffers that `statements` write; of a loop they are looked for once."""
@@ -320,7 +309,7 @@ class _Emitter:
     def bounds(self, loop: For) -> tuple[Operand, Operand, str]:
         """Start, stop and step; of `threads`, turn number s is of thread s % threads."""
         code = self.code
-        start, stop = self.expr(loop.start), self.expr(loop.stop)
+        start, stop = self.values.expr(loop.start), self.values.expr(loop.stop)
         if loop.kind != "threads":
             return start, stop, str(loop.step)
         assert loop.step == 1 and isinstance(loop.start, Const), "turns of threads are counted when compiling"
@@ -331,11 +320,11 @@ class _Emitter:
 
     def turn(self, variable: str, value: Operand, body: Callable[[], T]) -> T:
         """What `body` writes, and gives, where the loop variable has that value."""
-        outer = self.environment.get(variable)
-        self.environment[variable] = value
+        outer = self.values.environment.get(variable)
+        self.values.environment[variable] = value
         result = body()
         if outer is not None:
-            self.environment[variable] = outer
+            self.values.environment[variable] = outer
         return result
 
     def matrix(self, loop: For) -> None:
@@ -344,7 +333,7 @@ class _Emitter:
         code, k = self.code, parts.k
         tiles = [(one, tile) for tile in range(parts.tiles) for one in parts.sums]
         rows = integer(TILE_ROWS) if parts.tiles > 1 else parts.rows
-        matrix_unit.set_up(code, self.expr(rows).text)
+        matrix_unit.set_up(code, self.values.expr(rows).text)
 
         def place(name: str, index: tuple[Index, ...], tile: int, axis: int) -> tuple[str, str]:
             """Where a tile begins, and how many bytes lie between its rows, which follow each other along `axis`."""
@@ -371,43 +360,9 @@ class _Emitter:
         for number, (one, tile) in enumerate(tiles):
             matrix_unit.keep(code, number, place(one.store.buffer, one.store.index, tile, 0))
 
-    def store(self, store: Store) -> None:
-        buffer = self.places.buffers[store.buffer]
-        lanes = lanes_of(store.index)
-        code = self.code
-        if store.combine is None:
-            value = self.expr(store.value)
-        else:
-            old = self.load(Load(store.buffer, store.index, buffer.dtype))
-            value = self.combined(store.combine, old, store.value)
-        value = code.broadcast(value, lanes)
-        if buffer.space == "register":
-            register = self.places.register(buffer.name, store.index)
-            code.line(f"store {value.type} {value.text}, ptr {register}, align 64")
-            self.held.setdefault(buffer.name, {})[register] = value
-            return
-        code.store(value, self.places.address(buffer.name, store.index), self.places.mask(store.index))
-
-    def combined(self, function: str, old: Operand, value: Expr) -> Operand:
-        """`old` combined with `value`: a sum of products is one fused multiply-add where there is one.
-
-        Of several pairs of products, each is added by itself, from left to right.
-        """
-        code = self.code
-        if function == "add" and isinstance(value, Call) and value.function == "dot":
-            first, second = (code.broadcast(self.expr(arg), old.lanes) for arg in value.args)
-            return dot_add(code, first, second, old)
-        match value:
-            case Call("add", (others, Call("dot") as last)) if function == "add":
-                return self.combined("add", self.combined("add", old, others), last)
-        if function == "add" and isinstance(value, Call) and value.function == "mul" and value.dtype.is_float:
-            left, right = (code.broadcast(self.expr(arg), old.lanes) for arg in value.args)
-            return code.multiply_add(left, right, old)
-        return code.call(function, [old, code.broadcast(self.expr(value), old.lanes)], old.dtype)
-
     def check(self, check: Check) -> None:
         code = self.code
-        condition = self.expr(check.condition)
+        condition = self.values.expr(check.condition)
         name = code.label("check")
         with code.region():
             code.line(f"br i1 {condition.text}, label %{name}.passed, label %{name}.failed")
@@ -422,7 +377,7 @@ class _Emitter:
             reported = (value, *position)[:STATUS_VALUES]  # as many as there is room for
             for number, item in enumerate((integer(len(reported)), *reported)):
                 place = code.assign(f"getelementptr inbounds i64, ptr %status, i64 {number}")
-                code.line(f"store i64 {self.expr(item).text}, ptr {place}")
+                code.line(f"store i64 {self.values.expr(item).text}, ptr {place}")
             self.messages.append(message.replace("{name}", source))
             if self.shares:
                 code.line('call void @"rnncc.leave"(ptr %barrier)')
@@ -437,50 +392,6 @@ class _Emitter:
         code.open(f"{name}.broken")
         code.line(f"ret i32 {STOPPED}")
         code.open(f"{name}.passed")
-
-    # -------------------------------------------------------------- expressions
-
-    def expr(self, expr: Expr) -> Operand:
-        if isinstance(expr, Var):
-            return self.environment[expr.name]
-        if isinstance(expr, Const):
-            return self.code.constant(expr.value, expr.dtype)
-        if isinstance(expr, Load):
-            return self.load(expr)
-        if isinstance(expr, Call):
-            args = [self.expr(arg) for arg in expr.args]
-            if expr.function in ("pair", "dot"):
-                return self.pairs(expr.function, args)
-            if expr.function == "rest":
-                return rest(self.code, *args)
-            return self.code.call(expr.function, args, expr.dtype)
-        assert isinstance(expr, Ramp), "a reduction is left after the loop passes"
-        return self.code.ramp(self.expr(expr.start), expr.lanes)
-
-    def pairs(self, function: str, args: Sequence[Operand]) -> Operand:
-        """Pairs of bfloat16, or the products of two pairs."""
-        code = self.code
-        lanes = max(arg.lanes for arg in args)
-        first, second = (code.broadcast(arg, lanes) for arg in args)
-        if function == "pair":
-            return pair(code, first, second)
-        return dot_add(code, first, second, code.broadcast(code.constant(0.0, DType.F32), lanes))
-
-    def load(self, load: Load) -> Operand:
-        buffer = self.places.buffers[load.buffer]
-        lanes = lanes_of(load.index)
-        if buffer.space == "register":
-            type_ = llvm_type(buffer.dtype, lanes)
-            register = self.places.register(buffer.name, load.index)
-            if register in self.held.get(buffer.name, ()):
-                return self.held[buffer.name][register]
-            return Operand(self.code.assign(f"load {type_}, ptr {register}, align 64"), buffer.dtype, lanes)
-        address, mask = self.places.address(buffer.name, load.index), self.places.mask(load.index)
-        return self.code.load(buffer.dtype, lanes, address, mask, buffer.space in _CONSTANT)
-
-
-_CONSTANT = ("input", "weight", "packed")
-"""Spaces that no call writes to."""
 
 
 def _axes(buffer: Buffer) -> str:
