@@ -212,7 +212,9 @@ class _Emitter:
             counted = code.assign(f"add nsw i64 {variable.text}, {step}")
             code.bind(following, f'call i64 asm "", "=r,0"(i64 {counted})')
             more = code.assign(f"icmp slt i64 {following}, {stop.text}")
-            code.line(f"br i1 {more}, label %{name}, label %{name}.exit")
+            is_inner = not any(isinstance(statement, For) for statement in loop.body)
+            aligned = code.alignment() if is_inner else ""
+            code.line(f"br i1 {more}, label %{name}, label %{name}.exit{aligned}")
             code.open(f"{name}.exit")
         self.values.forget(written)
 

@@ -51,6 +51,9 @@ _LOGICAL = {"logical_and": "and", "logical_or": "or"}
 _INTRINSIC = {"max": ("maximum", "smax"), "min": ("minimum", "smin"), "abs": ("fabs", ""), "sqrt": ("sqrt", "")}
 
 
+_ALIGNED = '!0 = !{!"llvm.loop.align", i32 64}'
+
+
 class Code:
     """Lines of one function body, and what the module has to define or declare for them."""
 
@@ -61,6 +64,7 @@ class Code:
         self._declarations: dict[str, None] = {}
         self._number = 0
         self._labels: dict[str, int] = {}
+        self._aligned_loops = 0
 
     @property
     def lines(self) -> list[str]:
@@ -69,7 +73,9 @@ class Code:
 
     def module_lines(self) -> list[str]:
         """Definitions and declarations that the body needs."""
-        return [*self._definitions.values(), *self._declarations]
+        loops = range(1, self._aligned_loops + 1)
+        marks = [*(f"!{loop} = distinct !{{!{loop}, !0}}" for loop in loops), _ALIGNED] if loops else []
+        return [*self._definitions.values(), *self._declarations, *marks]
 
     def line(self, text: str) -> None:
         """Append one instruction."""
@@ -83,6 +89,14 @@ class Code:
         """A new block name."""
         self._labels[hint] = self._labels.get(hint, 0) + 1
         return hint if self._labels[hint] == 1 else f"{hint}.{self._labels[hint]}"
+
+    def alignment(self) -> str:
+        """What the branch back of an inner loop says besides where to: that the loop's code starts at a line's start.
+
+        Else its speed depends on the code in front of it: by up to a fifth, for a loop of a hundred bytes.
+        """
+        self._aligned_loops += 1
+        return f", !llvm.loop !{self._aligned_loops}"
 
     def name(self, hint: str = "") -> str:
         """A new value name."""

@@ -311,6 +311,14 @@ def test_loops_give_their_names_to_blocks() -> None:
         assert f"\n{label}" in text
 
 
+@pytest.mark.parametrize("target", ["x86-64-v3", "x86-64-v4"])
+def test_inner_loops_start_with_a_line_of_code(target: str) -> None:
+    """How fast a short loop is depends on where its code starts; LLVM puts it at a multiple of 16."""
+    assembly = compile_module(emit(parse(CHECKED), Target.parse(target)).text, Target.parse(target)).assembly
+    starts = re.findall(r"\.p2align\t(\d+).*\n(?:\s*#.*\n)*\.LBB\S+\s+# %(\w+)\.parallel", assembly)
+    assert sorted(name for power, name in starts if power == "6") == ["j", "j"]
+
+
 def test_ascii_names() -> None:
     assert ascii_name("x_2") == "x_2"
     assert ascii_name("größe") == "gr.f6..df.e"
