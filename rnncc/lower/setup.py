@@ -19,16 +19,23 @@ def split_setup(graph: Graph) -> tuple[Graph, Graph]:
     def g(e, w, /, ids):              def setup(e, w, /):         def g(table, /, ids):
         table = matmul(e, w)     ->       table = matmul(e, w)        return take(table, ids)
         return take(table, ids)           return table
+
+    Numbers are in both: `main` knows those that it reads, which may save it a load or more.
     """
     constant = set(graph.consts)
+    numbers: set[Value] = set()
     setup: list[Node] = []
     main: list[Node] = []
     for node in graph.nodes:
-        if node.inputs and all(value in constant for value in node.inputs) and _has_fixed_size(node):
+        known = all(value in constant or value in numbers for value in node.inputs) and _has_fixed_size(node)
+        if known and not constant.isdisjoint(node.inputs):
             constant.update(node.outputs)
             setup.append(node)
-        else:
-            main.append(node)
+            continue
+        main.append(node)
+        if known:
+            numbers.update(node.outputs)
+            setup.append(node)
     used = [value for node in main for value in node.inputs] + list(graph.outputs)
     weights = tuple(dict.fromkeys(value for value in used if value in constant))
     needed = needed_nodes(setup, weights)

@@ -190,6 +190,27 @@ def test_split_setup() -> None:
         np.testing.assert_array_equal(actual, wanted)
 
 
+def test_numbers_do_not_keep_weights_in_the_call() -> None:
+    """What weights and numbers give is done once; a number that the call reads as well, it still knows."""
+    graph = parse(
+        "def f(w: f32[3, 5], /, x: f32[B, 3]):\n"
+        "    half: f32[] = constant(value=0.5, dtype=f32)\n"
+        "    halves: f32[3, 5] = broadcast_to(half, shape=(3, 5))\n"
+        "    small: f32[3, 5] = mul(w, halves)\n"
+        "    twice: f32[B, 3] = div(x, half)\n"
+        "    y: f32[B, 5] = matmul(twice, small)\n    return y"
+    )
+    setup, main = split_setup(graph)
+    verify_graph(setup)
+    verify_graph(main)
+    assert [node.op.name for node in setup.nodes] == ["constant", "broadcast_to", "mul"]
+    assert [value.name for value in setup.outputs] == [value.name for value in main.consts] == ["small"]
+    assert [node.op.name for node in main.nodes if node.op.name != "broadcast_to"] == ["constant", "div", "matmul"]
+    w, x = np.arange(15, dtype=np.float32).reshape(3, 5), np.ones((2, 3), np.float32)
+    (made,) = interpret_graph(setup, [w], {})
+    np.testing.assert_array_equal(interpret_graph(main, [made, x], {"B": 2})[0], x * 2 @ (w / 2))
+
+
 def test_products_of_weights_are_rounded_once() -> None:
     setup, main = split_setup(
         parse(

@@ -78,6 +78,10 @@ class Site:
         """True when `value` has one reader, so that a rule which takes it apart does no work twice."""
         return self._counts[value] <= 1
 
+    def count_reads(self, value: Value) -> int:
+        """How many operands and results `value` is."""
+        return self._counts[value]
+
     def is_recurrent(self, value: Value) -> bool:
         """True inside a scan body for what depends on the carry."""
         return value in self._recurrent
