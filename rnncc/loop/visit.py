@@ -127,6 +127,14 @@ _NONE: frozenset[str] = frozenset()
 # ------------------------------------------------------------------ statements
 
 
+def has_vectors(procedure: Procedure) -> bool:
+    """True for loops that are scheduled already: vectors are what `vectorize` makes of lanes."""
+    statements = (*procedure.setup, *procedure.body)
+    stores = (statement for statement in walk_statements(statements) if isinstance(statement, Store))
+    indices = [load.index for load in loads_of(statements)] + [store.index for store in stores]
+    return any(index and isinstance(index[-1], Span) for index in indices)
+
+
 _EXPRESSIONS: dict[type[Stmt], Callable[[Any], tuple[Expr, ...]]] = {
     For: lambda loop: (loop.start, loop.stop),
     Let: lambda let: (let.value,),
@@ -229,8 +237,11 @@ def walk_exprs(root: Expr | Stmt | Iterable[Stmt]) -> Iterator[Expr]:
             waiting += _OPERANDS[type(expr)](expr)[::-1]
 
 
-def loads_of(statement: Stmt) -> Iterator[Load]:
-    """Every load in `statement`, a loop's body included. (A combining store reads its element too: see `stores_of`.)"""
+def loads_of(statement: Stmt | Iterable[Stmt]) -> Iterator[Load]:
+    """Every load in a statement or several, a loop's body included.
+
+    A combining store reads its element, too: see `stores_of`.
+    """
     return (expr for expr in walk_exprs(statement) if isinstance(expr, Load))
 
 

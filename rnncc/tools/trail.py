@@ -16,14 +16,14 @@ from rnncc.codegen.target import Target
 from rnncc.graph.ir import Graph, count_nodes
 from rnncc.graph.printer import show as show_graph
 from rnncc.graph.verify import verify as verify_graph
-from rnncc.loop.ir import Procedure
+from rnncc.loop.ir import For, Procedure
 from rnncc.loop.printer import show as show_procedure
 from rnncc.loop.verify import verify as verify_procedure
-from rnncc.loop.visit import count_statements
+from rnncc.loop.visit import count_statements, has_vectors, walk_statements
 from rnncc.lower.lower import lower
-from rnncc.lower.setup import split_setup
+from rnncc.lower.setup import multiply_in_double, split_setup
 from rnncc.options import Options
-from rnncc.passes.manager import IR, Snapshot, run_passes
+from rnncc.passes.manager import IR, Pass, Snapshot, run_passes
 from rnncc.pipeline import (
     Compilation,
     compile_graph,
@@ -62,7 +62,8 @@ class Trail:
 
 
 def trail_of(ir: Graph | Procedure, options: Options) -> Trail:
-    """Compile `ir` and keep everything; loops start behind `lower`. A failure is not raised, but kept as well.
+    """Compile `ir` and keep everything; loops start behind `lower`, or behind all passes if they went through them
+    already (such as the text that ``rnncc dump`` shows of them). A failure is not raised, but kept as well.
 
     Raises ArgumentError for an unknown target.
     """
@@ -103,6 +104,16 @@ def _run(trail: Trail, target: Target) -> Trail:
     return trail
 
 
+def _passes_done(loops: Procedure, passes: Sequence[Pass[Procedure]]) -> int:
+    """How many passes `loops` went through before they became text: none, those up to the vectors, or all."""
+    if not has_vectors(loops):
+        return 0
+    names = [loop_pass.name for loop_pass in passes]
+    statements = walk_statements(loops.body)
+    is_whole = not any(isinstance(statement, For) and statement.kind == "unroll" for statement in statements)
+    return len(passes) if is_whole else names.index("vectorize") + 1
+
+
 def _progress(trail: Trail, target: Target) -> Iterator[Trail]:
     """The trail before each part, with that part's name as `failed`, and at last the whole trail."""
     if trail.lowered is None:
@@ -114,19 +125,21 @@ def _progress(trail: Trail, target: Target) -> Iterator[Trail]:
             trail = replace(trail, graph_snapshots=(*trail.graph_snapshots, *made))
         yield (trail := replace(trail, failed="fused"))
         setup, fused = split_setup(graph)
+        setup = multiply_in_double(setup)
         yield (trail := replace(trail, setup=setup, fused=fused, failed="loop"))
         lowered = lower(fused)
         verify_procedure(lowered)
         trail = replace(trail, lowered=lowered)
     assert trail.lowered is not None
     loops = trail.lowered
-    for loop_pass in loop_passes(
+    passes = loop_passes(
         machine_of(target, trail.options.precision),
         trail.options.threads,
         trail.options.precision,
         trail.options.counts_cycles,
         trail.options.schedule,
-    ):
+    )
+    for loop_pass in passes[_passes_done(loops, passes) :]:
         yield (trail := replace(trail, failed=loop_pass.name))
         loops, found = run_passes(
             loops, [loop_pass], verify=verify_procedure, show=show_procedure, count=count_statements

@@ -187,6 +187,26 @@ def test_text_of_both_irs(models: Path, tmp_path: Path, capsys: Capture) -> None
     assert "loop IR has no stage 'fused'" in refused(capsys, "dump", loops, "--stage", "fused")
 
 
+@pytest.mark.parametrize("options", [(), ("--threads", "2"), ("--precision", "bfloat16", "--unroll", "4")], ids=str)
+def test_text_from_behind_passes(options: tuple[str, ...], models: Path, tmp_path: Path, capsys: Capture) -> None:
+    """What went through passes does not go through them again, so that the text of a schedule is that schedule."""
+    model = tmp_path / "model.py"
+    model.write_text(
+        "import rnncc\nfrom rnncc import layers as L\n"
+        "lstm = L.LSTM(6, return_sequences=True, name='lstm')\n"
+        "parts = [L.Input((None, 5), name='x'), L.Masking(name='masking'), lstm, L.GRU(4, name='gru')]\n"
+        "model = rnncc.Sequential(parts, name='model')\n"
+    )
+    scheduled = shown(capsys, "dump", model, "--stage", "scheduled", *options)
+    loops = tmp_path / "loops.txt"
+    for name in ("inline_moves", "fuse", "chunk_steps", "tile", "pack", "vectorize", "alternate_panels"):
+        loops.write_text(shown(capsys, "dump", model, "--after", name, *options))
+        assert shown(capsys, "dump", loops, *options) == scheduled, name
+    assert shown(capsys, "dump", loops, "--stage", "asm", *options) == shown(
+        capsys, "dump", model, "--stage", "asm", *options
+    )
+
+
 def test_text_on_standard_input(models: Path, capsys: Capture) -> None:
     text = shown(capsys, "dump", f"{models}:classifier", "--stage", "graph")
     done = run_elsewhere("dump", "-", "--stage", "graph", input=text)
