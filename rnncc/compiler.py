@@ -193,11 +193,16 @@ def _artifact(
 
 
 def _stream_maker(graph: Graph, options: Options, disk: DiskCache | None) -> Callable[[int, Mapping[str, Any]], Stream]:
-    """Compile the step of `graph` once; the result makes streams of any batch size, from any initial states."""
+    """Compile the step of `graph` once; the result makes streams of any batch size, from any initial states.
+
+    What computes initial states from inputs is compiled as well: they have the bits that they have in the whole model.
+    """
     floats = graph if options.dtype is DType.F32 else convert_floats(graph, options.dtype)
     parts = expose_states(floats)
-    step = _compile(parts.step, replace(options, schedule=()), disk, streams=False)
+    own = replace(options, schedule=())
+    step = _compile(parts.step, own, disk, streams=False)
+    start = _compile(parts.initial, own, disk, streams=False) if parts.has_computed_start else None
     feeds = [graph.feeds[value.name] for value in graph.inputs[len(graph.arguments) :]]
     return lambda batch, inputs: Stream(
-        step, parts.initial, sources_of(graph), parts.time, parts.states, batch, inputs, feeds
+        step, start, parts.initial, sources_of(graph), parts.time, parts.states, batch, inputs, feeds
     )

@@ -12,7 +12,7 @@ import rnncc.layers.initializers as initializers
 from rnncc.arrays import as_numpy
 from rnncc.errors import ArgumentError, ShapeError, StructureError, caller
 from rnncc.layers.checks import CheckedArguments
-from rnncc.layers.weights import FEWER_WEIGHTS, Weight, check_memory
+from rnncc.layers.weights import FEWER_WEIGHTS, Weight, check_memory, together
 from rnncc.memory import memory_errors
 from rnncc.types import DType, dtype_of
 
@@ -97,7 +97,8 @@ class OwnsWeights(CheckedArguments):
     def set_weights(self, weights: Sequence[Any]) -> None:
         """Replace all weights by arrays in the order, shapes and gate layout of `get_weights` (which are Keras's).
 
-        Raises ShapeError, and changes nothing, when the number of arrays or one of the shapes is wrong.
+        Raises ShapeError or DTypeError, and changes nothing, when the number of arrays, one of the shapes or of the
+        types is wrong. Calls in other threads see all of them, or none.
         """
         if not self.built:
             raise self._not_built()
@@ -119,8 +120,10 @@ class OwnsWeights(CheckedArguments):
                     place=caller(),
                     remedy=_transposed(weight.shape, array.shape),
                 )
-        for weight, array in zip(own, arrays, strict=True):
-            weight.assign(array)
+        values = [weight.converted(array) for weight, array in zip(own, arrays, strict=True)]
+        with together():
+            for weight, value in zip(own, values, strict=True):
+                weight.take(value)
 
     def count_params(self) -> int:
         """The number of elements in all weights. Raises StructureError before the weights exist."""

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from threading import RLock
 from typing import Any
 
 import numpy as np
@@ -12,6 +15,17 @@ from rnncc.errors import DTypeError, ShapeError, caller
 from rnncc.graph.symbolic import Tensor, weight_tensor
 from rnncc.memory import available_memory, memory_limit
 from rnncc.types import DType, TensorType
+
+_ASSIGNING = RLock()
+if hasattr(os, "register_at_fork"):  # a child that was forked while another thread held it would wait for ever
+    os.register_at_fork(
+        before=_ASSIGNING.acquire, after_in_parent=_ASSIGNING.release, after_in_child=_ASSIGNING.release
+    )
+
+
+def together() -> AbstractContextManager[object]:
+    """Inside, weights change together: nobody who reads several in here sees some old and some new ones."""
+    return _ASSIGNING
 
 
 class Weight:
@@ -61,6 +75,15 @@ class Weight:
 
     def assign(self, value: Any) -> None:
         """Replace the numbers. Raises ShapeError or DTypeError when they do not fit."""
+        self.take(self.converted(value))
+
+    def take(self, value: np.ndarray) -> None:
+        """Replace the numbers by what `converted` returned."""
+        self._value = value
+        self.version += 1
+
+    def converted(self, value: Any) -> np.ndarray:
+        """`value` as this weight keeps it. Raises ShapeError or DTypeError when it does not fit."""
         array = as_numpy(self.path, value)
         if array.shape != self.shape:
             raise ShapeError(
@@ -73,8 +96,7 @@ class Weight:
             raise DTypeError(
                 f"{self.path} cannot take elements of type {array.dtype}", f"{self.path}: {self.dtype}", place=caller()
             )
-        self._value = _frozen(array, self.dtype)
-        self.version += 1
+        return _frozen(array, self.dtype)
 
     def __repr__(self) -> str:
         return f"<Weight {self.path}: {self.tensor.type}>"

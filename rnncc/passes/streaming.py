@@ -21,7 +21,7 @@ from rnncc.graph.value import Value
 from rnncc.ops.shapes import factors
 from rnncc.passes.graph.last_step import last_step
 from rnncc.records import record
-from rnncc.types import Dim
+from rnncc.types import Dim, named_dims
 
 
 @record(frozen=True, slots=True)
@@ -37,6 +37,15 @@ class Streaming:
     initial: Graph
     time: str
     states: tuple[str, ...]
+
+    @property
+    def has_computed_start(self) -> bool:
+        """True when `initial` computes something from inputs, for as many sequences as they say."""
+        shapes = (
+            tuple(value.type.shape for value in values) for values in (self.initial.values(), self.initial.inputs)
+        )
+        in_all, in_inputs = map(set, map(named_dims, shapes))
+        return bool(self.initial.inputs) and in_all <= in_inputs
 
 
 def expose_states(graph: Graph) -> Streaming:

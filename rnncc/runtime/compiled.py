@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, SupportsIndex
 
 import numpy as np
@@ -220,8 +221,12 @@ class CompiledModel:
         inputs: Sequence[np.ndarray],
         extents: Mapping[str, int],
         results: Sequence[np.ndarray],
+        hidden: Mapping[str, int] = MappingProxyType({}),
     ) -> PreparedCall:
-        """A call with fixed arrays, for those who make it often; `results` are the last outputs, the others are new."""
+        """A call with fixed arrays, for those who make it often; `results` are the last outputs, the others are new.
+
+        `hidden` are axes that the user does not see, by input: errors leave them out of positions.
+        """
         native = self._native or self._load_native()
         layout = self._layout(tuple(extents[dim] for dim in self._procedure.dims))
         frame = Frame()
@@ -231,7 +236,7 @@ class CompiledModel:
         for places, array in zip((*self._places.inputs, *self._places.outputs), (*inputs, *outputs), strict=True):
             for place in places:
                 frame.pointers[place] = address_of(array)
-        return PreparedCall(frame, outputs, (bound, inputs), self._emitted.messages, extents)
+        return PreparedCall(frame, outputs, (bound, inputs), self._emitted.messages, extents, hidden)
 
     def ir(self, stage: str) -> str:
         """The text of one stage: graph, fused, loop, scheduled, llvm, llvm-opt or asm."""
@@ -275,6 +280,17 @@ class CompiledModel:
 
     def _run(self, inputs: Sequence[np.ndarray], extents: Mapping[str, int], bound: BoundWeights) -> list[np.ndarray]:
         frame = self._frames.own
+        if frame.is_busy:  # a signal handler, or a finalizer, that came in the middle of a call
+            frame = Frame()
+        frame.is_busy = True
+        try:
+            return self._run_in(frame, inputs, extents, bound)
+        finally:
+            frame.is_busy = False
+
+    def _run_in(
+        self, frame: Frame, inputs: Sequence[np.ndarray], extents: Mapping[str, int], bound: BoundWeights
+    ) -> list[np.ndarray]:
         layout = self._layout(tuple([extents[dim] for dim in self._procedure.dims]))
         if frame.bound is not bound or frame.layout is not layout:
             frame.prepare(self._places, bound, layout, self._native or self._load_native())
@@ -346,7 +362,7 @@ class CompiledModel:
 class PreparedCall:
     """A native call with everything in place: `run` does it. `outputs` are overwritten by every run."""
 
-    __slots__ = ("_alive", "_extents", "_frame", "_messages", "native", "outputs")
+    __slots__ = ("_alive", "_extents", "_frame", "_hidden", "_messages", "native", "outputs")
 
     def __init__(
         self,
@@ -355,8 +371,10 @@ class PreparedCall:
         alive: object,
         messages: Sequence[str],
         extents: Mapping[str, int],
+        hidden: Mapping[str, int],
     ) -> None:
         self._frame, self._alive, self._messages, self._extents = frame, alive, messages, extents
+        self._hidden = hidden
         self.native = frame.native
         """`run`, except that a check that failed is a number, for `failure`, and 0 says that none did."""
         self.outputs = outputs
@@ -369,11 +387,16 @@ class PreparedCall:
 
     def failure(self, code: int) -> RnnccError:
         """The error for what `native` returned."""
-        return _check_failed(self._messages[code - 1], self._frame.status, self._extents)
+        return _check_failed(self._messages[code - 1], self._frame.status, self._extents, self._hidden)
 
 
-def _check_failed(message: str, status: Any, extents: Mapping[str, int]) -> RnnccError:
+def _check_failed(
+    message: str, status: Any, extents: Mapping[str, int], hidden: Mapping[str, int] = MappingProxyType({})
+) -> RnnccError:
     number, *position = status[1 : 1 + status[0]]
+    for name, axis in hidden.items():
+        if message.startswith(f"token: {name} "):
+            del position[axis]
     return refused(message, number, position, extents)
 
 

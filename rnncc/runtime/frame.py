@@ -112,6 +112,8 @@ class Frame:
     """What one thread keeps between calls: the pointers it passed last, and the memory behind them."""
 
     def __init__(self) -> None:
+        self.is_busy = False
+        """True during a call: what runs in the middle of it, on the same thread, needs a frame of its own."""
         self.native: Callable[[], int] = int
         self.inputs: list[np.ndarray | None] = []
         """Memory for inputs of few elements: to copy them takes a tenth of the time that asking for an address does."""

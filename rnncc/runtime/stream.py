@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, SupportsIndex
 
 import numpy as np
 
@@ -17,6 +17,8 @@ from rnncc.graph.arguments import as_input, bind_arguments, match_arguments
 from rnncc.graph.interp import interpret
 from rnncc.graph.ir import Feed, Graph, Source
 from rnncc.graph.value import Value
+from rnncc.layers.weights import together
+from rnncc.memory import memory_errors
 from rnncc.runtime.compiled import CompiledModel, PreparedCall
 from rnncc.types import TensorType, bind_shape, dtype_of
 
@@ -52,6 +54,7 @@ class Stream:
     def __init__(
         self,
         compiled: CompiledModel,
+        start: CompiledModel | None,
         initial: Graph,
         sources: Mapping[str, Source],
         time: str,
@@ -62,9 +65,12 @@ class Stream:
     ) -> None:
         self.batch = batch
         self._compiled = compiled
-        self._bound = compiled.bind()
         self._initial = initial
-        self._sources = sources
+        with together():
+            self._bound = compiled.bind()
+            self._start = None if start is None else partial(start.call_with, start.bind())
+            """What computes `initial`, where that takes more than a broadcast."""
+            self._consts = [np.asarray(sources[value.name].value, value.type.dtype.numpy) for value in initial.consts]
         self._time = time
         self._names = tuple(states)
         graph = compiled.graph
@@ -85,7 +91,8 @@ class Stream:
         outputs = graph.outputs[: len(graph.outputs) - len(self._names)]
         self._output_axes = [_axis_of(value, time) for value in outputs]
         shapes = [(bind_shape(value.type.shape, self._sizes), value.type.dtype.numpy) for value in graph.inputs[count:]]
-        self._states = tuple([np.zeros(shape, dtype) for shape, dtype in shapes] for _ in range(2))
+        with memory_errors(f"the states of {batch} sequences", "use fewer of them at a time"):
+            self._states = tuple([np.zeros(shape, dtype) for shape, dtype in shapes] for _ in range(2))
         self._turn = [0]  # which set of states is the current one; shared with the prepared step
         self.reset(**inputs)
 
@@ -99,17 +106,15 @@ class Stream:
                 place=caller(),
                 remedy=f"give it by name: stream({self.batch}, {missing[0]}=...), and reset({missing[0]}=...) later on",
             )
-        consts = [np.asarray(self._sources[value.name].value, value.type.dtype.numpy) for value in self._initial.consts]
-        given, extents = bind_arguments("the start of this stream", self._initial.inputs, (), inputs)
-        if extents.get("B", self.batch) != self.batch:
-            raise ShapeError(
-                f"this stream has {self.batch} sequence{'' if self.batch == 1 else 's'} side by side",
-                f"given for its start: {', '.join(f'{name}: {np.shape(inputs[name])}' for name in needed)}",
-                place=caller(),
-            )
+        given, _ = bind_arguments("the start of this stream", self._initial.inputs, (), inputs)
+        self._check_batch(self._initial.inputs, given)
         for place, feed in zip(self._drawn, self._feeds, strict=True):
             place[...] = feed.draw()
-        self._take(interpret(self._initial, [*consts, *given], {"B": self.batch, self._time: 0}))
+        with memory_errors(f"the first states of {self.batch} sequences", "use fewer of them at a time"):
+            if self._start is not None:
+                self._take(self._start(*given))
+            else:
+                self._take(interpret(self._initial, [*self._consts, *given], {"B": self.batch, self._time: 0}))
 
     @property
     def state(self) -> dict[str, np.ndarray]:
@@ -143,12 +148,36 @@ class Stream:
     def push(self, *chunks: Any, **named: Any) -> Any:
         """The output for a piece of any length: inputs and outputs as in a call of the whole model."""
         given = match_arguments("a piece of a stream", self._inputs, chunks, named)
-        outputs = self._compiled.call_with(self._bound, *given, *self._drawn, *self._current())
+        try:
+            outputs = self._compiled.call_with(self._bound, *given, *self._drawn, *self._current())
+        except ShapeError:
+            self._check_batch(self._inputs, given)
+            raise
         count = len(self._output_axes)
         self._take(outputs[count:])
         return outputs[0] if count == 1 else outputs[:count]
 
+    def __reduce_ex__(self, protocol: SupportsIndex) -> Any:
+        raise UnsupportedError(
+            "a stream cannot be pickled or copied",
+            place=caller(),
+            remedy=f"make another one and give it the states: other = fn.stream({self.batch}); "
+            "other.state = stream.state",
+        )
+
     # -------------------------------------------------------------- states
+
+    def _check_batch(self, inputs: Sequence[Value], arrays: Sequence[Any]) -> None:
+        """Raise when `arrays` are for another number of sequences."""
+        for value, array in zip(inputs, arrays, strict=True):
+            shape, batch = np.shape(array), value.type.shape.index("B") if "B" in value.type.shape else None
+            if batch is not None and len(shape) == value.type.rank and shape[batch] != self.batch:
+                raise ShapeError(
+                    f"this stream has {self.batch} sequence{'' if self.batch == 1 else 's'} side by side",
+                    f"{value.name} has shape {shape}",
+                    f"{value.name}: {value.type} is needed, with B = {self.batch}",
+                    place=caller(),
+                )
 
     def _current(self) -> list[np.ndarray]:
         return self._states[self._turn[0]]
@@ -162,9 +191,11 @@ class Stream:
         shapes = [bind_shape(value.type.shape, self._sizes) for value in self._inputs]
         arrays = [np.zeros(shape, value.type.dtype.numpy) for shape, value in zip(shapes, self._inputs, strict=True)]
         steps: list[_Step] = []
+        axes = zip(self._inputs, self._axes, strict=True)
+        hidden = {value.name: axis for value, axis in axes if axis is not None}
         for turn in (0, 1):
             given = [*arrays, *self._drawn, *self._states[turn]]
-            call = self._compiled.prepare(self._bound, given, self._sizes, self._states[1 - turn])
+            call = self._compiled.prepare(self._bound, given, self._sizes, self._states[1 - turn], hidden)
             outputs = call.outputs[: len(self._output_axes)]
             copies = tuple(_without_axis(a, axis).copy for a, axis in zip(outputs, self._output_axes, strict=True))
             steps.append(_Step(call, copies))

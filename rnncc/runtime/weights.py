@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 
 from rnncc.graph.interp import interpret as interpret_graph
 from rnncc.graph.ir import Graph, Source
+from rnncc.layers.weights import together
 from rnncc.loop.ir import Procedure
 from rnncc.memory import memory_errors
 from rnncc.records import record
@@ -46,16 +47,16 @@ class WeightBinder:
         bound = self._bound
         if bound is not None and (self._constant or bound.versions == self.versions()):
             return bound
-        # Two threads may both come here; both make the same arrays, and no lock can be left held over a fork.
-        versions = self.versions()
+        with together():
+            versions, values = self.versions(), [source.value for source in self._sources]
+        # Two threads may both come here; both make the same arrays.
         with memory_errors("the weights as the machine code reads them", "use fewer units, or more memory"):
-            self._bound = bound = BoundWeights(versions, self._prepare())
+            self._bound = bound = BoundWeights(versions, self._prepare(values))
         return bound
 
-    def _prepare(self) -> Mapping[str, np.ndarray]:
+    def _prepare(self, values: Sequence[np.ndarray]) -> Mapping[str, np.ndarray]:
         payloads = [
-            np.asarray(source.value, value.type.dtype.numpy)
-            for source, value in zip(self._sources, self._setup.consts, strict=True)
+            np.asarray(value, const.type.dtype.numpy) for value, const in zip(values, self._setup.consts, strict=True)
         ]
         derived = interpret_graph(self._setup, payloads)
         buffers = [buffer for buffer in self._procedure.buffers if buffer.space == "weight"]

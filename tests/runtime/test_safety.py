@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -10,8 +11,9 @@ import numpy as np
 import pytest
 
 import rnncc
-from rnncc import ops
+from rnncc import layers, ops
 from rnncc.errors import ArgumentError, DTypeError, ShapeError, TokenError, UnsupportedError
+from rnncc.runtime import compiled
 
 TABLE = np.arange(10, dtype=np.float32)
 
@@ -160,3 +162,39 @@ def test_threads_that_load_code_at_once_keep_their_own() -> None:
     fn._load_native()  # as another thread would have at the same time
     gc.collect()
     assert fn(x).tolist() == [0, 2, 4]
+
+
+def test_a_call_in_the_middle_of_a_call() -> None:
+    """A signal handler, or a finalizer, may call the model that was just called, between any two lines."""
+    rnncc.set_random_seed(0)
+    fn = rnncc.compile(rnncc.Sequential([layers.Input((None, 8)), layers.GRU(16)]))
+    one, other = np.random.default_rng(0).normal(size=(2, 3, 30, 8)).astype(np.float32)
+    expected, lines = fn(one), []
+
+    def interrupt(frame: Any, event: str, arg: Any) -> Any:
+        if frame.f_code.co_filename != compiled.__file__:
+            return None
+        if event == "line":
+            sys.settrace(None)
+            lines.append(frame.f_lineno)
+            fn(other)
+            sys.settrace(interrupt)
+        return interrupt
+
+    sys.settrace(interrupt)
+    try:
+        result = fn(one)
+    finally:
+        sys.settrace(None)
+    assert len(lines) > 20
+    assert np.array_equal(result, expected)
+    assert np.array_equal(fn(one), expected)
+
+
+def test_a_call_goes_on_after_one_that_failed() -> None:
+    fn = rnncc.compile(rnncc.trace(lambda ids: ops.take(TABLE, ids), ("int64", ("B",))))
+    for _ in range(2):
+        with pytest.raises(TokenError):
+            fn(np.array([99]))
+        assert fn(np.array([3])).tolist() == [3.0]
+    assert not fn._frames.own.is_busy

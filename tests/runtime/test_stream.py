@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 from typing import Any
 
 import numpy as np
@@ -9,7 +11,7 @@ import pytest
 
 import rnncc
 from rnncc import layers, ops
-from rnncc.errors import ArgumentError, DTypeError, ShapeError, TokenError, UnsupportedError
+from rnncc.errors import ArgumentError, DTypeError, MemoryLimitError, ShapeError, TokenError, UnsupportedError
 
 
 @pytest.fixture(scope="module")
@@ -239,6 +241,69 @@ def test_initial_states_that_are_computed_from_inputs() -> None:
             call()
     with pytest.raises(ShapeError, match=r"this stream has 3 sequences side by side"):
         fn.stream(3, start=start)
+
+
+def _with_wide_start() -> tuple[rnncc.Model, list[np.ndarray]]:
+    rnncc.set_random_seed(7)
+    x, start = layers.Input((None, 3), name="x"), layers.Input((37,), name="start")
+    h = layers.Dense(16, activation="tanh")(start)
+    model = rnncc.Model([x, start], layers.GRU(16, return_sequences=True)(x, initial_state=h))
+    random = np.random.default_rng(4)
+    return model, [random.normal(size=shape).astype(np.float32) for shape in ((5, 9, 3), (5, 37))]
+
+
+@pytest.mark.parametrize("options", [{}, {"threads": 2}, {"precision": "bfloat16"}, {"dtype": "float64"}], ids=str)
+def test_initial_states_have_the_bits_of_the_whole(options: dict[str, Any]) -> None:
+    model, arrays = _with_wide_start()
+    fn = rnncc.compile(model, **options)
+    assert np.array_equal(fn.stream(5, start=arrays[1]).push(arrays[0]), fn(*arrays))
+
+
+def test_a_stream_keeps_its_weights() -> None:
+    model, arrays = _with_wide_start()
+    fn = rnncc.compile(model)
+    before = fn(*arrays)
+    stream = fn.stream(5, start=arrays[1])
+    model.set_weights([1.5 * weight for weight in model.get_weights()])
+    stream.reset(start=arrays[1])
+    assert np.array_equal(stream.push(arrays[0]), before)
+    assert np.array_equal(fn.stream(5, start=arrays[1]).push(arrays[0]), fn(*arrays))
+
+
+def test_initial_states_of_inputs_without_a_batch() -> None:
+    def model(x: Any, start: Any) -> Any:
+        h = ops.tanh(ops.broadcast_to(start, (x.type.shape[1], 4)))
+        _, ys = rnncc.scan(lambda h, v: (ops.tanh(h + v), h), h, x)
+        return ys
+
+    fn = rnncc.compile(rnncc.trace(model, ("float32", ("T", "B", 4)), ("float32", (4,))))
+    x, start = np.random.default_rng(0).normal(size=(6, 2, 4)), np.arange(4.0)
+    x, start = x.astype(np.float32), start.astype(np.float32)
+    stream = fn.stream(2, start=start)
+    np.testing.assert_allclose(stream.push(x), fn(x, start), rtol=1e-6)
+
+
+def test_errors_of_streams_are_about_what_they_were_given() -> None:
+    model, arrays = _with_wide_start()
+    stream = rnncc.compile(model).stream(5, start=arrays[1])
+    with pytest.raises(ShapeError, match=r"this stream has 5 sequences side by side\n  x has shape \(2, 9, 3\)"):
+        stream.push(arrays[0][:2])
+    with pytest.raises(ShapeError, match=r"x has shape \(5, 9, 2\): axis 2 has size 2 instead of 3"):
+        stream.push(arrays[0][:, :, :2])
+    words = rnncc.compile(rnncc.Sequential([layers.Embedding(5, 3, name="words"), layers.GRU(4)])).stream(2)
+    with pytest.raises(TokenError, match=r"holds 9 at position \(1,\), outside"):
+        words.step([1, 9])
+    with pytest.raises(TokenError, match=r"holds 9 at position \(1, 2\), outside"):
+        words.push([[1, 1, 1], [1, 1, 9]])
+    with pytest.raises(MemoryLimitError, match="the states of 1000000000000 sequences"):
+        rnncc.compile(model).stream(10**12, start=arrays[1])
+
+
+@pytest.mark.parametrize("duplicate", [copy.copy, copy.deepcopy, pickle.dumps])
+def test_a_stream_cannot_be_copied(tagger: rnncc.Sequential, duplicate: Any) -> None:
+    stream = rnncc.compile(tagger).stream(3)
+    with pytest.raises(UnsupportedError, match=r"other = fn\.stream\(3\); other\.state = stream\.state"):
+        duplicate(stream)
 
 
 def test_an_input_of_the_step_and_of_the_start() -> None:

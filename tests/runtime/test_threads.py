@@ -20,7 +20,8 @@ import pytest
 
 import rnncc
 from rnncc import layers, ops
-from rnncc.errors import ArgumentError, TokenError, UnsupportedError
+from rnncc.errors import ArgumentError, DTypeError, TokenError, UnsupportedError
+from rnncc.layers.weights import Weight
 from rnncc.options import Options
 from rnncc.pipeline import compile_graph
 from rnncc.runtime import threads as threads_module
@@ -317,3 +318,35 @@ def test_a_number_of_threads_has_a_meaning(threads: object) -> None:
     with pytest.raises(ArgumentError, match="threads must be a number from 1 to 256") as info:
         rnncc.compile(one_lstm(), threads=threads)  # type: ignore[arg-type]
     assert "test_threads.py" in str(info.value)
+
+
+def test_a_call_sees_all_new_weights_or_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    rnncc.set_random_seed(1)
+    model = rnncc.Sequential([layers.Input((None, 3)), layers.GRU(5), layers.Dense(4)])
+    fn, x = rnncc.compile(model), np.random.default_rng(0).normal(size=(2, 6, 3)).astype(np.float32)
+    old, weights = fn(x), model.get_weights()
+    half, go_on, take = threading.Event(), threading.Event(), Weight.take
+
+    def slow_take(self: Weight, value: np.ndarray) -> None:
+        if self.path.endswith("bias"):
+            half.set()
+            go_on.wait(10)
+        take(self, value)
+
+    monkeypatch.setattr(Weight, "take", slow_take)
+    setter = threading.Thread(target=model.set_weights, args=([2 * weight for weight in weights],))
+    setter.start()
+    assert half.wait(10)
+    threading.Timer(0.1, go_on.set).start()
+    result = fn(x)
+    setter.join()
+    assert np.array_equal(result, fn(x))
+    assert not np.array_equal(result, old)
+
+
+def test_weights_that_do_not_fit_change_nothing() -> None:
+    model = rnncc.Sequential([layers.Input((3,)), layers.Dense(4)])
+    before = model.get_weights()
+    with pytest.raises(DTypeError):
+        model.set_weights([before[0] + 1, np.array(["a", "b", "c", "d"])])
+    assert all(map(np.array_equal, before, model.get_weights()))
