@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import cache as once
 from functools import partial
@@ -186,7 +187,8 @@ def _artifact(
     key = key_in_cache("code", graph, options)
     content = disk.get(key)
     if content is not None:
-        return Artifact.from_bytes(content)
+        with suppress(ValueError, KeyError, TypeError):  # not what `to_bytes` wrote
+            return Artifact.from_bytes(content)
     artifact = compilation().artifact()
     disk.put(key, artifact.to_bytes())
     return artifact

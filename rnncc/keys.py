@@ -31,7 +31,7 @@ def key_in_cache(what: str, graph: Graph, options: Options) -> str:
 
 
 def schedule_folder() -> Path:
-    """The folder of the cache, where schedules are remembered. Raises ArgumentError when there is no cache."""
+    """The folder of the cache, where schedules are remembered. Raises ArgumentError when nothing can be kept there."""
     folder = cache_folder(os.environ)
     if folder is None:
         raise ArgumentError(
@@ -39,14 +39,26 @@ def schedule_folder() -> Path:
             place=caller(),
             remedy="unset RNNCC_CACHE_DIR, or let it name a folder",
         )
+    first = next((path for path in (folder, *folder.parents) if path.exists()), folder)
+    if not first.is_dir() or not os.access(first, os.W_OK):
+        raise _not_writable(folder)
     return folder
+
+
+def _not_writable(folder: Path) -> ArgumentError:
+    return ArgumentError(
+        f"a schedule is remembered in the cache, and nothing can be written to {folder}",
+        place=caller(),
+        remedy="let RNNCC_CACHE_DIR name a folder that can be written to",
+    )
 
 
 def remember_schedule(graph: Graph, options: Options) -> Path:
     """Let `compile` use the schedule of `options` whenever it is given this graph, these options, and no schedule.
 
-    Returns the folder of the cache. Raises ArgumentError when there is no cache.
+    Returns the folder of the cache. Raises ArgumentError when there is no cache, or nothing can be kept there.
     """
     folder = schedule_folder()
-    remember(DiskCache(folder), schedule_key(graph, options), options.schedule)
+    if not remember(DiskCache(folder), schedule_key(graph, options), options.schedule):
+        raise _not_writable(folder)
     return folder

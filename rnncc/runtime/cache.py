@@ -17,10 +17,14 @@ import warnings
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
+from time import time
 
 from rnncc.records import record
 
 SUFFIX = ".rnncc"
+_UNFINISHED = ".part"
+_ABANDONED = 3600.0
+"""Seconds after which nobody is writing an unfinished entry any more."""
 _CHECKSUM = 32  # bytes of a SHA-256
 
 
@@ -57,20 +61,21 @@ class DiskCache:
             os.utime(path)
         return payload
 
-    def put(self, key: str, payload: bytes) -> None:
-        """Keep `payload` under `key`; no error when that is not possible."""
+    def put(self, key: str, payload: bytes) -> bool:
+        """Keep `payload` under `key`; False, and no error, when that is not possible."""
         name = None
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            with tempfile.NamedTemporaryFile(dir=self.folder, suffix=".part", delete=False) as file:
+            with tempfile.NamedTemporaryFile(dir=self.folder, suffix=_UNFINISHED, delete=False) as file:
                 name = file.name
                 file.write(hashlib.sha256(payload).digest())
                 file.write(payload)
             os.replace(name, self.folder / f"{key}{SUFFIX}")
             name = None
             self._evict()
+            return True
         except OSError:
-            pass
+            return False
         finally:
             if name is not None:
                 with contextlib.suppress(OSError):
@@ -82,24 +87,29 @@ class DiskCache:
         return CacheInfo(self.folder, len(entries), sum(size for _, size, _ in entries), self.limit)
 
     def clear(self) -> int:
-        """Remove every entry; returns how many there were."""
-        entries = self._entries()
-        for path, _, _ in entries:
+        """Remove every entry, and what processes that were killed have left; returns how many entries went."""
+        removed = 0
+        for path, _, _ in (*self._entries(), *self._entries(_UNFINISHED)):
             with contextlib.suppress(OSError):
                 path.unlink()
-        return len(entries)
+                removed += path.suffix == SUFFIX
+        return removed
 
-    def _entries(self) -> list[tuple[Path, int, float]]:
+    def _entries(self, suffix: str = SUFFIX) -> list[tuple[Path, int, float]]:
         """Path, size and time of last use of each entry. Another process may remove some meanwhile."""
         found = []
         with contextlib.suppress(OSError):
-            for path in self.folder.glob(f"*{SUFFIX}"):
+            for path in self.folder.glob(f"*{suffix}"):
                 with contextlib.suppress(OSError):
                     status = path.stat()
                     found.append((path, status.st_size, status.st_mtime))
         return found
 
     def _evict(self) -> None:
+        for path, _, written in self._entries(_UNFINISHED):
+            if time() - written > _ABANDONED:
+                with contextlib.suppress(OSError):
+                    path.unlink()
         entries = sorted(self._entries(), key=lambda entry: entry[2])
         total = sum(size for _, size, _ in entries)
         for path, size, _ in entries:

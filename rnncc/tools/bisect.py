@@ -271,7 +271,8 @@ def run(arguments: Namespace, page: Page) -> int:
     trail = trail_of(subject.ir, compile_options(arguments))
     if isinstance(trail.error, RnnccError) and not isinstance(trail.error, VerifyError):
         raise trail.error
-    page.line(f"inputs: {', '.join(f'{name}={size}' for name, size in sizes.items())}, seed {arguments.seed}".strip())
+    extents = ", ".join(f"{name}={size}" for name, size in sizes.items()) or "of fixed sizes"
+    page.line(f"inputs: {extents}, seed {arguments.seed}")
     with memory_errors(_TOO_LARGE, _SMALLER):
         results = check_trail(trail, dims=sizes, seed=arguments.seed)
     rows = [[result.name, *_verdict(result)] for result in results]

@@ -32,7 +32,8 @@ def run(arguments: Namespace, page: Page) -> int:
         return 0
     disk = DiskCache(folder)
     if arguments.clear:
-        page.line(f"removed {disk.clear()} entries from {folder}")
+        count = disk.clear()
+        page.line(f"removed {count} {'entry' if count == 1 else 'entries'} from {folder}")
         return 0
     info = disk.info()
     page.line(f"folder:  {info.folder}")

@@ -86,6 +86,35 @@ def test_damaged_entry_is_compiled_again(folder: Path, compilations: list[str], 
     assert entry.read_bytes() == content
 
 
+@pytest.mark.parametrize("content", [b"", b"no JSON", b"{}\n", b"[1, 2]\n", b"\xff\n"])
+def test_an_entry_that_something_else_wrote_is_compiled_again(
+    folder: Path, compilations: list[str], content: bytes
+) -> None:
+    rnncc.compile(model())
+    (entry,) = folder.glob("*.rnncc")
+    DiskCache(folder).put(entry.stem, content)
+    assert rnncc.compile(model())(X).shape == (3, 2)
+    assert len(compilations) == 2
+
+
+def test_what_killed_processes_leave_goes_after_a_while(folder: Path) -> None:
+    disk = DiskCache(folder)
+    assert disk.put("one", b"1")
+    old, new = folder / "old.part", folder / "new.part"
+    for path in (old, new):
+        path.write_bytes(b"half")
+    os.utime(old, (1, 1))
+    assert disk.put("two", b"2")
+    assert (old.exists(), new.exists()) == (False, True)
+    assert disk.clear() == 2
+    assert not list(folder.iterdir())
+
+
+def test_put_says_whether_it_kept_something(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    assert not DiskCache(tmp_path / "file").put("key", b"1")
+
+
 def test_off_and_unusable_folders_do_not_matter(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, compilations: list[str]
 ) -> None:

@@ -222,6 +222,10 @@ def test_compiling_has_no_floor() -> None:
         (["--threads", "two"], "whole numbers above 0, not 'two'"),
         (["--threads", "9999"], "this process may use"),
         (["--seconds", "0"], "above 0, not 0"),
+        (["--seconds", "inf"], "above 0, not inf"),
+        (["--peers", ","], "names no peer"),
+        (["--list", "--json"], "--list goes alone"),
+        (["--tune", "--profile"], "--tune and --profile are two things to do"),
         (["missing.py"], "no file 'missing.py'"),
     ],
 )
@@ -242,6 +246,78 @@ def test_what_has_no_use(words: list[str], message: str, monkeypatch: pytest.Mon
     monkeypatch.setattr(command, "cores", range)
     with pytest.raises(ArgumentError, match=message):
         command.run(arguments("tiny-8", *words, "--length", "3"))
+
+
+MODELS = """
+import rnncc
+from rnncc import layers as L
+
+fixed = rnncc.Sequential([L.Input((7, 5), batch_size=3), L.SimpleRNN(6)])
+flat = rnncc.Sequential([L.Input((8,)), L.Dense(6)])
+any = rnncc.Sequential([L.Input((None, 4)), L.GRU(6)])
+stateful = rnncc.Sequential([L.Input((None, 4)), L.LSTM(6, stateful=True)])
+"""
+
+
+@pytest.fixture
+def models(tmp_path: Path) -> str:
+    (tmp_path / "models.py").write_text(MODELS)
+    return str(tmp_path / "models.py")
+
+
+@pytest.mark.parametrize(
+    ("name", "more", "size"),
+    [
+        ("fixed", (), "3 x 7"),
+        ("fixed", ("--batch", "3", "--length", "7"), "3 x 7"),
+        ("flat", (), "1 x 1"),
+        ("flat", ("--batch", "5"), "5 x 1"),
+        ("any", (), "1 x 100"),
+        ("stateful", ("--length", "9"), "1 x 9"),
+    ],
+)
+def test_sizes_are_those_of_the_call(
+    name: str, more: tuple[str, ...], size: str, models: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert command.run(arguments(f"{models}:{name}", "--profile", *more)) == 0
+    assert f":{name} {size}, one thread" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("name", "more", "message"),
+    [
+        ("fixed", ("--batch", "5"), "--batch 5 has no effect on .*\n  its batch is fixed: 3"),
+        ("fixed", ("--length", "9"), "its length is fixed: 7"),
+        ("flat", ("--length", "9"), "its length is fixed: 1"),
+        ("stateful", (), "is stateful: every call goes on where the one before stopped"),
+    ],
+)
+def test_what_a_model_cannot_be_measured_with(
+    name: str, more: tuple[str, ...], message: str, models: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(command, "measure_in_process", worker.measure_rows)
+    with pytest.raises(ArgumentError, match=message):
+        command.run(arguments(f"{models}:{name}", "--peers", "none", "--seconds", "0.01", *more))
+
+
+def test_the_report_comes_before_the_picture(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("matplotlib")
+    monkeypatch.setattr(command, "measure_in_process", worker.measure_rows)
+    folder = tmp_path / "folder.png"
+    folder.mkdir()
+    words = ("tiny-8", "--peers", "none", "--length", "3", "--seconds", "0.01", "--plot", str(folder))
+    with pytest.raises(OSError, match="folder"):
+        command.run(arguments(*words))
+    assert "tiny-8" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("words", [("--batch", "x"), ("--length", "1.5"), ("--batch", "0")])
+def test_sizes_that_are_none(words: tuple[str, str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        arguments(*words)
+    assert f"argument {words[0]}: '{words[1]}' is no whole number above 0" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("more", [["--profile"], ["--tune"], ["--peers", "none"]])

@@ -19,7 +19,7 @@ def test_info_and_clear(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys:
     assert "entries: 1" in shown
     assert "1.0 MiB of at most 256 MiB" in shown
     assert main(["cache", "--clear"]) == 0
-    assert "removed 1 entries" in capsys.readouterr().out
+    assert "removed 1 entry from" in capsys.readouterr().out
     assert list(tmp_path.iterdir()) == []
 
 

@@ -18,6 +18,7 @@ from rnncc.keys import remember_schedule
 from rnncc.options import Options
 from rnncc.passes.loop.schedule import Choice, Tile
 from rnncc.pipeline import compile_graph, machine_of
+from rnncc.runtime.cache import DiskCache
 from rnncc.tools.bench import command, tune
 from rnncc.tools.bench.cases import Case, prepare
 from rnncc.tools.bench.workloads import Workload
@@ -118,6 +119,16 @@ def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: py
     with pytest.raises(ArgumentError, match="--remember goes with --tune"):
         command.run(parser.parse_args(["tiny-8", "--remember"]))
     monkeypatch.setenv("RNNCC_CACHE_DIR", "off")
+    (tmp_path / "file").write_text("in the way")
     with pytest.raises(ArgumentError, match="RNNCC_CACHE_DIR is off"):
         command.run(parser.parse_args(["tiny-8", "--tune", "--remember", "--length", "5"]))
+    with pytest.warns(UserWarning, match="no folder"):
+        monkeypatch.setenv("RNNCC_CACHE_DIR", str(tmp_path / "file"))
+        with pytest.raises(ArgumentError, match="nothing can be written to"):
+            command.run(parser.parse_args(["tiny-8", "--tune", "--remember", "--length", "5"]))
     assert capsys.readouterr().out == ""  # nothing was tried
+    monkeypatch.setattr(DiskCache, "put", lambda *_: False)
+    monkeypatch.setenv("RNNCC_CACHE_DIR", str(tmp_path))
+    with pytest.raises(ArgumentError, match="nothing can be written to"):
+        command.run(parser.parse_args(["tiny-8", "--tune", "--remember", "--length", "5"]))
+    assert "schedule=" in capsys.readouterr().out

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from rnncc.errors import UnsupportedError
-from rnncc.graph.ir import Graph
+from rnncc.graph.ir import Graph, is_scan, scan_view
+from rnncc.graph.value import Value
 from rnncc.layers.initializers import set_random_seed
 from rnncc.layers.model import Model
 from rnncc.tools.bench.network import Embedding, Network, Problem, describe, stepwise, weights_of
@@ -78,6 +79,7 @@ def prepare(workload: Workload, batch: int, length: int, precision: str = "float
         usual = "float32" if precision == "float32-bf16x6" else precision  # what is as accurate as that
         problem = Problem(network, weights_of(model), inputs, any_length=workload.way == "cold", precision=usual)
         problem = stepwise(problem) if workload.way == "step" else problem
+    batch, length = _true_size(model, batch, length)
     return Case(workload, batch, length, model, tuple(beside), pieces, problem, reason, precision)
 
 
@@ -110,10 +112,9 @@ def _inputs(
     model: Any, network: Network | None, batch: int, length: int, numbers: np.random.Generator
 ) -> tuple[np.ndarray, ...]:
     """Token ids that every table has, and normal floats. The extent B and free first axes are the batch."""
-    graph = model if isinstance(model, Graph) else model.graph()
     extents = {"B": batch, "T": length}
     arrays = []
-    for position, value in enumerate(graph.arguments):
+    for position, value in enumerate(_arguments(model)):
         shape = [
             dim if isinstance(dim, int) else extents.get(dim, length if axis else batch)
             for axis, dim in enumerate(value.type.shape)
@@ -124,6 +125,28 @@ def _inputs(
         else:
             arrays.append(numbers.standard_normal(shape).astype(np.float32))
     return tuple(arrays)
+
+
+def _graph_of(model: Any) -> Graph:
+    graph: Graph = model if isinstance(model, Graph) else model.graph()
+    return graph
+
+
+def _arguments(model: Any) -> tuple[Value, ...]:
+    """What a call is given: no states that the model keeps itself."""
+    arguments = _graph_of(model).arguments
+    return arguments[: len(arguments) - len(getattr(model, "state_slots", ()))]
+
+
+def _true_size(model: Any, batch: int, length: int) -> tuple[int, int]:
+    """Rows and steps of a call that is to have so many: a model may have been declared for others, or have no steps."""
+    arguments = [value.type.shape for value in _arguments(model) if value.type.shape]
+    rows = {shape[0] for shape in arguments if isinstance(shape[0], int)}
+    has_rows = not arguments or any(isinstance(shape[0], str) for shape in arguments)
+    has_steps = any(isinstance(dim, str) for shape in arguments for dim in shape[1:])
+    steps = [scan_view(node).length for node in _graph_of(model).nodes if is_scan(node)]
+    fixed = max((count for count in steps if isinstance(count, int)), default=1)
+    return batch if has_rows else max(rows), length if has_steps else fixed
 
 
 def _table_size(model: Any, network: Network | None, position: int) -> int:

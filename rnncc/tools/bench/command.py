@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import platform
 import shlex
 import sys
@@ -19,7 +20,7 @@ from rnncc.errors import ArgumentError, nearest
 from rnncc.keys import remember_schedule, schedule_folder
 from rnncc.options import PRECISIONS, Options
 from rnncc.passes.loop.schedule import as_schedule
-from rnncc.tools.bench.cases import Case, prepare
+from rnncc.tools.bench.cases import Case
 from rnncc.tools.bench.machine import cores, cpu_name
 from rnncc.tools.bench.measure import tolerance
 from rnncc.tools.bench.peers import PEERS, Peer
@@ -28,7 +29,7 @@ from rnncc.tools.bench.progress import ProgressLine
 from rnncc.tools.bench.report import microseconds, write_report
 from rnncc.tools.bench.results import Report, as_json
 from rnncc.tools.bench.tune import graph_of, tune
-from rnncc.tools.bench.worker import Order, enough_memory, jobs, measure_in_process
+from rnncc.tools.bench.worker import Order, case_of, enough_memory, jobs, measure_in_process
 from rnncc.tools.bench.workloads import WORKLOADS, find_workload
 
 DEFAULT_WORKLOADS = ("classify-1", "classify-32")
@@ -88,19 +89,20 @@ def run(args: argparse.Namespace) -> int:
 
     Raises ArgumentError for names and numbers that have no meaning.
     """
+    _check_together(args)
     if args.list:
         sys.stdout.write(listing())
         return 0
     names = _workload_names(args.workloads)
     peers = choose_peers(args.peers)
     threads = _thread_counts(args.threads)
-    if not args.seconds > 0:
-        raise ArgumentError(f"--seconds must be above 0, not {args.seconds:g}")
-    _check_together(args)
+    if not 0 < args.seconds < math.inf:
+        raise ArgumentError(f"--seconds must be a number above 0, not {args.seconds:g}")
     if args.profile or args.tune:
-        for name, batch, length in jobs(Order(names, (), 1, 0.0, args.batch, args.length)):
+        order = Order(names, (), 1, 0.0, args.batch, args.length)
+        for name, batch, length in jobs(order):
             with enough_memory(name, batch, length):
-                case = prepare(find_workload(name), batch, length)
+                case = case_of(order, name, batch, length)
                 _show_tuning(case, args, threads) if args.tune else _show_profile(case, args)
         return 0
     if args.plot:
@@ -120,12 +122,13 @@ def run(args: argparse.Namespace) -> int:
         roofs=tuple(roof for roof, _ in parts),
         rows=tuple(row for group in zip(*(rows for _, rows in parts), strict=True) for row in group),
     )
-    if args.plot:
-        write_plot(report, args.plot)
     if args.json:
         sys.stdout.write(json.dumps(as_json(report), indent=2) + "\n")
     else:
         write_report(report, sys.stdout)
+    if args.plot:
+        sys.stdout.flush()  # what was measured is there before the picture, whatever becomes of that
+        write_plot(report, args.plot)
     return 0 if all(row.is_correct for row in report.rows) else 1
 
 
@@ -135,6 +138,10 @@ def _check_together(args: argparse.Namespace) -> None:
         raise ArgumentError("--remember goes with --tune")
     if args.remember:
         schedule_folder()
+    if args.tune and args.profile:
+        raise ArgumentError("--tune and --profile are two things to do", remedy="run rnncc bench once for each")
+    if args.list and (args.json or args.plot or args.tune or args.profile):
+        raise ArgumentError("--list goes alone: it measures nothing")
     mode = "--tune" if args.tune else "--profile" if args.profile else ""
     without = ["json", "plot", "peers", *(["threads"] if args.profile and not args.tune else [])]
     given = [f"--{option}" for option in without if getattr(args, option) not in (None, False, "1")]
@@ -184,6 +191,8 @@ def choose_peers(text: str | None) -> list[Peer]:
         return list(PEERS) if text == _ALL else []
     known = {peer.key: peer for peer in PEERS}
     chosen = [item.strip() for item in text.split(",") if item.strip()]
+    if not chosen:
+        raise ArgumentError(f"--peers {text!r} names no peer", remedy="--peers none measures rnncc alone")
     for item in chosen:
         if item not in known:
             meant = nearest(item.lower(), known)
@@ -223,10 +232,9 @@ def _thread_counts(text: str) -> tuple[int, ...]:
 
 
 def _size(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not above 0")
-    return number
+    if not text.isdecimal() or not int(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number above 0")
+    return int(text)
 
 
 def _versions(peers: Sequence[Peer]) -> dict[str, str]:

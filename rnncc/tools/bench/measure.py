@@ -17,7 +17,7 @@ from time import perf_counter, perf_counter_ns, process_time
 
 import numpy as np
 
-from rnncc.errors import RnnccError
+from rnncc.errors import ArgumentError, RnnccError
 from rnncc.tools.bench.cases import Case
 from rnncc.tools.bench.peers import Peer, Run, numpy_loop
 from rnncc.tools.bench.results import SELF, Row, Target, Timing
@@ -64,6 +64,12 @@ def measure(case: Case, peers: Sequence[Peer], threads: int, seconds: float, pro
 
     The row has no floor: the roof is known best when everything was run.
     """
+    if getattr(case.model, "state_slots", ()):
+        raise ArgumentError(
+            f"{case.workload.name} is stateful: every call goes on where the one before stopped",
+            "so no two of them have the same outputs to compare",
+            remedy="leave stateful out to time it, or look at one call with --profile",
+        )
     notes: list[str] = []
     contenders = build_all(case, peers, threads, notes, progress)
     progress("checking the outputs")

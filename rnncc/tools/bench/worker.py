@@ -13,7 +13,7 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from functools import partial
 
-from rnncc.errors import RnnccError
+from rnncc.errors import ArgumentError, RnnccError
 from rnncc.memory import memory_errors
 from rnncc.runtime.roof import Roof, RoofMeter
 from rnncc.tools.bench.cases import Case, prepare
@@ -76,12 +76,25 @@ def measure_rows(order: Order) -> tuple[Roof, list[Row]]:
         meter.measure()
         line.show(f"{title}preparing")
         with enough_memory(name, batch, length):
-            case = prepare(find_workload(name), batch, length, order.precision)
+            case = case_of(order, name, batch, length)
             row = measure(case, peers, order.threads, order.seconds, partial(_show, line, title))
         rows.append((row, _counted(case)))
     roof = meter.measure()
     line.clear()
     return roof, [replace(row, floor=floor_of(works, roof, order.precision) if works else None) for row, works in rows]
+
+
+def case_of(order: Order, name: str, batch: int, length: int) -> Case:
+    """A workload at one size. Raises ArgumentError when the order asks for another one than its model has."""
+    case = prepare(find_workload(name), batch, length, order.precision)
+    for option, wanted, found in (("batch", order.batch, case.batch), ("length", order.length, case.length)):
+        if wanted is not None and wanted != found:
+            raise ArgumentError(
+                f"--{option} {wanted} has no effect on {name}",
+                f"its {option} is fixed: {found}",
+                remedy=f"leave --{option} out, or declare the model for any {option}",
+            )
+    return case
 
 
 def _counted(case: Case) -> list[Work]:
