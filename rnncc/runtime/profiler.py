@@ -52,8 +52,8 @@ class Profiler:
         last = int(runs[-1][-1])
         tick = (now - start) / max(last - first, 1)  # nanoseconds of a cycle: between the ends of two calls
         middle = sorted(runs, key=lambda counters: int(counters[-1] - counters[-2]))[len(runs) // 2]
-        return self._profile([float(cycles) * tick for cycles in middle[:-2]], (middle[-1] - middle[-2]) * tick,
-                             extents, len(runs))  # fmt: skip
+        *cycles, begun, ended = map(int, middle)
+        return self._profile([taken * tick for taken in cycles], (ended - begun) * tick, extents, len(runs))
 
     def _profile(self, times: Sequence[float], whole: float, extents: Mapping[str, int], calls: int) -> Profile:
         roof = measure_roof(1)

@@ -132,6 +132,11 @@ def test_kernels_with_their_counts() -> None:
     assert (start.operations, start.bytes) == (0, 4 * 2 * 4 * UNITS)
 
 
+def test_its_numbers_are_numbers_of_python() -> None:
+    profile = rnncc.compile(_model()).profile(_x(2, 5))
+    assert "np." not in repr(profile)
+
+
 def test_kernels_add_up_to_nearly_the_call() -> None:
     rnncc.set_random_seed(8)
     fn = rnncc.compile(rnncc.Sequential([layers.Input(shape=(None, WIDTH)), layers.LSTM(64)]))
