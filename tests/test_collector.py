@@ -6,6 +6,7 @@ import gc
 import os
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
@@ -62,7 +63,8 @@ def test_it_goes_on_after_an_error() -> None:
     assert gc.isenabled()
 
 
-def test_one_thread_does_not_end_the_rest_of_another() -> None:
+@contextmanager
+def _rest_in_another_thread() -> Iterator[None]:
     inside, go_on = threading.Event(), threading.Event()
 
     def other() -> None:
@@ -73,32 +75,28 @@ def test_one_thread_does_not_end_the_rest_of_another() -> None:
     thread = threading.Thread(target=other)
     thread.start()
     assert inside.wait(10)
-    with at_rest():
-        pass
-    assert not gc.isenabled()
-    go_on.set()
-    thread.join()
+    try:
+        yield
+    finally:
+        go_on.set()
+        thread.join()
+
+
+def test_one_thread_does_not_end_the_rest_of_another() -> None:
+    with _rest_in_another_thread():
+        with at_rest():
+            pass
+        assert not gc.isenabled()
     assert gc.isenabled()
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 def test_in_a_child_nobody_compiles() -> None:
-    inside, go_on = threading.Event(), threading.Event()
-
-    def other() -> None:
-        with at_rest():
-            inside.set()
-            go_on.wait(10)
-
-    thread = threading.Thread(target=other)
-    thread.start()
-    assert inside.wait(10)
-    child = os.fork()
-    if child == 0:
-        good = gc.isenabled()
-        with at_rest():
-            good = good and not gc.isenabled()
-        os._exit(0 if good and gc.isenabled() else 1)
-    go_on.set()
-    thread.join()
+    with _rest_in_another_thread():
+        child = os.fork()
+        if child == 0:
+            good = gc.isenabled()
+            with at_rest():
+                good = good and not gc.isenabled()
+            os._exit(0 if good and gc.isenabled() else 1)
     assert os.waitpid(child, 0)[1] == 0
