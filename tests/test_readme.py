@@ -38,6 +38,8 @@ def test_folder_tree_is_the_folder_tree() -> None:
         assert (ROOT / "rnncc" / name).exists(), name
     packages = {path.parent.relative_to(ROOT / "rnncc").parts[0] for path in (ROOT / "rnncc").glob("*/__init__.py")}
     assert packages <= {name.split("/")[0] for name in named}
+    files = {path.name for path in (ROOT / "rnncc").glob("*.py")} - {"__init__.py", "__main__.py"}
+    assert files <= named
 
 
 def test_model_in_the_readme_becomes_what_the_readme_says() -> None:

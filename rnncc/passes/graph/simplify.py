@@ -7,7 +7,7 @@
 The rules are in `rules_arithmetic`, `rules_move`, `rules_transpose` and `rules_scan`, each with its own
 *before -> after*. Every rule makes the graph smaller or moves a transpose, a broadcast or a slice one op closer to the
 inputs, and no rule moves one back: so the walk ends. Values stay the same up to the sign of a zero (x + 0 is x) and,
-where a matmul is split or a sum taken in the other order, up to rounding.
+where a matmul is split, its weights are centered or a sum is taken in the other order, up to rounding.
 """
 
 from __future__ import annotations
