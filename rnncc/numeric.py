@@ -25,6 +25,6 @@ def whole_number(value: Any, least: int | None = None, most: int | None = None) 
 
 def real_number(value: Any) -> float | None:
     """`value` as a float; None for what is no number, texts among it."""
-    if isinstance(value, bool | np.bool_) or not isinstance(value, int | float | np.number):
+    if isinstance(value, bool | np.bool_) or not isinstance(value, int | float | np.integer | np.floating):
         return None
     return float(value)

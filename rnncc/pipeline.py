@@ -27,7 +27,7 @@ from rnncc.loop.verify import verify as verify_procedure
 from rnncc.loop.visit import count_statements
 from rnncc.lower.lower import lower
 from rnncc.lower.rows import row_extent
-from rnncc.lower.setup import multiply_in_double, split_setup
+from rnncc.lower.setup import split_setup
 from rnncc.options import Options
 from rnncc.passes.graph.accumulate import accumulate
 from rnncc.passes.graph.cse import cse
@@ -231,7 +231,6 @@ def compile_graph(graph: Graph, options: Options) -> Compilation:
         prepared(graph, options), graph_passes(options), verify=verify_graph, show=show_graph, count=count_nodes
     )
     setup, main = split_setup(fused)
-    setup = multiply_in_double(setup)
     clock.lap("graph")
     lowered = lower(main)
     verify_procedure(lowered)

@@ -44,7 +44,7 @@ def test_real_numbers(value: Any) -> None:
     assert type(number) is float
 
 
-@pytest.mark.parametrize("value", [None, "0.5", False, np.False_, [0.5], np.zeros(2), 0.5j])
+@pytest.mark.parametrize("value", [None, "0.5", False, np.False_, [0.5], np.zeros(2), 0.5j, np.complex64(0.5)])
 def test_what_is_no_real_number(value: Any) -> None:
     assert real_number(value) is None
 

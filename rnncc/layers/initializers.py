@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from rnncc.errors import ArgumentError, ShapeError, caller, nearest
-from rnncc.numeric import whole_number
+from rnncc.numeric import real_number, whole_number
 from rnncc.records import record
 
 Initializer = Callable[..., np.ndarray]
@@ -140,7 +140,8 @@ class VarianceScaling:
     seed: int | None = None
 
     def __post_init__(self) -> None:
-        if not isinstance(self.scale, int | float | np.number) or isinstance(self.scale, bool) or not self.scale > 0:
+        scale = real_number(self.scale)
+        if scale is None or not scale > 0:
             raise ArgumentError("scale of VarianceScaling must be above 0", f"scale: {self.scale!r}", place=caller())
         for name, known in (("mode", _MODES), ("distribution", _DISTRIBUTIONS)):
             if getattr(self, name) not in known:

@@ -20,7 +20,8 @@ def split_setup(graph: Graph) -> tuple[Graph, Graph]:
         table = matmul(e, w)     ->       table = matmul(e, w)        return take(table, ids)
         return take(table, ids)           return table
 
-    Numbers are in both: `main` knows those that it reads, which may save it a load or more.
+    Numbers are in both: `main` knows those that it reads, which may save it a load or more. Products of float32 are
+    added up in float64 in `setup`.
     """
     constant = set(graph.consts)
     numbers: set[Value] = set()
@@ -40,10 +41,10 @@ def split_setup(graph: Graph) -> tuple[Graph, Graph]:
     weights = tuple(dict.fromkeys(value for value in used if value in constant))
     needed = needed_nodes(setup, weights)
     setup_graph = replace(graph, name="setup", inputs=(), nodes=needed, outputs=weights)
-    return setup_graph, replace(graph, consts=weights, nodes=tuple(main), sources={}, feeds={})
+    return _multiplied_in_double(setup_graph), replace(graph, consts=weights, nodes=tuple(main), sources={}, feeds={})
 
 
-def multiply_in_double(setup: Graph) -> Graph:
+def _multiplied_in_double(setup: Graph) -> Graph:
     """`setup` with products of float32 added up in float64, and rounded once.
 
     numpy's last bits of a column depend on how many columns are beside it. The table of an embedding may have others

@@ -21,7 +21,7 @@ from rnncc.loop.printer import show as show_procedure
 from rnncc.loop.verify import verify as verify_procedure
 from rnncc.loop.visit import count_statements, has_vectors, walk_statements
 from rnncc.lower.lower import lower
-from rnncc.lower.setup import multiply_in_double, split_setup
+from rnncc.lower.setup import split_setup
 from rnncc.options import Options
 from rnncc.passes.manager import IR, Pass, Snapshot, run_passes
 from rnncc.pipeline import (
@@ -125,7 +125,6 @@ def _progress(trail: Trail, target: Target) -> Iterator[Trail]:
             trail = replace(trail, graph_snapshots=(*trail.graph_snapshots, *made))
         yield (trail := replace(trail, failed="fused"))
         setup, fused = split_setup(graph)
-        setup = multiply_in_double(setup)
         yield (trail := replace(trail, setup=setup, fused=fused, failed="loop"))
         lowered = lower(fused)
         verify_procedure(lowered)

@@ -78,6 +78,8 @@ def test_names_of_initializers() -> None:
         assert 0 < kernel.std() < 0.5
     for options, message in (
         ({"scale": 0}, "scale of VarianceScaling must be above 0"),
+        ({"scale": "2"}, "scale of VarianceScaling must be above 0"),
+        ({"scale": np.complex64(2)}, "scale of VarianceScaling must be above 0"),
         ({"mode": "fan"}, "VarianceScaling has no mode 'fan'"),
         ({"distribution": "even"}, "VarianceScaling has no distribution 'even'"),
     ):

@@ -21,7 +21,7 @@ from rnncc.loop.interp import CheckFailed
 from rnncc.loop.interp import interpret as interpret_loops
 from rnncc.loop.verify import verify as verify_loops
 from rnncc.lower.lower import lower
-from rnncc.lower.setup import convert_floats, multiply_in_double, split_setup
+from rnncc.lower.setup import convert_floats, split_setup
 from rnncc.ops.scan import scan
 from rnncc.types import DType, TensorType
 from tests.ops.samples import EXTENTS, Sample
@@ -173,7 +173,7 @@ def f(e: f32[7, 3], w: f32[3, 5], unused: f32[2], /, ids: i64[B], x: f32[B, 5]):
 
 def test_split_setup() -> None:
     text = TABLE.replace("    y:", "    w_turned: f32[5, 3] = transpose(w, axes=(1, 0))\n    y:")
-    graph = parse(text)
+    graph = convert_floats(parse(text), DType.F64)
     verify_graph(graph)
     setup, main = split_setup(graph)
     verify_graph(setup)
@@ -182,8 +182,8 @@ def test_split_setup() -> None:
     assert [value.name for value in setup.outputs] == [value.name for value in main.consts] == ["table", "w_turned"]
     assert [node.op.name for node in main.nodes] == ["take", "add", "broadcast_to"]  # its size depends on the call
     rng = np.random.default_rng(0)
-    weights = [rng.normal(size=shape).astype(np.float32) for shape in [(7, 3), (3, 5), (2,)]]
-    inputs = [np.array([6, 0]), rng.normal(size=(2, 5)).astype(np.float32)]
+    weights = [rng.normal(size=shape) for shape in [(7, 3), (3, 5), (2,)]]
+    inputs = [np.array([6, 0]), rng.normal(size=(2, 5))]
     made = interpret_graph(setup, weights, {})
     whole = interpret_graph(graph, [*weights, *inputs], {"B": 2})
     for actual, wanted in zip(interpret_graph(main, [*made, *inputs], {"B": 2}), whole, strict=True):
@@ -212,23 +212,21 @@ def test_numbers_do_not_keep_weights_in_the_call() -> None:
 
 
 def test_products_of_weights_are_rounded_once() -> None:
-    setup, main = split_setup(
-        parse(
-            "def f(e: f32[7, 3], w: f32[3, 5], /, ids: i64[B]):\n"
-            "    table: f32[7, 5] = matmul(e, w)\n    y: f32[B, 5] = take(table, ids)\n    return y"
-        )
+    graph = parse(
+        "def f(e: f32[7, 3], w: f32[3, 5], /, ids: i64[B]):\n"
+        "    table: f32[7, 5] = matmul(e, w)\n    y: f32[B, 5] = take(table, ids)\n    return y"
     )
-    wide = multiply_in_double(setup)
-    verify_graph(wide)
-    assert [node.op.name for node in wide.nodes] == ["cast", "cast", "matmul", "cast"]
-    assert [value.name for value in wide.outputs] == [value.name for value in main.consts]
+    setup, main = split_setup(graph)
+    verify_graph(setup)
+    assert [node.op.name for node in setup.nodes] == ["cast", "cast", "matmul", "cast"]
+    assert [value.name for value in setup.outputs] == [value.name for value in main.consts]
     rng = np.random.default_rng(0)
     e, w = (rng.normal(size=shape).astype(np.float32) for shape in [(7, 3), (3, 5)])
-    (table,) = interpret_graph(wide, [e, w], {})
+    (table,) = interpret_graph(setup, [e, w], {})
     assert table.dtype == np.float32
     np.testing.assert_array_equal(table, (e.astype(np.float64) @ w.astype(np.float64)).astype(np.float32))
-    doubles = convert_floats(setup, DType.F64)
-    assert multiply_in_double(doubles) is doubles
+    of_doubles, _ = split_setup(convert_floats(graph, DType.F64))
+    assert [node.op.name for node in of_doubles.nodes] == ["matmul"]
 
 
 def test_split_setup_when_a_weight_is_a_result() -> None:
