@@ -97,7 +97,7 @@ class _Emitter:
         self.is_in_end = False
         self.written: dict[int, frozenset[str]] = {}
         """By the identity of a loop: the buffers that it writes."""
-        self.messages: list[str] = []
+        self.checks: list[tuple[str, str]] = []
         kinds = {statement.kind for statement in walk_statements(procedure.body) if isinstance(statement, For)}
         self.shares = not kinds.isdisjoint(FOR_THREADS)
         self.has_matrix = "matrix" in kinds
@@ -124,7 +124,7 @@ class _Emitter:
         if threads > 1:
             parts += [team_text(code.target), declarations(code.target)]
         names = tuple(pointers.values())
-        return Emitted("\n".join(parts), entry, names, tuple(self.messages), self.shares, self.has_matrix)
+        return Emitted("\n".join(parts), entry, names, tuple(self.checks), self.shares, self.has_matrix)
 
     def parameters(self, pointers: Iterable[str]) -> list[str]:
         """Of a function that works on what is behind `pointers`: these, and all dims."""
@@ -371,7 +371,7 @@ class _Emitter:
             code.open(f"{name}.failed")
             (value,) = check.values
             message = self.procedure.messages[check.code]
-            source: str = "a computed index"
+            source = "a computed index"
             position: Sequence[Expr] = ()
             if isinstance(value, Load):
                 source, position = value.buffer, index_exprs(value.index)
@@ -380,10 +380,10 @@ class _Emitter:
             for number, item in enumerate((integer(len(reported)), *reported)):
                 place = code.assign(f"getelementptr inbounds i64, ptr %status, i64 {number}")
                 code.line(f"store i64 {self.values.expr(item).text}, ptr {place}")
-            self.messages.append(message.replace("{name}", source))
+            self.checks.append((message, source))
             if self.shares:
                 code.line('call void @"rnncc.leave"(ptr %barrier)')
-            code.line(f"ret i32 {len(self.messages)}")
+            code.line(f"ret i32 {len(self.checks)}")
         code.open(f"{name}.passed")
 
     def barrier(self) -> None:

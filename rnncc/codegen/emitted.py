@@ -12,14 +12,14 @@ STATUS_VALUES = 16
 class Emitted:
     """An LLVM module: its text, its entry point, and what the entry point's pointers are.
 
-    A pointer is a buffer's name, or for temporaries the number of a slot. `messages` are those of the checks, with the
-    name of the offending buffer filled in; value and position come with the status.
+    A pointer is a buffer's name, or for temporaries the number of a slot. `checks` has the message of each, and the name
+    of what is checked; value and position come with the status.
     """
 
     text: str
     entry: str
     pointers: tuple[str | int, ...]
-    messages: tuple[str, ...]
+    checks: tuple[tuple[str, str], ...]
     shares: bool = False
     """True when the threads of a team share the work inside of a call."""
     has_matrix: bool = False

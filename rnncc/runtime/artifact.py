@@ -45,7 +45,7 @@ class Artifact:
             "procedure": show_procedure(replace(self.procedure, body=())),
             "entry": self.emitted.entry,
             "pointers": self.emitted.pointers,
-            "messages": self.emitted.messages,
+            "checks": self.emitted.checks,
             "is_for_host": self.is_for_host,
             "shares": self.emitted.shares,
             "has_matrix": self.emitted.has_matrix,
@@ -63,7 +63,7 @@ class Artifact:
             "",
             header["entry"],
             tuple(header["pointers"]),
-            tuple(header["messages"]),
+            tuple((message, name) for message, name in header["checks"]),
             header["shares"],
             header["has_matrix"],
         )

@@ -236,7 +236,7 @@ class CompiledModel:
         for places, array in zip((*self._places.inputs, *self._places.outputs), (*inputs, *outputs), strict=True):
             for place in places:
                 frame.pointers[place] = address_of(array)
-        return PreparedCall(frame, outputs, (bound, inputs), self._emitted.messages, extents, hidden)
+        return PreparedCall(frame, outputs, (bound, inputs), self._emitted.checks, extents, hidden)
 
     def ir(self, stage: str) -> str:
         """The text of one stage: graph, fused, loop, scheduled, llvm, llvm-opt or asm."""
@@ -317,7 +317,7 @@ class CompiledModel:
             outputs.append(output)
         code = frame.native()
         if code:
-            raise _check_failed(self._emitted.messages[code - 1], frame.status, extents)
+            raise _check_failed(self._emitted.checks[code - 1], frame.status, extents)
         return [
             output if spare is None else output.copy() for output, spare in zip(outputs, frame.outputs, strict=True)
         ]
@@ -362,18 +362,18 @@ class CompiledModel:
 class PreparedCall:
     """A native call with everything in place: `run` does it. `outputs` are overwritten by every run."""
 
-    __slots__ = ("_alive", "_extents", "_frame", "_hidden", "_messages", "native", "outputs")
+    __slots__ = ("_alive", "_checks", "_extents", "_frame", "_hidden", "native", "outputs")
 
     def __init__(
         self,
         frame: Frame,
         outputs: list[np.ndarray],
         alive: object,
-        messages: Sequence[str],
+        checks: Sequence[tuple[str, str]],
         extents: Mapping[str, int],
         hidden: Mapping[str, int],
     ) -> None:
-        self._frame, self._alive, self._messages, self._extents = frame, alive, messages, extents
+        self._frame, self._alive, self._checks, self._extents = frame, alive, checks, extents
         self._hidden = hidden
         self.native = frame.native
         """`run`, except that a check that failed is a number, for `failure`, and 0 says that none did."""
@@ -387,17 +387,17 @@ class PreparedCall:
 
     def failure(self, code: int) -> RnnccError:
         """The error for what `native` returned."""
-        return _check_failed(self._messages[code - 1], self._frame.status, self._extents, self._hidden)
+        return _check_failed(self._checks[code - 1], self._frame.status, self._extents, self._hidden)
 
 
 def _check_failed(
-    message: str, status: Any, extents: Mapping[str, int], hidden: Mapping[str, int] = MappingProxyType({})
+    check: tuple[str, str], status: Any, extents: Mapping[str, int], hidden: Mapping[str, int] = MappingProxyType({})
 ) -> RnnccError:
+    message, name = check
     number, *position = status[1 : 1 + status[0]]
-    for name, axis in hidden.items():
-        if message.startswith(f"token: {name} "):
-            del position[axis]
-    return refused(message, number, position, extents)
+    if name in hidden:
+        del position[hidden[name]]
+    return refused(message, number, position, extents, name)
 
 
 def _in_order(name: str, array: np.ndarray) -> np.ndarray:

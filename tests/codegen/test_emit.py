@@ -172,7 +172,7 @@ def test_a_check_reports_the_first_offender() -> None:
         wrong[place] = value
         with pytest.raises(NativeCheckFailed) as failed:
             run_native(loops, {"ids": wrong}, {"B": 2, "T": 3})
-        assert failed.value.args == ("ids holds {value} at position {position}", value, place)
+        assert failed.value.args == ("{name} holds {value} at position {position}", "ids", value, place)
 
 
 # ------------------------------------------------------------------ the text

@@ -21,10 +21,10 @@ from rnncc.runtime.threads import POOL
 
 
 class NativeCheckFailed(Exception):
-    """A check did not hold: its message, the offending value, and the index it was loaded from."""
+    """A check did not hold: its message, the buffer and the offending value, and the index it was loaded from."""
 
-    def __init__(self, message: str, value: int, position: tuple[int, ...]) -> None:
-        super().__init__(message, value, position)
+    def __init__(self, message: str, buffer: str, value: int, position: tuple[int, ...]) -> None:
+        super().__init__(message, buffer, value, position)
         self.message = message
         self.value = value
         self.position = position
@@ -73,7 +73,7 @@ def run_native(
         code = prototype(address)(pointers, sizes, status)
     if code:
         value, *position = status[1 : 1 + status[0]]
-        raise NativeCheckFailed(emitted.messages[code - 1], value, tuple(position))
+        raise NativeCheckFailed(*emitted.checks[code - 1], value, tuple(position))
     return outputs
 
 
