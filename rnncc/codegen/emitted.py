@@ -12,8 +12,8 @@ STATUS_VALUES = 16
 class Emitted:
     """An LLVM module: its text, its entry point, and what the entry point's pointers are.
 
-    A pointer is a buffer's name, or for temporaries the number of a slot. `checks` has the message of each, and the name
-    of what is checked; value and position come with the status.
+    A pointer is a buffer's name, or for temporaries the number of a slot. `checks` has the message of each, and the
+    name of what is checked; value and position come with the status.
     """
 
     text: str

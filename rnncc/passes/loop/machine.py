@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from rnncc.records import record
 from rnncc.types import DType
 
@@ -39,8 +41,9 @@ class Machine:
 TAIL_ROWS = (4, 3, 2)
 """Tiles of fewer rows, for those that full tiles leave over."""
 
-TAIL_OF_MANY = (2,)
-"""The same where there are many rows, all steps of all sequences: to be fast with few of them is not worth the code."""
+FEW_TAILS = (2,)
+"""The same where it is not worth the code to be fast with a few rows: they are all steps of all sequences, or the nest
+is a small part of the work whatever its rows are."""
 
 ODD_ROWS = 3
 """Rows of the tile that is used once where the number of rows is odd, and else not: two rows and one on its own take as
@@ -60,9 +63,8 @@ class TileShape:
     blocks: tuple[tuple[int, int], ...]
 
     @staticmethod
-    def of(rows: int, width: int, panel: int, *, many: bool) -> TileShape:
-        """Tiles of `rows` x `width`, fewer rows for what they leave over, and single rows in panels of `panel`."""
-        tails = TAIL_OF_MANY if many else TAIL_ROWS
+    def of(rows: int, width: int, panel: int, tails: Sequence[int] = TAIL_ROWS) -> TileShape:
+        """Tiles of `rows` x `width`, of `tails` for what they leave over, and single rows in panels of `panel`."""
         counts = [rows, *(fewer for fewer in tails if fewer < rows)] if rows > 1 else []
         return TileShape(panel, (*((count, width) for count in counts), (1, panel)))
 
@@ -78,17 +80,23 @@ LINE_BYTES = 64
 
 
 def tile_shape(
-    machine: Machine, reductions: int, vectors: int | None, *, streams: bool, many: bool, halves: bool = False
+    machine: Machine,
+    reductions: int,
+    vectors: int | None,
+    tails: Sequence[int] = TAIL_ROWS,
+    *,
+    streams: bool,
+    halves: bool = False,
 ) -> TileShape:
     """The tiles for a nest with `reductions` accumulators a point and `vectors` vectors in a row (None: not known).
 
     Many rows: each weight vector and each broadcast input is used as often as the registers allow; they hold
-    reductions * vectors * rows sums, one of the weights of one k and all inputs, or the other way round. Tiles of fewer
-    rows take what full tiles leave over. One row: every weight is used once. When they are in the level 1 cache, all
-    that counts is to have FMA_CHAINS sums on the way; when they are not (`streams`), that they are read in one stream
-    from front to back, which a panel of the same width as that of many rows is: the prefetcher follows one stream at
-    full bandwidth, and two of them in turn at two thirds of it. With vectors of half a line, there are FMA_CHAINS all
-    the same (four sums of 64 to 512 columns on a Zen 3: 5 to 8 % less time).
+    reductions * vectors * rows sums, one of the weights of one k and all inputs, or the other way round. Tiles of as
+    few rows as `tails` says take what full tiles leave over. One row: every weight is used once. When they are in the
+    level 1 cache, all that counts is to have FMA_CHAINS sums on the way; when they are not (`streams`), that they are
+    read in one stream from front to back, which a panel of the same width as that of many rows is: the prefetcher
+    follows one stream at full bandwidth, and two of them in turn at two thirds of it. With vectors of half a line,
+    there are FMA_CHAINS all the same (four sums of 64 to 512 columns on a Zen 3: 5 to 8 % less time).
 
     `halves`: factors are pairs that are taken apart, see `registers_of`.
     """
@@ -100,7 +108,7 @@ def tile_shape(
     rows = next(fits, 1)
     one_stream = streams and machine.vector_bytes >= LINE_BYTES
     panel = width if one_stream else _panel(reductions, width, vectors, machine)
-    return TileShape.of(rows, width, panel, many=many)
+    return TileShape.of(rows, width, panel, tails)
 
 
 def registers_of(rows: int, vectors: int, *, halves: bool = False) -> int:

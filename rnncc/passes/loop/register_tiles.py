@@ -10,7 +10,7 @@ from rnncc.loop.functions import identity_of
 from rnncc.loop.ir import Call, Const, Expr, For, Let, Load, Reduce, Stmt, Store, Var
 from rnncc.loop.visit import map_expr, substitute, walk_exprs
 from rnncc.passes.loop.end_stages import stages_of
-from rnncc.passes.loop.machine import ODD_ROWS, Machine, TileShape, tile_shape
+from rnncc.passes.loop.machine import FEW_TAILS, ODD_ROWS, TAIL_ROWS, Machine, TileShape, tile_shape
 from rnncc.passes.loop.nest import Nest, is_costly
 from rnncc.passes.loop.schedule import Tile, shape_of
 from rnncc.passes.loop.tile_parts import Names, Sums, unrolled, widest
@@ -24,10 +24,7 @@ there is to compile, the ends of tiles are the most, and to run, such a loop cos
 
 @record(frozen=True, slots=True)
 class Tiling:
-    """How a nest is cut, and what that follows from: its sums, lanes, vectors in a row, bytes of its weights.
-
-    `many`: its rows are all steps of all sequences.
-    """
+    """How a nest is cut, and what that follows from: its sums, lanes, vectors in a row, bytes of its weights."""
 
     shape: TileShape
     sums: int
@@ -35,7 +32,7 @@ class Tiling:
     vectors: int | None
     bytes: int
     streams: bool
-    many: bool
+    tails: tuple[int, ...]
     is_matrix: bool = False
     """True when its sums are added up by a matrix unit."""
 
@@ -52,21 +49,26 @@ class Tiling:
         )
 
 
-def tiling_of(nest: Nest, sums: Sums, machine: Machine, name: str = "", tile: Tile | None = None) -> Tiling:
-    """The register tile of a nest: `tile`, which a user has chosen for `name`, or that of the cost model."""
+def tiling_of(
+    nest: Nest, sums: Sums, machine: Machine, name: str = "", tile: Tile | None = None, *, is_minor: bool = False
+) -> Tiling:
+    """The register tile of a nest: `tile`, which a user has chosen for `name`, or that of the cost model.
+
+    `is_minor`: it is a small part of the work of any call.
+    """
     extent = nest.sizes[-1]
     fixed = int(extent.value) if isinstance(extent, Const) else None
     lanes = machine.lanes(widest(list(sums.values())), fixed)
     vectors = None if fixed is None else -(-fixed // lanes)
     size = weight_bytes(nest, sums)
     streams = size > machine.near_bytes
-    many = len(nest.sizes) > 2
+    tails = FEW_TAILS if is_minor or len(nest.sizes) > 2 else TAIL_ROWS
     if tile is not None:
-        shape = shape_of(name, tile, machine, len(sums), vectors, many=many)
+        shape = shape_of(name, tile, machine, len(sums), vectors, tails)
     else:
         halves = not machine.has_pairs and all(_is_of_pairs(one) for one in sums.values())
-        shape = tile_shape(machine, len(sums), vectors, streams=streams, many=many, halves=halves)
-    return Tiling(shape, len(sums), lanes, vectors, size, streams, many)
+        shape = tile_shape(machine, len(sums), vectors, tails, streams=streams, halves=halves)
+    return Tiling(shape, len(sums), lanes, vectors, size, streams, tails)
 
 
 def _is_of_pairs(one: Reduce) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
 from typing import Any
 
@@ -95,7 +95,9 @@ def _number(name: object, field: str, given: Any, most: int) -> int:
     return number
 
 
-def shape_of(name: str, tile: Tile, machine: Machine, sums: int, vectors: int | None, *, many: bool) -> TileShape:
+def shape_of(
+    name: str, tile: Tile, machine: Machine, sums: int, vectors: int | None, tails: Sequence[int]
+) -> TileShape:
     """`tile` for a nest with `sums` accumulators a point and `vectors` vectors in a row (None: not known).
 
     Raises ArgumentError when it needs more registers than there are.
@@ -110,7 +112,7 @@ def shape_of(name: str, tile: Tile, machine: Machine, sums: int, vectors: int | 
     panel = tile.panel // tile.width * width
     if vectors is not None:
         panel = min(panel, -(-max(vectors, 1) // width) * width)
-    return TileShape.of(tile.rows, width, panel, many=many)
+    return TileShape.of(tile.rows, width, panel, tails)
 
 
 def check_names(schedule: Schedule, known: Mapping[str, object]) -> None:

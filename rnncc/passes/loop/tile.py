@@ -41,16 +41,20 @@ from rnncc.loop.visit import (
     substitute,
     walk_exprs,
 )
+from rnncc.passes.loop.chunks import weights_read
 from rnncc.passes.loop.machine import Machine
 from rnncc.passes.loop.matrix_tiles import matrix_tile, matrix_tiling_of
 from rnncc.passes.loop.names import Names
-from rnncc.passes.loop.nest import Nest, all_written_by, is_packable, nest_of, scalars, walks
+from rnncc.passes.loop.nest import Nest, all_written_by, is_over_steps, is_packable, nest_of, scalars, walks
 from rnncc.passes.loop.plain_tiles import is_contiguous_in, point_tile, vector_tile
-from rnncc.passes.loop.register_tiles import Tiling, register_tile, tiling_of
+from rnncc.passes.loop.register_tiles import Tiling, register_tile, tiling_of, weight_bytes
 from rnncc.passes.loop.schedule import Schedule, check_names
 from rnncc.passes.loop.tile_parts import Sums
 from rnncc.passes.manager import Note, nobody
 from rnncc.types import DType
+
+MINOR = 16
+"""What is done once has tiles of fewer shapes where each step of a loop reads this many times its weights."""
 
 
 def tiles_of(procedure: Procedure, machine: Machine) -> dict[str, Tiling]:
@@ -84,23 +88,26 @@ class _Tiler:
         self.names = Names(procedure)
         self.buffers: list[Buffer] = []
         self.row, self.vector = self.fresh("m"), self.fresh("v")
+        steps = [statement for statement in procedure.body if is_over_steps(statement)]
+        self.step_bytes = max((weights_read(loop, self.known) for loop in steps), default=0)
 
     def fresh(self, hint: str) -> str:
         return self.names.fresh(hint)
 
-    def block(self, statements: Sequence[Stmt]) -> tuple[Stmt, ...]:
+    def block(self, statements: Sequence[Stmt], *, is_step: bool = False) -> tuple[Stmt, ...]:
+        """`statements` of the procedure, or of a loop over steps in it, with tiles in place of nests."""
         result: list[Stmt] = []
         for statement in statements:
             nest = nest_of(statement)
             if isinstance(statement, For) and statement.kind in ("range", "threads"):
-                result.append(replace(statement, body=self.block(statement.body)))
+                result.append(replace(statement, body=self.block(statement.body, is_step=True)))
             elif nest is None or not nest.stores:
                 result.append(statement)
             else:
-                result.extend(self.nest(nest, self.written_by(statement)))
+                result.extend(self.nest(nest, self.written_by(statement), is_step))
         return tuple(result)
 
-    def nest(self, nest: Nest, written: Sequence[str]) -> tuple[Stmt, ...]:
+    def nest(self, nest: Nest, written: Sequence[str], is_step: bool) -> tuple[Stmt, ...]:
         """The tiles of `nest`, which writes the buffers `written`."""
         epilogue, sums = _split_reductions(nest.body, self.fresh)
         plain = replace(nest, body=epilogue)
@@ -113,16 +120,17 @@ class _Tiler:
             self.note(f"{', '.join(written)}: point by point{', each sum in vectors over k' if sums else ''}")
             return point_tile(plain, sums, self.machine, self)
         if sums:
-            return self.with_sums(plain, sums, written)
+            return self.with_sums(plain, sums, written, is_step)
         self.note(f"{', '.join(written)}: in vectors, no sums")
         return vector_tile(plain, self.machine, self)
 
-    def with_sums(self, nest: Nest, sums: Sums, written: Sequence[str]) -> tuple[Stmt, ...]:
+    def with_sums(self, nest: Nest, sums: Sums, written: Sequence[str], is_step: bool) -> tuple[Stmt, ...]:
         """The tiles of `nest` that hold its sums."""
         name, chosen = written[0], self.chosen.get(written[0])
         tiling = matrix_tiling_of(nest, sums, self.machine, self.known)
         make = register_tile if tiling is None else matrix_tile
-        tiling = tiling or tiling_of(nest, sums, self.machine, name, chosen)
+        is_minor = not is_step and 0 < weight_bytes(nest, sums) * MINOR <= self.step_bytes
+        tiling = tiling or tiling_of(nest, sums, self.machine, name, chosen, is_minor=is_minor)
         self.tiles[name] = tiling
         told = "" if chosen is None else " (not as told: it has one shape)" if tiling.is_matrix else " (as told)"
         self.note(f"{', '.join(written)}: {tiling.text}{told}")

@@ -112,7 +112,7 @@ def candidates(name: str, tiling: Tiling, machine: Machine) -> Iterator[Tile]:
                 tile = Tile(rows, width, width * times)
                 if tile.registers(tiling.sums) > machine.registers:
                     continue
-                shape = shape_of(name, tile, machine, tiling.sums, tiling.vectors, many=tiling.many)
+                shape = shape_of(name, tile, machine, tiling.sums, tiling.vectors, tiling.tails)
                 if shape not in seen:
                     seen.add(shape)
                     yield tile

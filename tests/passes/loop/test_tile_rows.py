@@ -9,9 +9,9 @@ import pytest
 from rnncc.loop.interp import interpret
 from rnncc.loop.ir import Procedure
 from rnncc.loop.parser import parse
-from rnncc.passes.loop.machine import Machine, TileShape, registers_of, tile_shape
+from rnncc.passes.loop.machine import FEW_TAILS, TAIL_ROWS, Machine, TileShape, registers_of, tile_shape
 from rnncc.passes.loop.schedule import as_schedule
-from rnncc.passes.loop.tile import tile
+from rnncc.passes.loop.tile import tile, tiles_of
 from tests.passes.golden import read_golden
 from tests.passes.loop.golden import assert_same, random_arrays
 
@@ -78,7 +78,7 @@ def test_rows_on_three_axes(sizes: tuple[int, ...]) -> None:
 def test_tiles_fit_the_registers(registers: int, sums: int) -> None:
     machine = Machine(vector_bytes=32, registers=registers)
     for streams in (False, True):
-        shape = tile_shape(machine, sums, None, streams=streams, many=False)
+        shape = tile_shape(machine, sums, None, streams=streams)
         (rows, width), *_ = shape.blocks
         assert rows == 1 or registers_of(rows, sums * width) <= registers
         assert shape.panel % width == 0
@@ -90,12 +90,48 @@ def test_tiles_fit_the_registers(registers: int, sums: int) -> None:
 )
 def test_rows_of_known_cells(sums: int, registers: int, rows: int) -> None:
     """LSTM, GRU and SimpleRNN with 16 and 32 vector registers."""
-    shape = tile_shape(Machine(registers * 2, registers), sums, None, streams=False, many=False)
+    shape = tile_shape(Machine(registers * 2, registers), sums, None, streams=False)
     assert shape.blocks[0][0] == rows
-    assert shape == TileShape.of(rows, shape.blocks[0][1], shape.panel, many=False)
+    assert shape == TileShape.of(rows, shape.blocks[0][1], shape.panel)
 
 
 @pytest.mark.parametrize(("sums", "registers", "rows"), [(4, 16, 1), (3, 16, 2), (1, 16, 3), (4, 32, 4), (3, 32, 3)])
 def test_pairs_that_are_taken_apart_have_smaller_tiles(sums: int, registers: int, rows: int) -> None:
-    shape = tile_shape(Machine(registers * 2, registers), sums, None, streams=False, many=False, halves=True)
+    shape = tile_shape(Machine(registers * 2, registers), sums, None, streams=False, halves=True)
     assert shape.blocks[0][0] == rows
+
+
+HEAD = """
+def f(B, T):
+    u = weight(f32, [64, 64])
+    w = weight(f32, [64, COLUMNS])
+    h = temporary(f32, [2, B, 64])
+    y = output(f32, [B, COLUMNS])
+    for b in parallel(0, B):
+        for j in parallel(0, 64):
+            h[0, b, j] = 1.0
+    for t in range(0, T):
+        for b in parallel(0, B):
+            for j in parallel(0, 64):
+                h[(t + 1) % 2, b, j] = sum(h[t % 2, b, k] * u[k, j] for k in range(64))
+    for b in parallel(0, B):
+        for j in parallel(0, COLUMNS):
+            y[b, j] = sum(h[T % 2, b, k] * w[k, j] for k in range(64))
+"""
+
+
+@pytest.mark.parametrize(("columns", "tails"), [(3, FEW_TAILS), (4, FEW_TAILS), (5, TAIL_ROWS), (80, TAIL_ROWS)])
+def test_what_is_small_beside_every_step_has_tiles_of_few_shapes(columns: int, tails: tuple[int, ...]) -> None:
+    plain = parse(HEAD.replace("COLUMNS", str(columns)))
+    tiles = tiles_of(plain, WIDE)
+    assert (tiles["h"].tails, tiles["y"].tails) == (TAIL_ROWS, tails)
+    for rows in range(1, 9):
+        dims = {"B": rows, "T": 2}
+        arrays = random_arrays(plain, dims)
+        assert_same(interpret(tile(plain, WIDE), arrays, dims), interpret(plain, arrays, dims), f"of {rows} rows")
+
+
+def test_a_product_on_its_own_has_tiles_of_all_shapes() -> None:
+    lines = HEAD.replace("COLUMNS", "3").splitlines(keepends=True)
+    alone = parse("".join(lines[:9] + lines[13:]))
+    assert {name: tiling.tails for name, tiling in tiles_of(alone, WIDE).items()} == {"y": TAIL_ROWS}
