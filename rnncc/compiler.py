@@ -114,18 +114,25 @@ def compile(
     graph = graph_of(model, training)
     if schedule is None and disk is not None:
         options = replace(options, schedule=remembered(disk, schedule_key(graph, options)))
-    return _compile(graph, options, disk, streams=True, kept=getattr(model, "state_slots", ()))
+    kept, structure = getattr(model, "state_slots", ()), getattr(model, "output_structure", None)
+    return _compile(graph, options, disk, streams=True, kept=kept, structure=structure)
 
 
 def _compile(
-    graph: Graph, options: Options, disk: DiskCache | None, *, streams: bool, kept: Sequence[StateSlot] = ()
+    graph: Graph,
+    options: Options,
+    disk: DiskCache | None,
+    *,
+    streams: bool,
+    kept: Sequence[StateSlot] = (),
+    structure: Any = None,
 ) -> CompiledModel:
     """From the cache, or by running the pipeline. Texts are made when somebody asks, by compiling (again)."""
     compilation = once(partial(_compilation, graph, options))
     if options.target != "host":
         Target.parse(options.target)  # a wrong name is an error now
     artifact = _artifact(graph, options, disk, compilation)
-    stream_maker = once(partial(_stream_maker, graph, options, disk))
+    stream_maker = once(partial(_stream_maker, graph, options, disk, structure))
     profiler = once(partial(_profiler, graph, options, kept))
     return CompiledModel(
         artifact.graph,
@@ -141,6 +148,7 @@ def _compile(
         threads=options.threads,
         rows=artifact.rows,
         step_weights=artifact.step_weights,
+        structure=structure,
         profile=lambda arrays, named: profiler().run(arrays, named),
     )
 
@@ -194,7 +202,9 @@ def _artifact(
     return artifact
 
 
-def _stream_maker(graph: Graph, options: Options, disk: DiskCache | None) -> Callable[[int, Mapping[str, Any]], Stream]:
+def _stream_maker(
+    graph: Graph, options: Options, disk: DiskCache | None, structure: Any
+) -> Callable[[int, Mapping[str, Any]], Stream]:
     """Compile the step of `graph` once; the result makes streams of any batch size, from any initial states.
 
     What computes initial states from inputs is compiled as well: they have the bits that they have in the whole model.
@@ -206,5 +216,5 @@ def _stream_maker(graph: Graph, options: Options, disk: DiskCache | None) -> Cal
     start = _compile(parts.initial, own, disk, streams=False) if parts.has_computed_start else None
     feeds = [graph.feeds[value.name] for value in graph.inputs[len(graph.arguments) :]]
     return lambda batch, inputs: Stream(
-        step, start, parts.initial, sources_of(graph), parts.time, parts.states, batch, inputs, feeds
+        step, start, parts.initial, sources_of(graph), parts.time, parts.states, batch, inputs, feeds, structure
     )

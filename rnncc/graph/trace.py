@@ -26,12 +26,14 @@ def fresh_extent(letter: str) -> str:
     return f"{letter}?{next(_fresh)}"
 
 
-def build_graph(name: str, inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> Graph:
+def build_graph(name: str, inputs: Sequence[Tensor], outputs: Sequence[Tensor], names: Sequence[str] = ()) -> Graph:
     """The graph that computes `outputs` from `inputs` and the weights and hidden inputs that are reached.
+
+    `names` are those of the first inputs in the graph, where they are not their own.
 
     Raises StructureError when an output needs an input that is not among `inputs`.
     """
-    graph, free = _flatten(name, (), inputs, (), outputs)
+    graph, free = _flatten(name, (), inputs, (), outputs, names=names)
     sources: dict[str, Source] = {}
     feeds: dict[str, Feed] = {}
     for value, tensor in zip(graph.consts, free, strict=True):
@@ -166,6 +168,7 @@ def _flatten(
     outputs: Sequence[Tensor],
     *,
     stop_outside: bool = False,
+    names: Sequence[str] = (),
 ) -> tuple[Graph, list[Tensor]]:
     """The graph and, for each of its consts, the tensor outside that it stands for."""
     given = list(dict.fromkeys([*inputs, *xs]))
@@ -179,7 +182,8 @@ def _flatten(
         values[id(tensor)] = Value(unique(hint), tensor.type)
         return values[id(tensor)]
 
-    input_values = tuple(define(tensor, tensor.name) for tensor in inputs)
+    hints = (*names, *(tensor.name for tensor in inputs[len(names) :]))
+    input_values = tuple(map(define, inputs, hints))
     x_values = tuple(define(tensor, tensor.name) for tensor in xs)
     free: dict[int, Tensor] = {}
     for tensor in [*(t for a in inside for t in a.inputs), *outputs]:

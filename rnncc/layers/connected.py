@@ -30,7 +30,7 @@ def check_names(model: str, layers: Sequence[Layer]) -> None:
 
 def tensors_of(role: str, given: Any) -> list[Tensor]:
     """The inputs or the outputs of a model, or an ArgumentError for what is no symbolic tensor."""
-    found = flatten(list(given.values()) if isinstance(given, dict) else given)
+    found = flatten(given)
     for item in found:
         if not isinstance(item, Tensor):
             raise ArgumentError(

@@ -23,7 +23,7 @@ from rnncc.layers.stateful import run_with_states, states_of
 from rnncc.memory import memory_errors
 from rnncc.ops.lookup import out_of_range
 from rnncc.ops.refusals import refused
-from rnncc.ops.structure import flatten, rebuild
+from rnncc.ops.structure import arranged, flatten, rebuild
 from rnncc.types import Dim, DType, TensorType
 
 
@@ -66,7 +66,7 @@ def evaluate(graph_or_model: Graph | HasGraph, *arrays: Any, **named: Any) -> An
         named: inputs by name instead.
 
     Returns:
-        The output as an array, or a list of arrays when there are several.
+        The output as an array, or a list of arrays when there are several, or a model's own structure of them.
 
     Raises:
         ArgumentError, ShapeError, DTypeError: the arrays do not fit the inputs.
@@ -74,9 +74,9 @@ def evaluate(graph_or_model: Graph | HasGraph, *arrays: Any, **named: Any) -> An
     """
     graph = graph_or_model if isinstance(graph_or_model, Graph) else _graph_of(graph_or_model)
     slots = getattr(graph_or_model, "state_slots", ())
+    structure = getattr(graph_or_model, "output_structure", None)
     if slots:
-        outputs = run_with_states(graph, slots, partial(evaluate, graph), arrays, named)
-        return outputs[0] if len(outputs) == 1 else outputs
+        return arranged(run_with_states(graph, slots, partial(evaluate, graph), arrays, named), structure)
     inputs, extents = bind_arguments(graph.name, graph.arguments, arrays, named)
     inputs += [graph.feeds[value.name].draw() for value in graph.inputs[len(inputs) :]]
     sources = sources_of(graph)
@@ -84,7 +84,7 @@ def evaluate(graph_or_model: Graph | HasGraph, *arrays: Any, **named: Any) -> An
     _check_tokens(graph, inputs)
     with np.errstate(all="ignore"), memory_errors("the values of this call"):  # infinities and NaN are results
         outputs = [np.array(output) for output in interpret(graph, [*consts, *inputs], extents)]
-    return outputs[0] if len(outputs) == 1 else outputs
+    return arranged(outputs, structure)
 
 
 def _check_tokens(graph: Graph, inputs: Sequence[np.ndarray]) -> None:

@@ -30,7 +30,7 @@ from rnncc.layers.subclassed import Program
 from rnncc.layers.summary import Row, print_summary
 from rnncc.numeric import whole_number
 from rnncc.ops import functions as ops
-from rnncc.ops.structure import flatten, rebuild
+from rnncc.ops.structure import arranged, flatten, outline, rebuild
 
 
 class Model(Layer):
@@ -41,7 +41,9 @@ class Model(Layer):
 
     Args:
         inputs: The input, or a list (or dict) of inputs, each from `layers.Input`; None for a class with a `call`.
-        outputs: The output, or a list of outputs: symbolic tensors that are computed from the inputs.
+            The keys of a dict are the names of its inputs, and their order is that of sorted keys.
+        outputs: The output, or a list (or dict) of outputs: symbolic tensors that are computed from the inputs. Calls
+            give them in the same structure.
         name: The model's name; by default model, model_1, ...
         trainable: Whether the weights count as trainable.
         dtype: Element type of weights that a class with a `call` has itself.
@@ -86,6 +88,11 @@ class Model(Layer):
     _program: Program[Model] | None = None
     """For a class with a `call`: what that is traced into."""
 
+    _output_structure: Any = None
+
+    _input_names: Sequence[str] = ()
+    """The keys of a dict of inputs; else inputs have their own names."""
+
     def __init__(
         self,
         inputs: Any = None,
@@ -102,6 +109,9 @@ class Model(Layer):
             return
         self._inputs = tensors_of("inputs", inputs)
         self._outputs = tensors_of("outputs", outputs)
+        self._output_structure = outline(outputs)
+        if isinstance(inputs, dict) and len(inputs) == len(self._inputs):
+            self._input_names = sorted(inputs)
         check_inputs(self.name, self._inputs)
         calls = network(self._outputs)
         check_connected(self.name, self._inputs, self._outputs, calls)
@@ -150,6 +160,11 @@ class Model(Layer):
     def output_shape(self) -> Any:
         """Shape of the output, or a list of shapes; None for what is bound at the call."""
         return one_or_list([tensor.shape for tensor in self.outputs])
+
+    @property
+    def output_structure(self) -> Any:
+        """The structure in which calls give the outputs, with their numbers; None for a single one, or a list."""
+        return self._output_structure if self._program is None else self._program.output_structure
 
     @property
     def weights_version(self) -> int:
@@ -203,9 +218,9 @@ class Model(Layer):
                     outputs = replay(self.name, self.inputs, outputs, self.inputs, {"training": True})
             states = states_of(outputs)
             inputs = [*self.inputs, *(before for before, _ in states)]
-            graph = build_graph(self.name, inputs, [*outputs, *(after for _, after in states)])
+            graph = build_graph(self.name, inputs, [*outputs, *(after for _, after in states)], self._input_names)
             graph = decide_inputs(graph, [is_undecided(tensor) for tensor in inputs])
-            variant = _Variant(graph, [before.slot for before, _ in states])
+            variant = _Variant(graph, [before.slot for before, _ in states], self._output_structure)
             other = self._variant(False) if training else variant
             self._variants[training] = other if show_graph(graph) == show_graph(other.made) else variant
         return self._variants[training]
@@ -228,7 +243,7 @@ class Model(Layer):
         """Run the model on arrays (compiled at the first call), or apply it to symbolic tensors as a layer.
 
         Inputs are given one by one, as a list, as a dict, or by name. Arrays in, arrays out: one, or a list for a
-        model with several outputs.
+        model with several outputs, or what structure they were declared in.
         """
         if self._program is not None:
             options = {"training": training, "mask": mask}
@@ -298,7 +313,8 @@ class Model(Layer):
         for tensor, value, own in zip(inputs, self.graph().inputs, masks, strict=False):
             given.append(ops.copy(tensor) if tensor.dtype is value.type.dtype else ops.cast(tensor, value.type.dtype))
             given[-1].name, given[-1].mask = tensor.name, tensor.mask if own is None else as_mask(own)
-        return one_or_list(replay(self.name, self.inputs, self.outputs, given, {"training": training}))
+        outputs = replay(self.name, self.inputs, self.outputs, given, {"training": training})
+        return arranged(outputs, self._output_structure)
 
     def _masks(self, args: Sequence[Any], kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
         """Nothing to do: the layers inside take the masks from the tensors, and their outputs carry theirs."""
@@ -317,7 +333,7 @@ class Model(Layer):
         return spread_arguments([tensor.ndim for tensor in self.inputs], inputs, named)
 
     def _in_order(self, given: Sequence[Any], named: dict[str, Any]) -> list[Any]:
-        names = [tensor.name for tensor in self.inputs]
+        names = self._input_names or [tensor.name for tensor in self.inputs]
         items = dict(zip(names, given, strict=False)) | named
         wrong = [name for name, item in items.items() if name not in names or not isinstance(item, Tensor)]
         if wrong or len(given) > len(names) or len(items) != len(names):
@@ -386,6 +402,7 @@ class _Variant:
 
     made: Graph
     state_slots: list[StateSlot]
+    output_structure: Any
     executable: tuple[object, execution.Executable] | None = None
 
     def graph(self) -> Graph:

@@ -15,7 +15,7 @@ from rnncc.layers.history import outside_layers
 from rnncc.layers.inputs import Input
 from rnncc.layers.phase import is_training, phase
 from rnncc.layers.stateful import StateSlot
-from rnncc.ops.structure import flatten, rebuild
+from rnncc.ops.structure import flatten, outline, rebuild
 from rnncc.records import record
 
 Arguments = tuple[tuple[Any, ...], dict[str, Any]]
@@ -71,6 +71,11 @@ class Program(Generic[N]):
     def state_slots(self) -> list[StateSlot]:
         """The states that stateful layers keep between calls; none are known before the first call."""
         return [] if self._latest is None else self.latest.state_slots
+
+    @property
+    def output_structure(self) -> Any:
+        """The structure that the last `call` returned, outlined."""
+        return None if self._latest is None else outline(self._latest.structure)
 
     def run(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         """The results for arrays, in the structure that `call` returns."""

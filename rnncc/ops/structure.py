@@ -25,6 +25,21 @@ def rebuild(like: Any, leaves: Sequence[Any]) -> Any:
     return result
 
 
+def outline(structure: Any) -> Any:
+    """`structure` with the number of each leaf in its place, for `arranged`; None for one leaf, or a flat list."""
+    items = structure if isinstance(structure, list | tuple) else [structure]
+    if not any(isinstance(item, dict | list | tuple) for item in items):
+        return None
+    return rebuild(structure, range(len(flatten(structure))))
+
+
+def arranged(leaves: Sequence[Any], like: Any) -> Any:
+    """`leaves` as a user gets them: in the structure that `like` outlines, or else the only one, or a list of them."""
+    if like is not None:
+        return rebuild(like, leaves)
+    return leaves[0] if len(leaves) == 1 else list(leaves)
+
+
 def _take(like: Any, rest: Iterator[Any]) -> Any:
     if like is None:
         return None

@@ -22,6 +22,7 @@ from rnncc.loop.ir import PACKED_AXES, Procedure
 from rnncc.memory import as_memory_limit, memory_errors
 from rnncc.numeric import whole_number
 from rnncc.ops.refusals import refused
+from rnncc.ops.structure import arranged
 from rnncc.records import record
 from rnncc.runtime.frame import Frame, Frames, Layout, Native, Places, address_of
 from rnncc.runtime.jit import Loaded
@@ -93,6 +94,7 @@ class CompiledModel:
         threads: int = 1,
         rows: str | None = None,
         step_weights: int = 0,
+        structure: Any = None,
         profile: Callable[[Sequence[Any], Mapping[str, Any]], Profile] | None = None,
     ) -> None:
         self._graph = graph = replace(graph, feeds=feeds or {})
@@ -109,6 +111,7 @@ class CompiledModel:
         self._places = Places.of(procedure, emitted.pointers)
         self._threads = threads
         self._rows = rows
+        self._structure = structure
         packed = [buffer for buffer in procedure.buffers if buffer.space == "packed"]
         counts = [math.prod(shape_of(buffer, {})[-PACKED_AXES:]) for buffer in packed]
         self._weight_count = sum(counts)
@@ -125,7 +128,8 @@ class CompiledModel:
         return f"<CompiledModel {self._graph.name}({takes}) -> {gives}>"
 
     def __call__(self, *arrays: Any, **named: Any) -> Any:
-        """The output for one array per input (an array, or a list of arrays when there are several).
+        """The output for one array per input: an array, or a list of arrays when there are several, or the structure in
+        which the model was declared to have them.
 
         Inputs are given one by one, by name, or as one list or dict of them.
 
@@ -134,8 +138,7 @@ class CompiledModel:
             TokenError: a token id lies outside its table.
             MemoryLimitError: the call needs more memory than there is.
         """
-        outputs = self.call(*arrays, **named)
-        return outputs[0] if len(outputs) == 1 else outputs
+        return arranged(self.call(*arrays, **named), self._structure)
 
     def call(self, *arrays: Any, **named: Any) -> list[np.ndarray]:
         """Like calling the model, but always a list of outputs."""

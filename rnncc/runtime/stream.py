@@ -19,6 +19,7 @@ from rnncc.graph.ir import Feed, Graph, Source
 from rnncc.graph.value import Value
 from rnncc.layers.weights import together
 from rnncc.memory import memory_errors
+from rnncc.ops.structure import arranged
 from rnncc.runtime.compiled import CompiledModel, PreparedCall
 from rnncc.types import TensorType, bind_shape, dtype_of
 
@@ -62,6 +63,7 @@ class Stream:
         batch: int,
         inputs: Mapping[str, Any],
         feeds: Sequence[Feed] = (),
+        structure: Any = None,
     ) -> None:
         self.batch = batch
         self._compiled = compiled
@@ -78,6 +80,7 @@ class Stream:
         hidden = graph.inputs[count - len(feeds) : count]
         self._inputs = graph.inputs[: count - len(feeds)]
         self._feeds = feeds
+        self._structure = structure
         self._drawn = [np.zeros(bind_shape(value.type.shape, {}), value.type.dtype.numpy) for value in hidden]
         """The keys of this sequence: its masks are the same at every step."""
         self._sizes = {time: 1, "B": batch}
@@ -155,7 +158,7 @@ class Stream:
             raise
         count = len(self._output_axes)
         self._take(outputs[count:])
-        return outputs[0] if count == 1 else outputs[:count]
+        return arranged(outputs[:count], self._structure)
 
     def __reduce_ex__(self, protocol: SupportsIndex) -> Any:
         raise UnsupportedError(
@@ -202,9 +205,9 @@ class Stream:
         places = zip(self._inputs, arrays, self._axes, strict=True)
         inputs = [_Input(value.name, _without_axis(array, axis)) for value, array, axis in places]
         match = partial(match_arguments, "a step", [_without_time(value, self._time) for value in self._inputs])
-        if len(inputs) == len(self._output_axes) == 1:
+        if len(inputs) == len(self._output_axes) == 1 and self._structure is None:
             return _step_of_one(steps, inputs[0], self._turn, match)
-        return _step_of_many(steps, inputs, self._turn, match)
+        return _step_of_many(steps, inputs, self._turn, match, self._structure)
 
 
 _NOTHING: Any = object()
@@ -215,9 +218,9 @@ _Match = Callable[[Sequence[Any], Mapping[str, Any]], list[Any]]
 
 
 def _step_of_many(
-    steps: Sequence[_Step], inputs: Sequence[_Input], turn: list[int], match: _Match
+    steps: Sequence[_Step], inputs: Sequence[_Input], turn: list[int], match: _Match, structure: Any
 ) -> Callable[..., Any]:
-    """`Stream.step`; `turn` holds which of the two `steps` is next."""
+    """`Stream.step`; `turn` holds which of the two `steps` is next, `structure` outlines what it returns."""
 
     def step(*x: Any, **named: Any) -> Any:
         for item, input_ in zip(match(x, named), inputs, strict=True):
@@ -225,8 +228,7 @@ def _step_of_many(
         call, copies = steps[turn[0]]
         call.run()
         turn[0] = 1 - turn[0]
-        outputs = [copy() for copy in copies]
-        return outputs[0] if len(outputs) == 1 else outputs
+        return arranged([copy() for copy in copies], structure)
 
     return step
 

@@ -7,10 +7,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+import rnncc
 from rnncc import layers
 from rnncc.layers.execution import evaluate
 from rnncc.layers.model import Model
+from rnncc.layers.nested import difference, mapped
 from rnncc.layers.sequential import Sequential
+from rnncc.ops.structure import flatten, outline
 from tests.layers import seed_models
 from tests.layers.keras_reference import assert_close, keras, quietly, run
 
@@ -121,3 +124,69 @@ def test_the_models_of_the_guide(number: int) -> None:
     theirs.set_weights(ours.get_weights())
     assert_close(evaluate(ours, *inputs), run(theirs, *inputs))
     assert_close(ours.predict(inputs if len(inputs) > 1 else inputs[0], batch_size=2), run(theirs, *inputs))
+
+
+def with_names(source: Any, model: Any, outputs: Any) -> Any:
+    """A model of two named inputs; `outputs` says in which structure it has its three tensors."""
+    tokens, sound = source.Input(("T",) if source is layers else (None,)), source.Input((3,))
+    x, last = source.GRU(5, return_sequences=True, return_state=True)(source.Embedding(7, 4)(tokens))
+    both = source.Dense(2)(source.Concatenate()([last, sound]))
+    return model(inputs={"words": tokens, "sound": sound}, outputs=outputs(x, last, both))
+
+
+@pytest.mark.parametrize(
+    "outputs",
+    [
+        lambda x, last, both: {"x": x, "both": both, "last": last},
+        lambda x, last, both: {"only": both},
+        lambda x, last, both: [[x, last], both],
+        lambda x, last, both: (both, {"x": x, "last": [last]}),
+        lambda x, last, both: [both],
+        lambda x, last, both: (both, last),
+    ],
+)
+def test_inputs_and_outputs_with_names(outputs: Any) -> None:
+    """The structure of what a call returns is Keras's, however the call is made; but a flat tuple is a list."""
+    theirs = quietly(with_names, keras.layers, keras.Model, outputs)
+    ours = with_names(layers, Model, outputs)
+    theirs.set_weights(ours.get_weights())
+    rng = np.random.default_rng(0)
+    x = {"words": rng.integers(0, 7, (4, 6)), "sound": rng.normal(size=(4, 3)).astype(np.float32)}
+    wanted = mapped(quietly(theirs, x), np.asarray)
+    wanted = list(wanted) if isinstance(wanted, tuple) and outline(wanted) is None else wanted
+    fn = rnncc.compile(ours)
+    inputs = {name: layers.Input(array.shape[1:], dtype=array.dtype.name) for name, array in x.items()}
+    nested = Model(list(inputs.values()), ours(inputs))
+    for got in (ours(x), fn(x), fn(**x), fn(x["sound"], x["words"]), ours.predict(x, batch_size=3), evaluate(ours, x)):
+        assert difference(wanted, got) is None and type(got) is type(wanted)
+        assert_close(flatten(got), flatten(wanted))
+    assert_close(flatten(nested(x["words"], x["sound"])), flatten(wanted))
+
+
+def test_streams_have_the_structure_of_the_outputs() -> None:
+    x = layers.Input(("T", 3))
+    y = layers.GRU(4, return_sequences=True)(x)
+    fn = rnncc.compile(Model({"x": x}, {"y": y, "twice": y * 2}))
+    given = np.random.default_rng(0).normal(size=(2, 5, 3)).astype(np.float32)
+    whole, stream = fn(given), fn.stream(2)
+    first, rest = stream.step(x=given[:, 0]), stream.push({"x": given[:, 1:]})
+    for name in ("y", "twice"):
+        np.testing.assert_array_equal(first[name], whole[name][:, 0])
+        np.testing.assert_array_equal(rest[name], whole[name][:, 1:])
+
+
+def test_compiled_classes_have_the_structure_of_their_call() -> None:
+    class Pair(Model):
+        def __init__(self) -> None:
+            super().__init__()
+            self.encode = layers.GRU(3, return_state=True)
+
+        def call(self, x: Any) -> Any:
+            y, state = self.encode(x)
+            return {"y": y, "states": [state]}
+
+    model, x = Pair(), np.ones((2, 4, 3), np.float32)
+    wanted = model(x)
+    got = rnncc.compile(model)(x)
+    assert got.keys() == {"y", "states"}
+    assert_close(flatten(got), flatten(wanted))

@@ -14,6 +14,7 @@ from rnncc.compiler import compile as compile_model
 from rnncc.errors import UnsupportedError
 from rnncc.graph.ir import Graph
 from rnncc.layers.execution import evaluate
+from rnncc.ops.structure import flatten
 from rnncc.tools.bench.cases import Case
 from rnncc.tools.bench.network import Problem
 from rnncc.tools.bench.peers import Peer, Run, numpy_loop
@@ -30,7 +31,7 @@ def ready_model(model: Any, case: Case, threads: int) -> Ready:
     if case.workload.way == "step":
         steps = [tuple(np.ascontiguousarray(array[:, 0]) for array in piece) for piece in case.pieces]
         stream = function.stream(batch=case.batch)
-        outputs = [array for x in steps for array in _as_list(stream.step(*x))]
+        outputs = [array for x in steps for array in flatten(stream.step(*x))]
         return partial(stream.step, *steps[0]), [array[:, None] for array in outputs]
     return _whole(partial(_called, function, case.inputs))
 
@@ -63,9 +64,9 @@ def meaning(model: Any, case: Case) -> list[np.ndarray]:
     for feed in (model if isinstance(model, Graph) else model.graph()).feeds.values():
         feed.restart()
     if case.workload.way != "step":
-        return [array for piece in case.pieces for array in _as_list(evaluate(model, *piece))]
+        return [array for piece in case.pieces for array in flatten(evaluate(model, *piece))]
     whole = [np.concatenate(arrays, axis=1) for arrays in zip(*case.pieces, strict=True)]
-    outputs = _as_list(evaluate(model, *whole))
+    outputs = flatten(evaluate(model, *whole))
     return [array[:, t : t + 1] for t in range(len(case.pieces)) for array in outputs]
 
 
@@ -91,8 +92,4 @@ def _cold(make: Callable[[], Callable[[Sequence[np.ndarray]], list[np.ndarray]]]
 
 
 def _called(function: Any, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
-    return _as_list(function(*inputs))
-
-
-def _as_list(result: Any) -> list[np.ndarray]:
-    return result if isinstance(result, list) else [result]
+    return flatten(function(*inputs))
