@@ -13,16 +13,26 @@ OPERATORS = {
     "multiply": "mul",
     "divide": "div",
     "negative": "neg",
-    "matmul": "matmul",
     "less": "less",
     "less_equal": "less_equal",
     "equal": "equal",
     "not_equal": "not_equal",
+    "bitwise_and": "logical_and",
+    "bitwise_or": "logical_or",
 }
 """The op for each ufunc that stands behind an operator: ``array + tensor`` asks numpy first."""
 
 SWAPPED = {"greater": "less", "greater_equal": "less_equal"}
 """The same for those whose operands change places."""
+
+COMPOSED = {
+    "matmul": "matmul",
+    "power": "power",
+    "remainder": "mod",
+    "floor_divide": "floor_divide",
+    "bitwise_xor": "logical_xor",
+}
+"""The same for those that are functions of `rnncc.ops`, of several ops each."""
 
 OFFERED: dict[str, Callable[..., Any]] = {}
 """The functions of `rnncc.ops`, which fills this in: it stands above this module."""

@@ -17,7 +17,15 @@ import numpy as np
 from rnncc.arrays import as_numpy
 from rnncc.errors import ArgumentError, DTypeError, RnnccError, ShapeError, caller
 from rnncc.graph.ir import ArraySource, Feed, Source
-from rnncc.graph.numpy_calls import OFFERED, OPERATORS, SWAPPED, no_array_to_write_to, no_numbers, no_numpy_function
+from rnncc.graph.numpy_calls import (
+    COMPOSED,
+    OFFERED,
+    OPERATORS,
+    SWAPPED,
+    no_array_to_write_to,
+    no_numbers,
+    no_numpy_function,
+)
 from rnncc.graph.op import Attr, Op, find_op
 from rnncc.records import record
 from rnncc.types import DType, TensorType, dtype_of
@@ -137,6 +145,9 @@ class Tensor:
             return apply(OPERATORS[name], *inputs)
         if method == "__call__" and not options and name in SWAPPED:
             return apply(SWAPPED[name], *reversed(inputs))
+        if method == "__call__" and not options and name in COMPOSED:
+            result: Tensor = OFFERED[COMPOSED[name]](*inputs)
+            return result
         raise no_numpy_function(name, shown(self))
 
     def __array_function__(self, function: Any, types: object, args: object, options: object) -> Tensor:
@@ -215,11 +226,11 @@ class Tensor:
 
     __hash__ = object.__hash__
 
-    def __matmul__(self, other: object) -> Tensor:
-        return apply("matmul", self, other)
+    def __matmul__(self, other: object) -> Any:
+        return OFFERED["matmul"](self, other)
 
-    def __rmatmul__(self, other: object) -> Tensor:
-        return apply("matmul", other, self)
+    def __rmatmul__(self, other: object) -> Any:
+        return OFFERED["matmul"](other, self)
 
     def __lt__(self, other: object) -> Tensor:
         return apply("less", self, other)

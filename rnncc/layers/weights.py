@@ -128,10 +128,10 @@ class Weight:
     def __rtruediv__(self, other: object) -> Tensor:
         return other / self.tensor
 
-    def __matmul__(self, other: object) -> Tensor:
+    def __matmul__(self, other: object) -> Any:
         return self.tensor @ other
 
-    def __rmatmul__(self, other: object) -> Tensor:
+    def __rmatmul__(self, other: object) -> Any:
         return other @ self.tensor
 
     def __neg__(self) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from time import perf_counter_ns
 from typing import Any
 
@@ -26,6 +27,20 @@ class Function:
     """False for what costs more than keeping its result in memory."""
     pure: bool = True
     """False for what does not follow from its operands alone."""
+
+
+def converted(x: Any, dtype: DType) -> np.ndarray:
+    """`x` with another element type. A float that does not fit an integer becomes the nearest one that there is, and
+    NaN 0: numpy leaves that to the machine, and machines differ.
+    """
+    array = np.asarray(x)
+    if not (array.dtype.kind == "f" and dtype.is_integer):
+        return array.astype(dtype.numpy)
+    limits = np.iinfo(dtype.numpy)
+    is_below, is_above = array < limits.min, array >= -float(limits.min)  # both are powers of two: any float has them
+    fits = np.isfinite(array) & ~is_below & ~is_above
+    whole = np.where(fits, array, 0).astype(dtype.numpy)
+    return np.where(is_above, limits.max, np.where(is_below, limits.min, whole)).astype(dtype.numpy)
 
 
 def _sigmoid(x: Any) -> Any:
@@ -138,8 +153,8 @@ _TABLE = (
     Function("threefry", 4, first_word, None, DType.I32, cheap=False),
     Function("f32", 1, lambda x: np.asarray(x).astype(np.float32), None, DType.F32),
     Function("f64", 1, lambda x: np.asarray(x).astype(np.float64), None, DType.F64),
-    Function("i32", 1, lambda x: np.asarray(x).astype(np.int32), None, DType.I32),
-    Function("i64", 1, lambda x: np.asarray(x).astype(np.int64), None, DType.I64),
+    Function("i32", 1, partial(converted, dtype=DType.I32), None, DType.I32),
+    Function("i64", 1, partial(converted, dtype=DType.I64), None, DType.I64),
     Function("pair", 2, _pair, None, DType.I32),
     Function("dot", 2, _dot, None, DType.F32),
     Function("rest", 1, _rest),

@@ -10,7 +10,7 @@ import numpy as np
 from rnncc.errors import DTypeError, ShapeError
 from rnncc.graph.op import Attrs, Op, register
 from rnncc.loop.builder import call
-from rnncc.loop.functions import FUNCTIONS
+from rnncc.loop.functions import FUNCTIONS, converted
 from rnncc.loop.ir import Expr
 from rnncc.ops.lifting import lift_elementwise
 from rnncc.ops.lowering import Point, broadcast_index
@@ -147,7 +147,7 @@ CAST = register(
         "cast",
         attrs=("dtype",),
         infer=_infer_cast,
-        eval=lambda arrays, attrs, extents: (arrays[0].astype(attrs["dtype"].numpy),),
+        eval=lambda arrays, attrs, extents: (converted(arrays[0], attrs["dtype"]),),
         lower=lambda point: call(point.type.dtype.value, point.operands[0].at(point.index)),
         lift=partial(lift_elementwise, "cast"),
         arity=1,

@@ -40,6 +40,8 @@ def _infer_reshape(types: Sequence[TensorType], attrs: Attrs) -> tuple[TensorTyp
 def _lower_reshape(point: Point) -> Expr:
     source, target = point.operands[0].type.shape, point.type.shape
     index: list[Expr] = [integer(0)] * len(source)
+    if 0 in source:  # nobody asks for an element of nothing
+        return point.operands[0].at(index)
     i = j = 0
     while i < len(source) or j < len(target):
         group, i, j = _equal_group(source, target, i, j)

@@ -44,6 +44,7 @@ from rnncc.ops.functions.create import (
     zeros,
     zeros_like,
 )
+from rnncc.ops.functions.digits import cos, floor_divide, mod, sin, tan
 from rnncc.ops.functions.pointwise import (
     abs,
     absolute,
@@ -51,7 +52,6 @@ from rnncc.ops.functions.pointwise import (
     cast,
     ceil,
     clip,
-    cos,
     divide,
     equal,
     erf,
@@ -59,7 +59,6 @@ from rnncc.ops.functions.pointwise import (
     exp2,
     expm1,
     floor,
-    floor_divide,
     greater,
     greater_equal,
     isfinite,
@@ -78,7 +77,6 @@ from rnncc.ops.functions.pointwise import (
     logical_xor,
     maximum,
     minimum,
-    mod,
     multiply,
     negative,
     not_equal,
@@ -89,11 +87,9 @@ from rnncc.ops.functions.pointwise import (
     rsqrt,
     sigmoid,
     sign,
-    sin,
     sqrt,
     square,
     subtract,
-    tan,
     tanh,
     true_divide,
     trunc,

@@ -6,17 +6,20 @@ import itertools
 from collections.abc import Sequence
 from typing import Any
 
-from rnncc.errors import ArgumentError, ShapeError, caller
-from rnncc.graph.symbolic import Tensor, apply, as_tensor
+import numpy as np
+
+from rnncc.errors import ArgumentError, ShapeError, UnsupportedError, caller
+from rnncc.graph.symbolic import Tensor, apply, as_tensor, shown
+from rnncc.numeric import whole_number
 from rnncc.ops.functions.axes import axes_of, axis_of, fixed_size, unchanged
 from rnncc.ops.shapes import factors
 from rnncc.types import Dim, as_shape
 
 
-def reshape(x: Any, shape: Sequence[Dim]) -> Tensor:
-    """The elements of x in row-major order under `shape`; one dim may be -1."""
+def reshape(x: Any, newshape: Dim | Sequence[Dim]) -> Tensor:
+    """The elements of x in row-major order under another shape; one dim may be -1."""
     tensor = as_tensor(x)
-    wanted = list(shape)
+    wanted = list(newshape) if isinstance(newshape, list | tuple) else [newshape]
     if -1 in wanted:
         at = wanted.index(-1)
         wanted[at] = _missing_dim(tensor, as_shape(wanted[:at]), as_shape(wanted[at + 1 :]))
@@ -63,13 +66,14 @@ def transpose(x: Any, axes: Sequence[int] | None = None) -> Tensor:
     return unchanged(tensor) if order == tuple(range(tensor.ndim)) else apply("transpose", tensor, axes=order)
 
 
-def flip(x: Any, axis: int) -> Tensor:
-    """x with the elements along one axis in reverse order."""
+def flip(x: Any, axis: int | Sequence[int] | None = None) -> Tensor:
+    """x with the elements along one axis, several, or all in reverse order."""
     tensor = as_tensor(x)
-    at, made = axis_of(tensor, axis), tensor.origin
-    if made is not None and made.op.name == "flip" and made.attrs["axis"] == at:
-        return unchanged(made.inputs[0])
-    return apply("flip", tensor, axis=at)
+    for at in axes_of(tensor, axis):
+        made = tensor.origin
+        is_flipped = made is not None and made.op.name == "flip" and made.attrs["axis"] == at
+        tensor = made.inputs[0] if made is not None and is_flipped else apply("flip", tensor, axis=at)
+    return unchanged(tensor)
 
 
 def expand_dims(x: Any, axis: int) -> Tensor:
@@ -85,6 +89,13 @@ def squeeze(x: Any, axis: int | Sequence[int] | None = None) -> Tensor:
     tensor = as_tensor(x)
     shape = tensor.type.shape
     gone = axes_of(tensor, axis) if axis is not None else [at for at, dim in enumerate(shape) if dim == 1]
+    if long := [at for at in gone if shape[at] != 1]:
+        raise ShapeError(
+            f"axis {long[0]} has the size {shape[long[0]]}, and only one of size 1 can be left out",
+            shown(tensor),
+            place=caller(),
+            remedy="tensor[:, 0] takes one of its slices",
+        )
     return apply("reshape", tensor, shape=tuple(dim for at, dim in enumerate(shape) if at not in gone))
 
 
@@ -134,19 +145,31 @@ def split(x: Any, indices_or_sections: int | Sequence[int], axis: int = 0) -> li
         raise ShapeError(
             f"axis {axis} has the extent {dim}, known only at the call: it cannot be split", place=caller()
         )
-    if isinstance(indices_or_sections, int):
-        if indices_or_sections < 1 or dim % indices_or_sections:
+    sections = whole_number(indices_or_sections)
+    if sections is not None:
+        if sections < 1 or dim % sections:
             raise ShapeError(
-                f"axis {axis} of size {dim} does not split into {indices_or_sections} equal sections",
+                f"axis {axis} of size {dim} does not split into {sections} equal sections",
                 f"{tensor.name}: {tensor.type}",
                 place=caller(),
             )
-        size = dim // indices_or_sections
-        cuts = list(range(0, dim + 1, size))
+        cuts = [dim // sections * number for number in range(sections + 1)]
+    elif isinstance(indices_or_sections, list | tuple | np.ndarray):
+        cuts = [0, *map(_position, indices_or_sections), dim]
     else:
-        cuts = [0, *indices_or_sections, dim]
+        raise ArgumentError(
+            f"split takes a number of sections, or a list of positions, not {indices_or_sections!r}", place=caller()
+        )
     lead = (slice(None),) * at
     return [tensor[(*lead, slice(a, b))] for a, b in itertools.pairwise(cuts)]
+
+
+def _position(value: Any) -> int:
+    """A place where an axis is cut."""
+    position = whole_number(value)
+    if position is None:
+        raise ArgumentError(f"the positions of split are whole numbers, not {value!r}", place=caller())
+    return position
 
 
 def broadcast_to(x: Any, shape: Sequence[Dim]) -> Tensor:
@@ -177,10 +200,13 @@ def repeat(x: Any, repeats: int, axis: int) -> Tensor:
 def tile(x: Any, repeats: int | Sequence[int]) -> Tensor:
     """x side by side with itself, so many times along each axis (the last ones, when there are fewer numbers)."""
     tensor = as_tensor(x)
-    counts = [repeats] if isinstance(repeats, int) else list(repeats)
+    given = list(repeats) if isinstance(repeats, list | tuple) else [repeats]
+    counts = [whole_number(count, 0) for count in given]
+    if None in counts:
+        raise ArgumentError(f"tile repeats x a number of times along each axis, not {repeats!r}", place=caller())
     tensor = reshape(tensor, (*(1,) * (len(counts) - tensor.ndim), *tensor.type.shape))
     for axis, count in zip(range(-len(counts), 0), counts, strict=True):
-        tensor = concatenate([tensor] * count, axis) if count != 1 else tensor
+        tensor = concatenate([tensor] * count, axis) if count else split(tensor, [0], axis)[0]
     return tensor
 
 
@@ -195,15 +221,13 @@ def roll(x: Any, shift: int, axis: int) -> Tensor:
 def pad(x: Any, pad_width: Any, constant_values: float = 0) -> Tensor:
     """x with more elements around it: ``pad_width`` is a number, or (before, after), or one such pair for each axis."""
     tensor = as_tensor(x)
-    given = [(pad_width, pad_width)] if isinstance(pad_width, int) else list(pad_width)
-    pairs = (
-        [(given[0], given[1])] if _is_pair(given) else [(one, one) if isinstance(one, int) else one for one in given]
-    )
-    if len(pairs) not in (1, tensor.ndim):
-        raise ArgumentError(
-            f"pad needs a pair for each of {tensor.ndim} axes", f"pad_width: {pad_width!r}", place=caller()
+    if isinstance(constant_values, str):
+        raise UnsupportedError(
+            f"pad in mode {constant_values!r} is not there yet",
+            place=caller(),
+            remedy="it pads with one number, constant_values=0; rnncc.ops.concatenate joins whatever comes in front",
         )
-    for axis, sizes in enumerate(pairs * tensor.ndim if len(pairs) == 1 else pairs):
+    for axis, sizes in enumerate(_pad_widths(tensor, pad_width)):
         parts = [tensor]
         for number, size in enumerate(sizes):
             shape = tuple(size if at == axis else dim for at, dim in enumerate(tensor.type.shape))
@@ -213,5 +237,17 @@ def pad(x: Any, pad_width: Any, constant_values: float = 0) -> Tensor:
     return tensor
 
 
-def _is_pair(items: Sequence[Any]) -> bool:
-    return len(items) == 2 and all(isinstance(item, int) for item in items)
+def _pad_widths(tensor: Tensor, given: Any) -> list[tuple[int, int]]:
+    """How many elements come before and after those of each axis, from any of NumPy's ways to say that."""
+    try:
+        widths = np.broadcast_to(np.asarray(given), (tensor.ndim, 2)).tolist()
+    except ValueError:
+        widths = [[None]]
+    if any(whole_number(width, 0) is None for pair in widths for width in pair):
+        raise ArgumentError(
+            "pad_width is a number from 0 on, a pair of them, or a pair for each axis",
+            f"pad_width: {given!r}",
+            shown(tensor),
+            place=caller(),
+        )
+    return [(before, after) for before, after in widths]

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rnncc.errors import ArgumentError, ShapeError, caller
-from rnncc.graph.symbolic import Tensor, apply
+from rnncc.graph.symbolic import Tensor, apply, shown
+from rnncc.numeric import whole_number
 
 
 def unchanged(tensor: Tensor) -> Tensor:
@@ -15,14 +16,16 @@ def unchanged(tensor: Tensor) -> Tensor:
 
 def axis_of(tensor: Tensor, axis: int, new_axes: int = 0) -> int:
     """`axis` counted from 0, of a tensor that gets `new_axes` more. Raises ShapeError when it does not exist."""
-    rank = tensor.ndim + new_axes
-    if not -rank <= axis < rank:
+    rank, number = tensor.ndim + new_axes, whole_number(axis)
+    if number is None:
+        raise ArgumentError(f"an axis is a whole number, not {axis!r}", shown(tensor), place=caller())
+    if not -rank <= number < rank:
         raise ShapeError(
             f"axis {axis} does not exist in rank {rank}",
-            f"{tensor.name}: {tensor.type}",
+            shown(tensor),
             place=caller(),
         )
-    return axis % rank
+    return number % rank
 
 
 def fixed_size(tensor: Tensor, axis: int) -> int:
@@ -31,7 +34,7 @@ def fixed_size(tensor: Tensor, axis: int) -> int:
     if not isinstance(dim, int):
         raise ShapeError(
             f"axis {axis} has the extent {dim}, known only at the call",
-            f"{tensor.name}: {tensor.type}",
+            shown(tensor),
             place=caller(),
             remedy="this op needs an axis of fixed size",
         )

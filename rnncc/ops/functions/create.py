@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from rnncc.errors import ArgumentError, caller
-from rnncc.graph.symbolic import Tensor, apply, as_tensor
+from rnncc.errors import ArgumentError, ShapeError, caller
+from rnncc.graph.symbolic import Tensor, apply, as_tensor, shown
+from rnncc.numeric import whole_number
 from rnncc.ops.functions.arrange import broadcast_to, expand_dims, moveaxis
 from rnncc.ops.functions.pointwise import cast, equal, less_equal, where
 from rnncc.types import Dim, DType, as_shape, dtype_of
 
 
-def full(shape: Sequence[Dim], value: float, dtype: Any = DType.F32) -> Tensor:
+def full(shape: Sequence[Dim], fill_value: float, dtype: Any = DType.F32) -> Tensor:
     """A tensor of `shape` (ints and names of extents) filled with one number."""
-    return broadcast_to(as_tensor(value, dtype_of(dtype)), shape)
+    return broadcast_to(as_tensor(fill_value, dtype_of(dtype)), shape)
 
 
 def zeros(shape: Sequence[Dim], dtype: Any = DType.F32) -> Tensor:
@@ -37,18 +38,26 @@ def ones_like(x: Tensor) -> Tensor:
     return full(x.type.shape, 1, x.dtype)
 
 
-def full_like(x: Any, value: float, dtype: Any = None) -> Tensor:
+def full_like(x: Any, fill_value: float, dtype: Any = None) -> Tensor:
     """One number in the shape of x, and with its type unless another is given."""
     tensor = as_tensor(x)
-    return full(tensor.type.shape, value, dtype or tensor.dtype)
+    return full(tensor.type.shape, fill_value, dtype or tensor.dtype)
 
 
 def arange(start: Dim, stop: int | None = None, step: int = 1, dtype: Any = DType.I64) -> Tensor:
     """0, 1, ..., start - 1 (which may be the name of an extent), or from `start` to below `stop` by `step`."""
     if stop is None and step == 1:
         return cast(apply("iota", size=as_shape((start,))[0]), dtype)
-    if not isinstance(start, int):
+    if isinstance(start, str):
         raise ArgumentError(f"arange starts at a number, not at the extent {start}", place=caller())
+    numbers = [whole_number(number) for number in (start, 0 if stop is None else stop, step)]
+    if None in numbers or not step:
+        raise ArgumentError(
+            "arange counts in whole numbers, and its step is not 0",
+            f"start, stop, step: {start!r}, {stop!r}, {step!r}",
+            place=caller(),
+            remedy="of other numbers, multiply: rnncc.ops.arange(5, dtype='float32') * 0.2",
+        )
     whole = range(start, stop, step) if stop is not None else range(0, start, step)
     return cast(apply("iota", size=len(whole)) * step + whole.start, dtype)
 
@@ -76,6 +85,8 @@ def triu(x: Any, k: int = 0) -> Tensor:
 
 
 def _triangle(x: Tensor, k: int, *, above: bool) -> Tensor:
+    if x.ndim < 2:
+        raise ShapeError("a triangle is one of a matrix, of two axes at least", shown(x), place=caller())
     rows, columns = x.type.shape[-2:]
     diagonal, column = expand_dims(arange(rows), 1) + k, arange(columns)
     return where(less_equal(diagonal, column) if above else less_equal(column, diagonal), x, 0)

@@ -2,42 +2,44 @@
 
 from __future__ import annotations
 
+import builtins
 import math
 from typing import Any
 
 from rnncc.graph.symbolic import Tensor, apply, as_tensor, partner_dtype
+from rnncc.numeric import real_number
 from rnncc.ops.functions.axes import unchanged
 from rnncc.types import DType, dtype_of
 
 
-def add(a: Any, b: Any) -> Tensor:
-    """a + b, broadcast."""
-    return apply("add", a, b)
+def add(x1: Any, x2: Any) -> Tensor:
+    """x1 + x2, broadcast."""
+    return apply("add", x1, x2)
 
 
-def subtract(a: Any, b: Any) -> Tensor:
-    """a - b, broadcast."""
-    return apply("sub", a, b)
+def subtract(x1: Any, x2: Any) -> Tensor:
+    """x1 - x2, broadcast."""
+    return apply("sub", x1, x2)
 
 
-def multiply(a: Any, b: Any) -> Tensor:
-    """a * b, broadcast."""
-    return apply("mul", a, b)
+def multiply(x1: Any, x2: Any) -> Tensor:
+    """x1 * x2, broadcast."""
+    return apply("mul", x1, x2)
 
 
-def divide(a: Any, b: Any) -> Tensor:
-    """a / b of floats, broadcast."""
-    return apply("div", a, b)
+def divide(x1: Any, x2: Any) -> Tensor:
+    """x1 / x2 of floats, broadcast."""
+    return apply("div", x1, x2)
 
 
-def maximum(a: Any, b: Any) -> Tensor:
-    """The larger of a and b, elementwise."""
-    return apply("maximum", a, b)
+def maximum(x1: Any, x2: Any) -> Tensor:
+    """The larger of x1 and x2, elementwise."""
+    return apply("maximum", x1, x2)
 
 
-def minimum(a: Any, b: Any) -> Tensor:
-    """The smaller of a and b, elementwise."""
-    return apply("minimum", a, b)
+def minimum(x1: Any, x2: Any) -> Tensor:
+    """The smaller of x1 and x2, elementwise."""
+    return apply("minimum", x1, x2)
 
 
 def negative(x: Any) -> Tensor:
@@ -77,9 +79,9 @@ def expm1(x: Any) -> Tensor:
     return where(less(tensor, 1), 2 * half / (1 - half), exp(tensor) - 1)
 
 
-def clip(x: Any, low: Any, high: Any) -> Tensor:
-    """x within low..high: ``minimum(maximum(x, low), high)``."""
-    return minimum(maximum(x, low), high)
+def clip(x: Any, x_min: Any, x_max: Any) -> Tensor:
+    """x within x_min..x_max: ``minimum(maximum(x, x_min), x_max)``."""
+    return minimum(maximum(x, x_min), x_max)
 
 
 def ceil(x: Any) -> Tensor:
@@ -101,18 +103,6 @@ def round(x: Any) -> Tensor:
     is_odd = not_equal(2 * floor(below * 0.5), below)
     up = logical_or(greater(rest, 0.5), logical_and(equal(rest, 0.5), is_odd))
     return where(up, below + 1, below)
-
-
-def floor_divide(a: Any, b: Any) -> Tensor:
-    """The largest whole number not above a / b, of floats."""
-    return floor(divide(a, b))
-
-
-def mod(a: Any, b: Any) -> Tensor:
-    """What is left of a after whole times b, with the sign of b, of floats."""
-    like = partner_dtype((a, b))
-    left, right = as_tensor(a, like), as_tensor(b, like)
-    return left - right * floor_divide(left, right)
 
 
 def sign(x: Any) -> Tensor:
@@ -142,16 +132,27 @@ def square(x: Any) -> Tensor:
     return apply("mul", tensor, tensor)
 
 
-def power(x: Any, exponent: Any) -> Tensor:
-    """x to the `exponent`. Whole numbers are products; all else is exp(exponent * log(x)), NaN for an x below 0."""
-    if isinstance(exponent, int | float) and not isinstance(exponent, bool) and int(exponent) == exponent:
-        whole = int(exponent)
-        return _whole_power(as_tensor(x), whole) if whole >= 0 else reciprocal(_whole_power(as_tensor(x), -whole))
-    if isinstance(exponent, float) and exponent == 0.5:
-        return sqrt(x)
-    like = partner_dtype((x, exponent))
-    base, raised = as_tensor(x, like), as_tensor(exponent, like)
-    return where(equal(raised, 0), 1, exp(raised * log(base)))
+def power(x1: Any, x2: Any) -> Tensor:
+    """x1 to the power of x2. A whole number x2 makes products; all else is exp(x2 * log(x1)), NaN for an x1 below 0 and
+    an x2 that is not whole.
+    """
+    number = real_number(x2)
+    if number is not None and number.is_integer() and builtins.abs(number) <= _MOST_FACTORS:
+        power = _whole_power(as_tensor(x1), builtins.abs(int(number)))
+        return power if number >= 0 else reciprocal(power)
+    if number == 0.5:
+        return sqrt(x1)
+    like = partner_dtype((x1, x2))
+    base, raised = as_tensor(x1, like), as_tensor(x2, like)
+    size = exp(raised * log(abs(base)))
+    is_whole, is_odd = equal(floor(raised), raised), not_equal(2 * floor(raised * 0.5), raised)
+    turned = where(is_whole, where(is_odd, negative(size), size), math.nan)
+    is_one = logical_or(equal(raised, 0), equal(base, 1))
+    return where(is_one, 1, where(less(base, 0), turned, size))
+
+
+_MOST_FACTORS = 2**16
+"""The largest power that is a product."""
 
 
 def _whole_power(x: Tensor, exponent: int) -> Tensor:
@@ -177,46 +178,10 @@ def exp2(x: Any) -> Tensor:
     return exp(as_tensor(x) * math.log(2))
 
 
-def logaddexp(a: Any, b: Any) -> Tensor:
-    """log(exp(a) + exp(b)) without overflow."""
-    return maximum(a, b) + log1p(exp(negative(abs(subtract(a, b)))))
-
-
-def sin(x: Any) -> Tensor:
-    """Sine; right to a few units of 1e-7 (float32) or 1e-15 (float64) up to |x| = 10,000."""
-    tensor = as_tensor(x)
-    turns = floor(tensor * (1 / math.pi) + 0.5)
-    return _sine(tensor, turns, turns)
-
-
-def cos(x: Any) -> Tensor:
-    """Cosine; as exact as `sin`."""
-    tensor = as_tensor(x)
-    turns = floor(tensor * (1 / math.pi))
-    return negative(_sine(tensor, turns + 0.5, turns))
-
-
-def tan(x: Any) -> Tensor:
-    """Tangent: sine over cosine."""
-    return sin(x) / cos(x)
-
-
-def _sine(x: Tensor, half_turns: Tensor, whole: Tensor) -> Tensor:
-    """sin(x - half_turns * pi), with the other sign where `whole` is odd; the rest is at most pi / 2 from 0."""
-    rest, left = x, math.pi
-    for bits in _PI_BITS[x.dtype]:  # pi in pieces whose products with whole numbers are exact
-        piece = math.ldexp(math.floor(math.ldexp(left, bits)), -bits)
-        rest, left = rest - half_turns * piece, left - piece
-    rest = rest - half_turns * left
-    last = 13 if x.dtype is DType.F32 else 23
-    square_of, series = rest * rest, 0.0 * rest
-    for n in range(last, 0, -2):  # Taylor, by Horner
-        series = series * square_of + (-1) ** (n // 2) / math.factorial(n)
-    is_even = equal(2 * floor(whole * 0.5), whole)
-    return where(is_even, series * rest, negative(series * rest))
-
-
-_PI_BITS = {DType.F32: (6, 17), DType.F64: (25, 52)}
+def logaddexp(x1: Any, x2: Any) -> Tensor:
+    """log(exp(x1) + exp(x2)) without overflow; infinities are numbers like others."""
+    apart = where(equal(x1, x2), 0, abs(subtract(x1, x2)))  # of two equal infinities as well
+    return maximum(x1, x2) + log1p(exp(negative(apart)))
 
 
 def tanh(x: Any) -> Tensor:
@@ -239,50 +204,50 @@ def relu(x: Any) -> Tensor:
     return apply("maximum", x, 0)
 
 
-def where(condition: Any, a: Any, b: Any) -> Tensor:
-    """a where the bool tensor `condition` is true, b elsewhere; all broadcast."""
-    like = partner_dtype((a, b))
-    return apply("where", condition, as_tensor(a, like), as_tensor(b, like))
+def where(condition: Any, x1: Any, x2: Any) -> Tensor:
+    """x1 where the bool tensor `condition` is true, x2 elsewhere; all broadcast."""
+    like = partner_dtype((x1, x2))
+    return apply("where", condition, as_tensor(x1, like), as_tensor(x2, like))
 
 
-def equal(a: Any, b: Any) -> Tensor:
-    """a == b as a bool tensor."""
-    return apply("equal", a, b)
+def equal(x1: Any, x2: Any) -> Tensor:
+    """x1 == x2 as a bool tensor."""
+    return apply("equal", x1, x2)
 
 
-def not_equal(a: Any, b: Any) -> Tensor:
-    """a != b as a bool tensor."""
-    return apply("not_equal", a, b)
+def not_equal(x1: Any, x2: Any) -> Tensor:
+    """x1 != x2 as a bool tensor."""
+    return apply("not_equal", x1, x2)
 
 
-def less(a: Any, b: Any) -> Tensor:
-    """a < b as a bool tensor."""
-    return apply("less", a, b)
+def less(x1: Any, x2: Any) -> Tensor:
+    """x1 < x2 as a bool tensor."""
+    return apply("less", x1, x2)
 
 
-def less_equal(a: Any, b: Any) -> Tensor:
-    """a <= b as a bool tensor."""
-    return apply("less_equal", a, b)
+def less_equal(x1: Any, x2: Any) -> Tensor:
+    """x1 <= x2 as a bool tensor."""
+    return apply("less_equal", x1, x2)
 
 
-def greater(a: Any, b: Any) -> Tensor:
-    """a > b as a bool tensor."""
-    return apply("less", b, a)
+def greater(x1: Any, x2: Any) -> Tensor:
+    """x1 > x2 as a bool tensor."""
+    return apply("less", x2, x1)
 
 
-def greater_equal(a: Any, b: Any) -> Tensor:
-    """a >= b as a bool tensor."""
-    return apply("less_equal", b, a)
+def greater_equal(x1: Any, x2: Any) -> Tensor:
+    """x1 >= x2 as a bool tensor."""
+    return apply("less_equal", x2, x1)
 
 
-def logical_and(a: Any, b: Any) -> Tensor:
-    """a and b, elementwise, of bool tensors."""
-    return apply("logical_and", a, b)
+def logical_and(x1: Any, x2: Any) -> Tensor:
+    """x1 and x2, elementwise, of bool tensors."""
+    return apply("logical_and", x1, x2)
 
 
-def logical_or(a: Any, b: Any) -> Tensor:
-    """a or b, elementwise, of bool tensors."""
-    return apply("logical_or", a, b)
+def logical_or(x1: Any, x2: Any) -> Tensor:
+    """x1 or x2, elementwise, of bool tensors."""
+    return apply("logical_or", x1, x2)
 
 
 def logical_not(x: Any) -> Tensor:
@@ -290,9 +255,9 @@ def logical_not(x: Any) -> Tensor:
     return apply("logical_not", x)
 
 
-def logical_xor(a: Any, b: Any) -> Tensor:
-    """Either a or b, elementwise, of bool tensors."""
-    return not_equal(a, b)
+def logical_xor(x1: Any, x2: Any) -> Tensor:
+    """Either x1 or x2, elementwise, of bool tensors."""
+    return not_equal(x1, x2)
 
 
 def isnan(x: Any) -> Tensor:

@@ -8,21 +8,22 @@ from collections.abc import Sequence
 from functools import reduce
 from typing import Any
 
-from rnncc.errors import ArgumentError, DTypeError, caller
-from rnncc.graph.symbolic import Tensor, apply, as_tensor
-from rnncc.ops.functions.arrange import expand_dims, moveaxis, reshape, squeeze, transpose, unstack
+from rnncc.errors import ArgumentError, DTypeError, ShapeError, UnsupportedError, caller
+from rnncc.graph.symbolic import Tensor, apply, as_tensor, partner_dtype, shown
+from rnncc.ops.elementwise import broadcast_shapes
+from rnncc.ops.functions.arrange import broadcast_to, expand_dims, moveaxis, reshape, squeeze, transpose, unstack
 from rnncc.ops.functions.axes import axes_of, axis_of, fixed_size
 from rnncc.ops.functions.create import arange, full
 from rnncc.ops.functions.pointwise import (
     cast,
     equal,
     exp,
+    isfinite,
     log,
     logical_not,
     logical_or,
     maximum,
     multiply,
-    negative,
     not_equal,
     sqrt,
     square,
@@ -31,9 +32,32 @@ from rnncc.ops.functions.pointwise import (
 from rnncc.types import Dim, DType
 
 
-def matmul(a: Any, b: Any) -> Tensor:
-    """Matrix product: [..., K] x [K, N], or [..., M, K] x [..., K, N] with equal leading dims."""
-    return apply("matmul", a, b)
+def matmul(x1: Any, x2: Any) -> Tensor:
+    """Matrix product: [..., K] x [K, N], or [..., M, K] x [..., K, N] with leading dims that broadcast. A vector is a
+    row on the left and a column on the right, and that axis is gone from the result.
+    """
+    like = partner_dtype((x1, x2))
+    left, right = as_tensor(x1, like), as_tensor(x2, like)
+    if right.ndim == 1 and left.ndim > 0:
+        return _times_vector(left, right)
+    if left.ndim == 1 and right.ndim > 2:
+        return squeeze(matmul(expand_dims(left, 0), right), -2)
+    if left.ndim > 1 and right.ndim > 2 and left.type.shape[:-2] != right.type.shape[:-2]:
+        lead = broadcast_shapes([left.type.shape[:-2], right.type.shape[:-2]])
+        left, right = (broadcast_to(one, (*lead, *one.type.shape[-2:])) for one in (left, right))
+    return apply("matmul", left, right)
+
+
+def _times_vector(left: Tensor, right: Tensor) -> Tensor:
+    """[..., K] x [K]."""
+    if left.type.shape[-1:] != right.type.shape:
+        raise ShapeError(
+            f"the last axis of {left.name} is as long as {right.name}",
+            shown(left),
+            shown(right),
+            place=caller(),
+        )
+    return sum(multiply(left, right), -1)
 
 
 Axis = int | Sequence[int] | None
@@ -63,7 +87,8 @@ def mean(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
         )
     total = _reduce("sum", tensor, axis, keepdims)
     dims = [tensor.type.shape[at] for at in axes_of(tensor, axis)]
-    share: Any = 1.0 / math.prod(dim for dim in dims if isinstance(dim, int))
+    count = math.prod(dim for dim in dims if isinstance(dim, int))
+    share: Any = 1.0 / count if count else math.nan
     for dim in dims:
         if isinstance(dim, str):
             share = share / sum(full((dim,), 1, tensor.dtype), 0)
@@ -113,21 +138,29 @@ def logsumexp(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """Logarithm of the sum of exponentials; the maximum is subtracted first."""
     tensor = as_tensor(x)
     largest = max(tensor, axis, keepdims=True)
+    largest = where(isfinite(largest), largest, 0)  # an infinity is not taken from itself
     result = log(sum(exp(tensor - largest), axis, keepdims=True)) + largest
     return result if keepdims else squeeze(result, axes_of(tensor, axis))
 
 
 def argmin(x: Any, axis: int = -1) -> Tensor:
     """Position of the (first) smallest element along one axis of fixed size, as i64; a NaN counts as smallest."""
-    return argmax(negative(x), axis)
+    tensor = as_tensor(x)
+    return _first(tensor, axis, min(tensor, axis, keepdims=True))
 
 
 def argmax(x: Any, axis: int = -1) -> Tensor:
     """Position of the (first) largest element along one axis of fixed size, as i64; a NaN counts as largest."""
     tensor = as_tensor(x)
+    return _first(tensor, axis, max(tensor, axis, keepdims=True))
+
+
+def _first(tensor: Tensor, axis: int, value: Tensor) -> Tensor:
+    """Position of the first element along `axis` that is `value`, or NaN."""
     at, size = axis_of(tensor, axis), fixed_size(tensor, axis)
-    largest = max(tensor, at, keepdims=True)
-    found = logical_or(equal(tensor, largest), not_equal(tensor, tensor))
+    if size == 0:
+        raise ShapeError(f"axis {axis} has no element to find", shown(tensor), place=caller())
+    found = logical_or(equal(tensor, value), not_equal(tensor, tensor))
     shape = tuple(size if number == at else 1 for number in range(tensor.ndim))
     return min(where(found, reshape(arange(size), shape), size), at)
 
@@ -141,7 +174,15 @@ def softmax(x: Any, axis: int = -1) -> Tensor:
 
 def take(x: Any, indices: Any, axis: int = 0) -> Tensor:
     """Slices of x along an axis by integer index; an index outside is an error at the call, naming its position."""
-    tensor, rows = as_tensor(x), cast(indices, DType.I64)
+    tensor, rows = as_tensor(x), as_tensor(indices)
+    if not rows.dtype.is_integer:
+        raise DTypeError(
+            f"the indices of take are whole numbers, not {rows.dtype}",
+            shown(rows),
+            place=caller(),
+            remedy="rnncc.ops.cast converts; rnncc.ops.where chooses by a condition",
+        )
+    rows = cast(rows, DType.I64)
     at = axis_of(tensor, axis)
     if at == 0:
         return apply("take", tensor, rows)
@@ -150,17 +191,30 @@ def take(x: Any, indices: Any, axis: int = 0) -> Tensor:
     return transpose(found, [*order[:at], *range(rows.ndim), *order[at:]])
 
 
-def dot(a: Any, b: Any) -> Tensor:
-    """The sum of products over the last axis of a, and the last but one (or only) axis of b."""
-    left, right = as_tensor(a), as_tensor(b)
-    if right.ndim == 1:
-        return sum(multiply(left, right), -1)
-    return squeeze(matmul(expand_dims(left, 0), right), 0) if left.ndim == 1 else matmul(left, right)
+def dot(x1: Any, x2: Any) -> Tensor:
+    """The sum of products over the last axis of x1, and the last but one (or only) axis of x2; with a number, the
+    product.
+
+    Raises UnsupportedError for what NumPy combines every matrix of x1 with every one of x2 for.
+    """
+    like = partner_dtype((x1, x2))
+    left, right = as_tensor(x1, like), as_tensor(x2, like)
+    if 0 in (left.ndim, right.ndim):
+        return multiply(left, right)
+    if left.ndim > 1 and right.ndim > 2:
+        raise UnsupportedError(
+            "dot does not combine every matrix on the left with every one on the right yet",
+            shown(left),
+            shown(right),
+            place=caller(),
+            remedy="rnncc.ops.matmul multiplies them pair by pair",
+        )
+    return matmul(left, right)
 
 
-def outer(a: Any, b: Any) -> Tensor:
-    """Every product of an element of a with one of b; axes in front of the last one are shared."""
-    return expand_dims(a, -1) * expand_dims(b, -2)
+def outer(x1: Any, x2: Any) -> Tensor:
+    """Every product of an element of x1 with one of x2; axes in front of the last one are shared."""
+    return expand_dims(x1, -1) * expand_dims(x2, -2)
 
 
 def einsum(subscripts: str, *operands: Any) -> Tensor:

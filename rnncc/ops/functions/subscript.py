@@ -6,6 +6,7 @@ from typing import Any
 
 from rnncc.errors import ArgumentError, ShapeError, caller
 from rnncc.graph.symbolic import Tensor, apply, as_tensor, shown
+from rnncc.numeric import whole_number
 from rnncc.ops.functions.axes import unchanged
 from rnncc.types import Dim, DType
 
@@ -14,12 +15,14 @@ def get_item(x: Any, key: object) -> Tensor:
     """``x[key]`` for ints, slices, None and ..., as in NumPy. A size that the call binds bounds ints at the call."""
     tensor = as_tensor(x)
     keys = list(key) if isinstance(key, tuple) else [key]
-    if any(not (item is None or item is ... or isinstance(item, int | slice)) for item in keys):
+    keys = [item if whole_number(item) is None else whole_number(item) for item in keys]
+    known = [item is None or item is ... or type(item) in (int, slice) for item in keys]
+    if not all(known) or keys.count(...) > 1:
         raise ArgumentError(
             f"cannot index {tensor.name} with {key!r}",
             shown(tensor),
             place=caller(),
-            remedy="ints, slices, None and ... are known; rnncc.ops.take looks up rows by a tensor of indices",
+            remedy="ints, slices, None and one ... are known; rnncc.ops.take looks up rows by a tensor of indices",
         )
     given = sum(item is not None and item is not ... for item in keys)
     if given > tensor.ndim:
