@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from rnncc.errors import ArgumentError, caller
+from rnncc.errors import ArgumentError, MemberError, caller
 
 OPERATORS = {
     "add": "add",
@@ -50,6 +50,17 @@ def no_numpy_function(function: str, tensor: str) -> ArgumentError:
         remedy=f"use rnncc.ops.{ours}"
         if ours in OFFERED
         else f"there is no rnncc.ops.{ours} yet: build it from the functions of rnncc.ops",
+    )
+
+
+METHODS = {"T": "transpose", "astype": "cast", "flatten": "ravel", "view": "reshape", "permute": "transpose"}
+"""Attributes of arrays that have another name among the functions."""
+
+
+def no_method(name: str, tensor: str) -> MemberError:
+    """The error for an attribute of arrays that is a function of `rnncc.ops`."""
+    return MemberError(
+        f"a symbolic tensor has no {name}", tensor, place=caller(), remedy=f"use rnncc.ops.{METHODS.get(name, name)}"
     )
 
 

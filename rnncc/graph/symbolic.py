@@ -10,7 +10,7 @@ import itertools
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -19,10 +19,12 @@ from rnncc.errors import ArgumentError, DTypeError, RnnccError, ShapeError, call
 from rnncc.graph.ir import ArraySource, Feed, Source
 from rnncc.graph.numpy_calls import (
     COMPOSED,
+    METHODS,
     OFFERED,
     OPERATORS,
     SWAPPED,
     no_array_to_write_to,
+    no_method,
     no_numbers,
     no_numpy_function,
 )
@@ -246,6 +248,13 @@ class Tensor:
 
     def __getitem__(self, key: object) -> Any:
         return OFFERED["get_item"](self, key)
+
+    if not TYPE_CHECKING:  # else no name would ever be unknown
+
+        def __getattr__(self, name: str) -> Any:
+            if name in METHODS or name in OFFERED:
+                raise no_method(name, shown(self))
+            raise AttributeError(f"'Tensor' object has no attribute {name!r}", name=name, obj=self)
 
 
 def _is_operand(other: object) -> bool:

@@ -94,4 +94,4 @@ class RecurrentCell(Layer):
     def _dropped(self, x: Tensor, share: float) -> Tensor:
         if share == 0 or (share == 1 and not self.drops_all):
             return x
-        return x * dropout_mask(self.seed_generator.key(self.name), x.type.shape, share, self.dtype)
+        return x * dropout_mask(self.seed_generator.key(self.name, all_steps=True), x.type.shape, share, self.dtype)

@@ -130,9 +130,10 @@ class Embedding(Layer):
         """Rows of the table."""
         if inputs.dtype is DType.BOOL:
             raise ArgumentError(f"{self.name} looks up token ids, not booleans", shown(inputs), place=caller())
-        vectors = ops.take(self.embeddings, inputs)
+        ids = ops.cast(inputs, DType.I64)
+        vectors = ops.take(self.embeddings, ids)
         if self.mask_zero:
-            vectors.mask = ops.not_equal(ops.cast(inputs, DType.I64), 0)
+            vectors.mask = ops.not_equal(ids, 0)
         return vectors
 
     def compute_mask(self, inputs: Tensor, mask: Any = None) -> Tensor | None:

@@ -10,24 +10,12 @@ from typing import Any
 from rnncc.errors import ArgumentError, ShapeError, caller
 from rnncc.graph.symbolic import Tensor
 from rnncc.ops import functions as ops
-from rnncc.ops.structure import flatten, rebuild
+from rnncc.ops.structure import difference, flatten, is_nested, rebuild
 
 
 def one_or_list(items: Sequence[Any]) -> Any:
     """The only item, or a list of all: how inputs and outputs are given to the user."""
     return items[0] if len(items) == 1 else list(items)
-
-
-def is_nested(item: Any) -> bool:
-    """True for tuples, lists and dicts."""
-    return isinstance(item, dict | list | tuple)
-
-
-def has_names(structure: Any) -> bool:
-    """True when a dict is in the structure."""
-    if isinstance(structure, list | tuple):
-        return any(map(has_names, structure))
-    return isinstance(structure, dict)
 
 
 def described(structure: Any) -> str:
@@ -46,35 +34,6 @@ def entries(structure: Any, path: str = "") -> list[str]:
     if isinstance(structure, list | tuple):
         return [name for number, item in enumerate(structure) for name in entries(item, f"{path}[{number}]")]
     return [path]
-
-
-def difference(needed: Any, given: Any, path: str = "") -> str | None:
-    """The first entry in which `given` differs from `needed`, or None; tuples are lists, and one item stands for a list
-    of one."""
-    if isinstance(needed, dict):
-        if not isinstance(given, dict):
-            return f"{path or 'the whole'} has no names"
-        if missing := [key for key in needed if key not in given]:
-            return f"{path}[{missing[0]!r}] is missing"
-        if extra := [key for key in given if key not in needed]:
-            return f"{path}[{extra[0]!r}] is not known"
-        return _first(difference(needed[key], given[key], f"{path}[{key!r}]") for key in needed)
-    if isinstance(needed, list | tuple):
-        if not is_nested(given) and len(needed) == 1:
-            return difference(needed[0], given, path)
-        if not isinstance(given, list | tuple):
-            return f"{path or 'the whole'} is not a list of {len(needed)}"
-        if len(needed) != len(given):
-            return f"{path or 'the whole'} has {len(given)} entries in place of {len(needed)}"
-        pairs = enumerate(zip(needed, given, strict=True))
-        return _first(difference(one, other, f"{path}[{number}]") for number, (one, other) in pairs)
-    if isinstance(given, list | tuple) and len(given) == 1:
-        return difference(needed, given[0], path)
-    return f"{path or 'the whole'} is not one tensor" if is_nested(given) else None
-
-
-def _first(found: Any) -> str | None:
-    return next((item for item in found if item is not None), None)
 
 
 def by_name(needed: Any, given: Any) -> Any:

@@ -30,27 +30,51 @@ class OwnsWeights(CheckedArguments):
 
     def add_weight(
         self,
-        name: Any = None,
+        *given: Any,
+        name: str | None = None,
         shape: Any = None,
         initializer: Any = None,
-        trainable: bool = True,
         dtype: Any = None,
-        *,
+        trainable: bool | None = None,
         regularizer: Any = None,
         constraint: Any = None,
     ) -> Weight:
         """A new weight of this layer with its first numbers drawn from `initializer`, "glorot_uniform" by default.
 
-        Without names it is taken as in Keras 3, ``add_weight(shape, initializer)``, when a shape comes first. The
-        regularizer and the constraint are for training; they change nothing at inference.
+        Arguments without names come in this order, or as in Keras 3: ``add_weight(shape, initializer, dtype)``. It is
+        trainable unless it is said not to be. The regularizer and the constraint are for training; they change nothing
+        at inference.
 
         Raises MemoryLimitError when it does not fit into memory, ShapeError when the initializer returns another
-        shape.
+        shape, ArgumentError for arguments without names that are neither.
         """
-        if isinstance(name, list | tuple):
-            name, shape, initializer = None, name, shape if shape is not None else initializer
-        name = name or _numbered("variable", [weight.name for weight in self._own_weights])
-        shape, initializer = shape or (), initializer or "glorot_uniform"
+        has_name = bool(given) and (given[0] is None or isinstance(given[0], str))
+        named: dict[str, Any] = {
+            **({"name": name} if has_name else {}),
+            "shape": shape,
+            "initializer": initializer,
+            "dtype": dtype,
+            "trainable": trainable,
+        }
+        places = tuple(named)
+        twice = [place for place, _ in zip(places, given, strict=False) if named[place] is not None]
+        if twice or len(given) > len(places):
+            raise ArgumentError(
+                f"add_weight of {self.name} was given "
+                + (f"the {twice[0]} twice" if twice else f"{len(given)} arguments without a name"),
+                place=caller(),
+                remedy="add_weight(name, shape, initializer), add_weight(shape, initializer), or all by name",
+            )
+        named |= zip(places, given, strict=False)
+        shape, initializer, dtype, trainable = (named[place] for place in places[-4:])
+        name = named.get("name", name) or _numbered("variable", [weight.name for weight in self._own_weights])
+        shape, initializer = () if shape is None else shape, initializer or "glorot_uniform"
+        if not isinstance(shape, list | tuple):
+            raise ArgumentError(
+                f"the shape of a weight is a tuple of sizes, not {shape!r}",
+                f"weight: {self.path}/{name}",
+                place=caller(),
+            )
         path = f"{self.path}/{name}"
         kind = self.dtype if dtype is None else dtype_of(dtype)
         check_memory(path, shape, kind)
@@ -64,7 +88,7 @@ class OwnsWeights(CheckedArguments):
                 place=caller(),
             )
         with memory_errors(f"the weight {path}", FEWER_WEIGHTS):
-            weight = Weight(value, name, path, kind, trainable)
+            weight = Weight(value, name, path, kind, trainable is None or trainable)
         self._own_weights.append(weight)
         return weight
 

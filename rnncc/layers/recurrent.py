@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from rnncc.errors import ArgumentError, caller
+from rnncc.errors import ArgumentError, ShapeError, caller
 from rnncc.graph.symbolic import Tensor, as_tensor, input_tensor
 from rnncc.layers.base import Layer
 from rnncc.layers.checks import unknown_argument
@@ -20,12 +20,12 @@ from rnncc.layers.nested import (
     check_structure,
     flat_shapes,
     input_names,
-    is_nested,
     mapped,
     one_mask,
     step_shapes,
     time_first,
 )
+from rnncc.layers.seeds import at_step
 from rnncc.layers.specs import InputSpec, fixed_width
 from rnncc.layers.stacked import StackedRNNCells, output_size
 from rnncc.layers.stateful import StateSlot, StateTensor
@@ -33,8 +33,8 @@ from rnncc.layers.states import as_list, checked_step, fitted, name_tensors, sta
 from rnncc.numeric import whole_number
 from rnncc.ops import functions as ops
 from rnncc.ops.scan import scan
-from rnncc.ops.structure import flatten, rebuild
-from rnncc.types import TensorType
+from rnncc.ops.structure import flatten, is_nested, rebuild
+from rnncc.types import Dim, DType, TensorType
 
 _AXES = "(batch, time, width)"
 CellCall = Callable[[Tensor, Any], Any]
@@ -311,21 +311,27 @@ class _Loop:
         """The output of the layer and the states after the last step; `x`, one tensor or more, has the time axis
         first."""
         layer = self.layer
-        kept, output = self._probe(x, states)
+        kept, output, draws = self._probe(x, states)
+        self._check_batch(flatten(x)[0].type.shape[1], flatten(states), output)
         count = len(flatten(states))
         carry = flatten(states) if kept is not None else [*flatten(states), ops.zeros_like(output)]
 
         def step(carry: list[Tensor], slices: list[Tensor]) -> tuple[list[Tensor], Tensor | None]:
             name_tensors(carry, [*state_names(count), *(["output"] if kept is None else [])])
-            name_tensors(slices, input_names(x) + (["mask"] if self.mask is not None else []))
+            name_tensors(slices, [*input_names(x), *(["step"] * draws), *(["mask"] * (self.mask is not None))])
             mask = None if self.mask is None else slices.pop()
-            y, new = self._step(rebuild(x, slices), rebuild(states, carry[:count]))
+            with at_step(*([slices.pop()] if draws else []), is_recurrent=True):
+                y, new = self._step(rebuild(x, slices), rebuild(states, carry[:count]))
             if mask is not None:
                 new = [_where(mask, after, before) for after, before in zip(new, carry, strict=False)]
                 y = new[kept] if kept is not None else _where(mask, y, self._at_mask(carry))
             return new if kept is not None else [*new, y], y if layer.return_sequences else None
 
-        slices = flatten(x) if self.mask is None else [*flatten(x), time_first(self.mask)]
+        slices = flatten(x)
+        if draws:
+            slices.append(ops.cast(ops.arange(slices[0].type.shape[0]), DType.I32))
+        if self.mask is not None:
+            slices.append(time_first(self.mask))
         final, steps = scan(step, carry, slices, reverse=layer.go_backwards, unroll=unroll, name=f"{layer.name}_step")
         name_tensors(final[:count], [f"{layer.name}_{name}" for name in state_names(count)])
         last = final[-1 if kept is None else kept]
@@ -349,16 +355,38 @@ class _Loop:
                 remedy="call(inputs, states) returns the output of the step and the states after it",
             )
         output, new = result
+        if output is None or is_nested(output):
+            raise ArgumentError(
+                f"the output of the cell of {self.layer.name} must be one tensor, not {type(output).__name__}",
+                place=caller(),
+                remedy="call(inputs, states) returns the output of the step and the states after it",
+            )
         return as_tensor(output), flatten(checked_step(self.layer.name, states, as_list(new)))
 
-    def _probe(self, x: Any, states: Any) -> tuple[int | None, Tensor]:
-        """Which state the output of a step is (if it is one, it is carried anyway), and what the output looks like."""
+    def _check_batch(self, batch: Dim, states: Sequence[Tensor], output: Tensor) -> None:
+        """Raise when the output of a step, or a state that a mask is to choose the rows of, has no batch axis."""
+        named = list(zip([f"state {label}" for label in state_names(len(states))], states, strict=True))
+        for what, tensor in [("output", output), *(named if self.mask is not None else [])]:
+            if tensor.type.shape[:1] != (batch,):
+                why = "" if what == "output" else ", which a mask needs: a masked step keeps the old rows"
+                raise ShapeError(
+                    f"the {what} of the cell of {self.layer.name} has no batch axis{why}",
+                    f"{what}: {tensor.type}",
+                    place=caller(),
+                    remedy="its first axis is the batch, which get_initial_state is given as batch_size",
+                )
+
+    def _probe(self, x: Any, states: Any) -> tuple[int | None, Tensor, bool]:
+        """Which state the output of a step is (if it is one, it is carried anyway), what the output looks like, and
+        whether a layer in the cell draws random numbers at every step."""
         one = mapped(x, lambda leaf: input_tensor(TensorType(leaf.dtype, leaf.type.shape[1:]), "x"))
         before = [input_tensor(state.type, "state") for state in flatten(states)]
-        output, new = self._step(one, rebuild(states, before))
+        with at_step(input_tensor(TensorType(DType.I32, ()), "step"), is_recurrent=True) as steps:
+            output, new = self._step(one, rebuild(states, before))
+        draws = any(step.is_asked for step in steps)
         if self.mask is not None and self.layer.zero_output_for_mask:
-            return None, output
-        return next((number for number, state in enumerate(new) if state is output), None), output
+            return None, output, draws
+        return next((number for number, state in enumerate(new) if state is output), None), output, draws
 
 
 def _where(mask: Tensor, new: Tensor, old: Tensor) -> Tensor:

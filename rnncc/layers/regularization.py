@@ -32,7 +32,8 @@ class Dropout(Layer):
 
     Call arguments:
         inputs: a tensor of any shape.
-        training: True drops elements, others at every call, and scales the rest by 1 / (1 - rate).
+        training: True drops elements, others at every call, and scales the rest by 1 / (1 - rate). In a cell, others
+            at every step as well; what the built-in cells drop is the same at every step.
 
     Output shape:
         That of the input.

@@ -10,6 +10,7 @@ import itertools
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,16 @@ from rnncc.ops.random import Key, folded_key, random_choice
 from rnncc.types import Dim, DType, TensorType
 
 _WORD = 2**32
-_steps: ContextVar[tuple[Tensor, ...]] = ContextVar("rnncc_steps", default=())
+_steps: ContextVar[tuple[Step, ...]] = ContextVar("rnncc_steps", default=())
+
+
+@dataclass(slots=True)
+class Step:
+    """A step of a loop around: its number, whether it carries states on, and whether somebody drew by the number."""
+
+    number: Tensor
+    is_recurrent: bool
+    is_asked: bool = False
 
 
 class SeedGenerator:
@@ -58,12 +68,16 @@ class SeedGenerator:
         """The next key: two words, as the i32 with the same bits."""
         return np.array(_words(self._first + next(self._count)), np.uint32).view(np.int32)
 
-    def key(self, layer: str) -> Key:
-        """A key for symbolic tensors: another one at every call of the compiled function, and at every step around."""
+    def key(self, layer: str, *, all_steps: bool = False) -> Key:
+        """A key for symbolic tensors: another one at every call of the compiled function, and at every step around.
+
+        `all_steps`: it is the same at all steps of the recurrent loop that `layer` is the cell of.
+        """
         words = fed_tensor(TensorType(DType.I32, (2,)), f"{layer}_key", self)
-        key = words[0], words[1]
-        for step in _steps.get():
-            key = folded_key(key, step)
+        key, steps = (words[0], words[1]), _steps.get()
+        for step in steps[:-1] if all_steps and steps and steps[-1].is_recurrent else steps:
+            step.is_asked = True
+            key = folded_key(key, step.number)
         return key
 
 
@@ -80,11 +94,12 @@ def _words(number: int) -> tuple[int, int]:
 
 
 @contextmanager
-def at_step(*number: Tensor) -> Iterator[None]:
+def at_step(*number: Tensor, is_recurrent: bool = False) -> Iterator[tuple[Step, ...]]:
     """Layers that are called in this block get other keys at every step `number` (an i32 scalar) of a loop."""
-    token = _steps.set((*_steps.get(), *number))
+    steps = tuple(Step(one, is_recurrent) for one in number)
+    token = _steps.set((*_steps.get(), *steps))
     try:
-        yield
+        yield steps
     finally:
         _steps.reset(token)
 

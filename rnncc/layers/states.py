@@ -7,9 +7,10 @@ from typing import Any
 
 from rnncc.errors import ArgumentError, ShapeError, caller
 from rnncc.graph.symbolic import Tensor, as_tensor
-from rnncc.layers.nested import by_name, check_structure, described, difference, entries, has_names, mapped
+from rnncc.layers.nested import by_name, check_structure, described, entries, mapped
+from rnncc.numeric import whole_number
 from rnncc.ops import functions as ops
-from rnncc.ops.structure import flatten, rebuild
+from rnncc.ops.structure import difference, flatten, has_names, rebuild
 from rnncc.types import Dim, DType
 
 _NAMES = ("h", "c")
@@ -35,6 +36,12 @@ def zero_states(cell: Any, batch: Dim, dtype: DType) -> Any:
     """The states before the first step, as the cell says (`get_initial_state`), or zeros of its `state_size`."""
     own = getattr(cell, "get_initial_state", None)
     made = _zeros(cell.state_size, batch, dtype) if own is None else own(batch_size=batch)
+    if made is None:
+        raise ArgumentError(
+            f"get_initial_state of {type(cell).__name__} returned None",
+            place=caller(),
+            remedy="return the states before the first step: [rnncc.ops.zeros((batch_size, 4))]",
+        )
     leaves = [ops.cast(as_tensor(leaf, dtype), dtype) if _is_float(leaf) else as_tensor(leaf) for leaf in flatten(made)]
     return as_list(rebuild(made, leaves))
 
@@ -48,7 +55,14 @@ def _zeros(size: Any, batch: Dim, dtype: DType) -> Any:
         return {key: _zeros(item, batch, dtype) for key, item in size.items()}
     if isinstance(size, list | tuple):
         return [_zeros(item, batch, dtype) for item in size]
-    return ops.zeros((batch, size), dtype)
+    number = whole_number(size, 0)
+    if number is None:
+        raise ArgumentError(
+            f"state_size is the width of a state, or a list or dict of them, not {size!r}",
+            place=caller(),
+            remedy="give it as a number: state_size = 64",
+        )
+    return ops.zeros((batch, number), dtype)
 
 
 def as_list(states: Any) -> Any:

@@ -14,7 +14,7 @@ from rnncc.graph.op import Attrs, Op, register
 from rnncc.graph.symbolic import StepTensor, Tensor, apply_many, as_tensor
 from rnncc.graph.trace import build_body, check_takes
 from rnncc.numeric import whole_number
-from rnncc.ops.structure import flatten, rebuild
+from rnncc.ops.structure import difference, flatten, has_names, rebuild
 from rnncc.types import Dim, TensorType
 
 
@@ -83,7 +83,7 @@ def scan(
             (weights, other tensors) becomes a constant of the loop.
         init: the carry before the first step: a tensor, or a tuple, list or dict of them.
         xs: tensors of shape ``[T, ...]`` (or a structure of them); a step sees ``[...]``. None: give `length`.
-        length: the number of steps, when `xs` is None.
+        length: the number of steps, a number or the name of an extent, when `xs` is None.
         reverse: run from the last slice to the first; ys keep the order of xs.
         unroll: steps that one turn of the compiled loop holds.
 
@@ -93,6 +93,7 @@ def scan(
 
     Raises:
         ShapeError: a state changes its shape over a step, or the leading axes of `xs` differ.
+        ArgumentError: the step returns its carry in another structure.
 
     Example:
         >>> from rnncc import ops
@@ -107,6 +108,8 @@ def scan(
     init_leaves = [as_tensor(leaf) for leaf in flatten(init)]
     x_leaves = [as_tensor(leaf) for leaf in flatten(xs)]
     steps = _length(x_leaves, length)
+    if not isinstance(reverse, bool | np.bool_):
+        raise ArgumentError(f"reverse of a scan is True or False, not {reverse!r}", place=caller())
     carry = [StepTensor(leaf.type, _hint(leaf, "carry")) for leaf in init_leaves]
     slices = [StepTensor(TensorType(leaf.dtype, leaf.type.shape[1:]), _hint(leaf, "x")) for leaf in x_leaves]
     if not callable(step):
@@ -125,7 +128,7 @@ def scan(
     y_leaves = [as_tensor(leaf) for leaf in flatten(y)]
     body, consts = build_body(name or _step_name(step), carry, slices, [*next_leaves, *y_leaves])
     leaves = apply_many(
-        "scan", *consts, *init_leaves, *x_leaves, body=body, reverse=reverse, length=steps, unroll=in_a_turn
+        "scan", *consts, *init_leaves, *x_leaves, body=body, reverse=bool(reverse), length=steps, unroll=in_a_turn
     )
     return rebuild(init, leaves[: len(init_leaves)]), rebuild(y, leaves[len(init_leaves) :])
 
@@ -142,6 +145,11 @@ def _hint(leaf: Tensor, other: str) -> str:
 def _length(xs: list[Tensor], length: Dim | None) -> Dim:
     if not xs and length is None:
         raise ArgumentError("a scan without xs needs length=", place=caller())
+    if length is not None and not isinstance(length, str):
+        number = whole_number(length, 0)
+        if number is None:
+            raise ArgumentError(f"length of a scan must be a number of steps from 0 on, not {length!r}", place=caller())
+        length = number
     for leaf in xs:
         if leaf.ndim == 0:
             raise ShapeError("xs must have a leading time axis", f"{leaf.name}: {leaf.type}", place=caller())
@@ -159,6 +167,13 @@ def _length(xs: list[Tensor], length: Dim | None) -> Dim:
 
 def _check_carry(init: Any, before: list[Tensor], next_carry: Any) -> list[Tensor]:
     leaves = flatten(next_carry)
+    found = difference(init, next_carry) if has_names(init) or has_names(next_carry) else None
+    if found is not None:
+        raise ArgumentError(
+            f"the step returns its carry in another structure: {found}",
+            place=caller(),
+            remedy="return the new carry in the same structure as init",
+        )
     if len(leaves) != len(before):
         raise ArgumentError(
             f"the step returns {len(leaves)} states, but init has {len(before)}",

@@ -40,6 +40,47 @@ def arranged(leaves: Sequence[Any], like: Any) -> Any:
     return leaves[0] if len(leaves) == 1 else list(leaves)
 
 
+def is_nested(item: Any) -> bool:
+    """True for tuples, lists and dicts."""
+    return isinstance(item, dict | list | tuple)
+
+
+def has_names(structure: Any) -> bool:
+    """True when a dict is in the structure."""
+    if isinstance(structure, list | tuple):
+        return any(map(has_names, structure))
+    return isinstance(structure, dict)
+
+
+def difference(needed: Any, given: Any, path: str = "") -> str | None:
+    """The first entry in which `given` differs from `needed`, or None; tuples are lists, and one item stands for a list
+    of one."""
+    if isinstance(needed, dict):
+        if not isinstance(given, dict):
+            return f"{path or 'the whole'} has no names"
+        if missing := [key for key in needed if key not in given]:
+            return f"{path}[{missing[0]!r}] is missing"
+        if extra := [key for key in given if key not in needed]:
+            return f"{path}[{extra[0]!r}] is not known"
+        return _first(difference(needed[key], given[key], f"{path}[{key!r}]") for key in needed)
+    if isinstance(needed, list | tuple):
+        if not is_nested(given) and len(needed) == 1:
+            return difference(needed[0], given, path)
+        if not isinstance(given, list | tuple):
+            return f"{path or 'the whole'} is not a list of {len(needed)}"
+        if len(needed) != len(given):
+            return f"{path or 'the whole'} has {len(given)} entries in place of {len(needed)}"
+        pairs = enumerate(zip(needed, given, strict=True))
+        return _first(difference(one, other, f"{path}[{number}]") for number, (one, other) in pairs)
+    if isinstance(given, list | tuple) and len(given) == 1:
+        return difference(needed, given[0], path)
+    return f"{path or 'the whole'} is not one tensor" if is_nested(given) else None
+
+
+def _first(found: Any) -> str | None:
+    return next((item for item in found if item is not None), None)
+
+
 def _take(like: Any, rest: Iterator[Any]) -> Any:
     if like is None:
         return None

@@ -119,7 +119,7 @@ def _check_flows_forward(node: Node, time: str) -> None:
     if not any(time in value.type.shape for value in (*node.inputs, *node.outputs)):
         return
     if not node.inputs:
-        raise _cannot(f"{node.op.name} in {where} counts the steps of the whole sequence")
+        raise _cannot(f"{where} counts the steps of the whole sequence: it knows the number of each, or draws by it")
     if not _keeps_time(node, time):
         raise _cannot(f"{node.op.name} in {where} looks at the whole sequence")
 

@@ -25,12 +25,16 @@ B, T, F, N = 5, 4, 7, 6
 X = np.random.default_rng(0).normal(size=(B, T, F)).astype(np.float32)
 
 
-def mask_of(seed: int, draw: int, rows: int, width: int, rate: float, stream: int = 0) -> np.ndarray:
-    """Mask number `draw` of a layer with this seed, computed number by number."""
+def mask_of(
+    seed: int, draw: int, rows: int, width: int, rate: float, stream: int = 0, step: int | None = None
+) -> np.ndarray:
+    """Mask number `draw` of a layer with this seed, at a step of the loop around, computed number by number."""
     generator = SeedGenerator("test", seed, stream)
     for _ in range(draw):
         generator.draw()
     key = generator.draw()
+    if step is not None:
+        key = np.array([first_word(key[0], key[1], np.int32(step), np.int32(word)) for word in (-1, -2)])
     words = first_word(key[0], key[1], np.arange(rows)[:, None], np.arange(width)[None])
     kept = words.astype(np.int64) + 2**31 >= round(rate * 2**32)
     return (kept / (1 - rate)).astype(np.float32)
@@ -351,7 +355,7 @@ def test_a_stream_keeps_its_masks_until_it_is_reset() -> None:
 def test_masks_that_differ_over_time_cannot_be_streamed() -> None:
     model = rnncc.Sequential([layers.Input((None, F)), layers.Dropout(0.5), layers.GRU(N)])
     rnncc.compile(model).stream()
-    with pytest.raises(UnsupportedError, match=r"iota in dropout.* counts the steps of the whole sequence"):
+    with pytest.raises(UnsupportedError, match=r"dropout.* counts the steps of the whole sequence"):
         rnncc.compile(model, training=True).stream()
 
 
@@ -384,8 +388,9 @@ def test_keep_rate_over_layers_and_calls() -> None:
         assert abs(np.mean(a == b) - expected) < 5 * np.sqrt(expected * (1 - expected) / ones.size)
 
 
-def test_a_cell_of_a_user_drops_with_the_dropout_layer() -> None:
-    """A layer inside of a cell: one mask for the sequence, made outside of the loop."""
+@pytest.mark.parametrize("backwards", [False, True])
+def test_a_cell_of_a_user_drops_with_the_dropout_layer(backwards: bool) -> None:
+    """A layer inside of a cell: another mask at every step, as in Keras."""
 
     class Cell(layers.Layer):
         state_size = F
@@ -398,8 +403,8 @@ def test_a_cell_of_a_user_drops_with_the_dropout_layer() -> None:
             h = ops.tanh(inputs + states[0] * self.drop(ops.ones_like(states[0])))
             return h, [h]
 
-    actual = in_training(layers.RNN(Cell()))
-    h, mask = np.zeros((B, F), np.float32), mask_of(9, 0, B, F, 0.5)
-    for t in range(T):
-        h = np.tanh(X[:, t] + h * mask)
+    actual = in_training(layers.RNN(Cell(), go_backwards=backwards))
+    h = np.zeros((B, F), np.float32)
+    for t in reversed(range(T)) if backwards else range(T):
+        h = np.tanh(X[:, t] + h * mask_of(9, 0, B, F, 0.5, step=t))
     np.testing.assert_allclose(actual, h, **CLOSE)

@@ -11,9 +11,9 @@ import rnncc
 from rnncc import layers
 from rnncc.layers.execution import evaluate
 from rnncc.layers.model import Model
-from rnncc.layers.nested import difference, mapped
+from rnncc.layers.nested import mapped
 from rnncc.layers.sequential import Sequential
-from rnncc.ops.structure import flatten, outline
+from rnncc.ops.structure import difference, flatten, outline
 from tests.layers import seed_models
 from tests.layers.keras_reference import assert_close, keras, quietly, run
 
