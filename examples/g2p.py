@@ -263,8 +263,19 @@ def spoken(phonemes: Sequence[int]) -> str:
     return " ".join(PHONEMES[phoneme] for phoneme in phonemes)
 
 
+class InputError(Exception):
+    """Words that cannot be read."""
+
+
 def read_text(options: argparse.Namespace) -> str:
-    """All words that the command line names, as one text. Raises OSError for a file that cannot be read."""
+    """All words that the command line names, as one text. Raises InputError for a file that cannot be read."""
+    try:
+        return _read_all(options)
+    except OSError as error:
+        raise InputError(f"cannot read {error.filename or 'the input'}: {error.strerror or error}") from None
+
+
+def _read_all(options: argparse.Namespace) -> str:
     parts = list(options.word)
     if options.words or (options.check and not options.word and not options.file):
         parts.append(WORDS.read_text())
@@ -379,9 +390,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
     except OSError as error:
-        _tell(f"cannot read {error.filename or 'the input'}: {error.strerror or error}")
+        _tell(f"cannot write the output: {error.strerror or error}")
         return 2
-    except CheckpointError as error:
+    except (InputError, CheckpointError) as error:
         _tell(str(error))
         return 2
 

@@ -16,7 +16,7 @@ from rnncc.runtime.elf import is_linkable
 
 ROOT = Path(__file__).parent.parent / "rnncc"
 LEVELS = [
-    {"errors", "records", "collector", "numeric"},
+    {"errors", "records", "collector", "numeric", "locks"},
     {"types", "memory", "names", "arrays"},
     {"graph", "loop"},
     {"ops"},

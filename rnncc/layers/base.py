@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any, Self
 
 import rnncc.layers.execution as execution
 from rnncc.errors import ArgumentError, MemberError, StructureError, UnsupportedError, caller
-from rnncc.graph.symbolic import Tensor, scope
+from rnncc.graph.symbolic import Tensor, scope, shown
+from rnncc.layers.habits import INSTEAD
 from rnncc.layers.history import History, LayerCall, inside_layer, is_inside_layer, new_call
 from rnncc.layers.masks import masks_of, no_mask, warn_of_loss, with_masks
 from rnncc.layers.naming import snake_case, unique_name
 from rnncc.layers.nested import one_or_list, shapes_of
-from rnncc.layers.owner import OwnsWeights
+from rnncc.layers.owner import OwnsWeights, building
 from rnncc.layers.phase import is_training, phase
 from rnncc.layers.specs import InputSpec, check_input
 from rnncc.ops import functions as ops
@@ -153,12 +154,14 @@ class Layer(OwnsWeights):
             cast = [self._to_own_type(leaf) for leaf in leaves]
             args, kwargs = rebuild((args, kwargs), cast)
         with scope(self.name):
+            signature = inspect.signature(self.call)
+            self._check_single(signature, args)
             self._ensure_built(args)
             mask, masks = self._masks(args, kwargs)
             training = is_training(kwargs.get("training"))
             with inside_layer(), phase(training):
                 named = self._known_to_call({**kwargs, **masks}, training)
-                self._check_takes(args, named)
+                self._check_takes(signature, args, named)
                 result = self.call(*args, **named)
             result = result if is_inside_layer() else self._recorded(call, result)
             return result if mask is None else self._masked(args, result, mask)
@@ -206,9 +209,19 @@ class Layer(OwnsWeights):
             return kwargs
         return {name: value for name, value in kwargs.items() if name in parameters or name not in ("training", "mask")}
 
-    def _check_takes(self, args: Sequence[Any], kwargs: dict[str, Any]) -> None:
+    def _check_single(self, signature: inspect.Signature, args: Sequence[Any]) -> None:
+        """Raise when several tensors come for a first argument of `call` that is declared to be one."""
+        declared = [parameter.annotation for parameter in signature.parameters.values()][:1]
+        if declared and declared[0] in ("Tensor", Tensor) and args and isinstance(args[0], dict | list | tuple):
+            raise ArgumentError(
+                f"{self.name} ({type(self).__name__}) takes one tensor, not a {type(args[0]).__name__}",
+                *(shown(leaf) for leaf in flatten(args[0]) if isinstance(leaf, Tensor)),
+                place=caller(),
+                remedy="join several first: layers.Concatenate()([a, b]); or call it on each of them",
+            )
+
+    def _check_takes(self, signature: inspect.Signature, args: Sequence[Any], kwargs: dict[str, Any]) -> None:
         """Raise when `call` does not take these: a TypeError of the call itself can then only come from inside."""
-        signature = inspect.signature(self.call)
         try:
             signature.bind(*args, **kwargs)
         except TypeError as error:
@@ -230,8 +243,9 @@ class Layer(OwnsWeights):
         first = args[0] if args else None
         if isinstance(first, Tensor) and self.input_spec is not None:
             check_input(self.name, type(self).__name__, self.input_spec, first)
-        if not self.built:
-            self.build(shapes_of(first))
+        with building:
+            if not self.built:
+                self.build(shapes_of(first))
 
     def _recorded(self, call: LayerCall, result: Any) -> Any:
         """`result` with the history of `call` on every tensor; a tensor that belongs elsewhere is copied first."""
@@ -300,6 +314,9 @@ class Layer(OwnsWeights):
                     place=caller(),
                     remedy="call it before anything else",
                 )
+            if name in INSTEAD:
+                what = "model" if "_variants" in vars(self) else "layer"
+                raise MemberError(f"a {what} of rnncc has no {name}", place=caller(), remedy=INSTEAD[name])
             raise AttributeError(f"{kind!r} object has no attribute {name!r}", name=name, obj=self)
 
 

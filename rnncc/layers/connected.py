@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from rnncc.errors import ArgumentError, StructureError, caller
+from rnncc.errors import ArgumentError, StructureError, UnsupportedError, caller
 from rnncc.graph.symbolic import Tensor, shown
 from rnncc.layers.base import Layer
 from rnncc.layers.history import History, LayerCall, history_of
 from rnncc.layers.inputs import InputLayer
-from rnncc.ops.structure import flatten
+from rnncc.ops.structure import flatten, is_nested
 
 
 def check_names(model: str, layers: Sequence[Layer]) -> None:
@@ -31,6 +31,14 @@ def check_names(model: str, layers: Sequence[Layer]) -> None:
 def tensors_of(role: str, given: Any) -> list[Tensor]:
     """The inputs or the outputs of a model, or an ArgumentError for what is no symbolic tensor."""
     found = flatten(given)
+    parts = given.values() if isinstance(given, dict) else given if is_nested(given) else ()
+    if role == "inputs" and any(map(is_nested, parts)):
+        raise UnsupportedError(
+            "inputs of Model are nested",
+            f"given: {', '.join(map(item_text, found))}",
+            place=caller(),
+            remedy="give them as one list, or as one dict of inputs by name",
+        )
     for item in found:
         if not isinstance(item, Tensor):
             raise ArgumentError(
@@ -59,8 +67,10 @@ def check_inputs(name: str, inputs: Sequence[Tensor]) -> None:
             raise StructureError(f"{name} is given the input {tensor.name} twice", place=caller())
 
 
-def check_connected(name: str, inputs: list[Tensor], outputs: list[Tensor], calls: list[LayerCall]) -> None:
-    """Raise StructureError when the outputs need another Input, or do not need one of `inputs`."""
+def check_connected(
+    name: str, inputs: list[Tensor], outputs: list[Tensor], calls: list[LayerCall], *, needs_all: bool
+) -> None:
+    """Raise StructureError when the outputs need another Input, or (`needs_all`) do not need one of `inputs`."""
     needed = {call.serial: call.layer.name for call in calls if isinstance(call.layer, InputLayer)}
     given = {_history(tensor).call.serial: tensor.name for tensor in inputs}
     names = f"given:  {', '.join(given.values())}"
@@ -72,7 +82,8 @@ def check_connected(name: str, inputs: list[Tensor], outputs: list[Tensor], call
             place=caller(),
             remedy=f"add {missing[0]} to the list of inputs",
         )
-    if unused := [given[serial] for serial in given if serial not in needed]:
+    unused = [given[serial] for serial in given if serial not in needed]
+    if unused and needs_all:
         raise StructureError(
             f"the input {unused[0]} of {name} is not connected: no output is computed from it",
             f"outputs: {', '.join(tensor.name for tensor in outputs)}",

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, SupportsIndex
+from typing import Any, SupportsIndex
 
 import numpy as np
 
 import rnncc.layers.execution as execution
 from rnncc.arrays import PAD_ROWS, as_numpy
-from rnncc.errors import ArgumentError, MemberError, UnsupportedError, caller, nearest
+from rnncc.errors import ArgumentError, UnsupportedError, caller, nearest
 from rnncc.graph.arguments import spread_arguments
 from rnncc.graph.ir import Graph
 from rnncc.graph.printer import show as show_graph
@@ -19,11 +19,12 @@ from rnncc.graph.symbolic import Tensor
 from rnncc.graph.trace import build_graph
 from rnncc.layers.base import Layer
 from rnncc.layers.connected import check_connected, check_inputs, check_names, item_text, tensors_of
-from rnncc.layers.habits import INSTEAD, KEEP_WEIGHTS
+from rnncc.layers.habits import KEEP_WEIGHTS
 from rnncc.layers.history import inside_layer, layer_outputs, network
 from rnncc.layers.inputs import InputLayer, decide_inputs, is_undecided
 from rnncc.layers.masks import as_mask
 from rnncc.layers.nested import mapped, one_or_list, shapes_of
+from rnncc.layers.owner import building
 from rnncc.layers.replay import replay
 from rnncc.layers.stateful import StateSlot, states_of
 from rnncc.layers.subclassed import Program
@@ -88,6 +89,9 @@ class Model(Layer):
     _program: Program[Model] | None = None
     """For a class with a `call`: what that is traced into."""
 
+    _is_traced = False
+    """True for what a class with a `call` is traced into: not all that it is given need be used."""
+
     _output_structure: Any = None
 
     _input_names: Sequence[str] = ()
@@ -110,11 +114,11 @@ class Model(Layer):
         self._inputs = tensors_of("inputs", inputs)
         self._outputs = tensors_of("outputs", outputs)
         self._output_structure = outline(outputs)
-        if isinstance(inputs, dict) and len(inputs) == len(self._inputs):
+        if isinstance(inputs, dict):
             self._input_names = sorted(inputs)
         check_inputs(self.name, self._inputs)
         calls = network(self._outputs)
-        check_connected(self.name, self._inputs, self._outputs, calls)
+        check_connected(self.name, self._inputs, self._outputs, calls, needs_all=not self._is_traced)
         self._network = calls
         self._layers = list(dict.fromkeys(call.layer for call in calls))
         check_names(self.name, self._layers)
@@ -212,18 +216,23 @@ class Model(Layer):
     def _variant(self, training: bool) -> _Variant:
         """The graph and what runs it, made once; that for training is the other one where there is no difference."""
         if training not in self._variants:
-            outputs = self.outputs
-            if training:
-                with inside_layer():
-                    outputs = replay(self.name, self.inputs, outputs, self.inputs, {"training": True})
-            states = states_of(outputs)
-            inputs = [*self.inputs, *(before for before, _ in states)]
-            graph = build_graph(self.name, inputs, [*outputs, *(after for _, after in states)], self._input_names)
-            graph = decide_inputs(graph, [is_undecided(tensor) for tensor in inputs])
-            variant = _Variant(graph, [before.slot for before, _ in states], self._output_structure)
-            other = self._variant(False) if training else variant
-            self._variants[training] = other if show_graph(graph) == show_graph(other.made) else variant
+            with building:
+                if training not in self._variants:
+                    variant = self._made_variant(training)
+                    other = self._variant(False) if training else variant
+                    self._variants[training] = other if show_graph(variant.made) == show_graph(other.made) else variant
         return self._variants[training]
+
+    def _made_variant(self, training: bool) -> _Variant:
+        outputs = self.outputs
+        if training:
+            with inside_layer():
+                outputs = replay(self.name, self.inputs, outputs, self.inputs, {"training": True})
+        states = states_of(outputs)
+        inputs = [*self.inputs, *(before for before, _ in states)]
+        graph = build_graph(self.name, inputs, [*outputs, *(after for _, after in states)], self._input_names)
+        graph = decide_inputs(graph, [is_undecided(tensor) for tensor in inputs])
+        return _Variant(graph, [before.slot for before, _ in states], self._output_structure)
 
     def build(self, input_shape: Any) -> None:
         """For a class with a `call`: trace it for inputs of this shape (a list or dict of them), batch included."""
@@ -232,10 +241,11 @@ class Model(Layer):
 
     def _ensure_built(self, args: Sequence[Any]) -> None:
         """A class of a user's own may have a `build` of its own; all else is built by calling it."""
-        if not self.built:
-            self.built = True
-            if type(self).build is not Model.build:
-                self.build(shapes_of(args[0] if args else None))
+        with building:
+            if not self.built:
+                self.built = True
+                if type(self).build is not Model.build:
+                    self.build(shapes_of(args[0] if args else None))
 
     # -------------------------------------------------------------- calls
 
@@ -298,8 +308,13 @@ class Model(Layer):
         return rebuild(parts[0], [np.concatenate(column) for column in zip(*map(flatten, parts), strict=True)])
 
     def call(self, *inputs: Tensor, mask: Any = None, training: bool | None = None) -> Any:
-        """The model's network on other symbolic tensors; layers follow the masks that these carry, or that are given:
-        one, or a list with a mask or None for each input."""
+        """The model's network on other symbolic tensors, or on arrays.
+
+        Layers follow the masks that the tensors carry, or that are given: one, or a list with a mask or None for each
+        input.
+        """
+        if not any(isinstance(leaf, Tensor) for leaf in flatten(inputs)):
+            return self(*inputs, mask=mask, training=training)
         masks = [None] * len(inputs) if mask is None else list(mask) if isinstance(mask, list | tuple) else [mask]
         if len(masks) != len(inputs):
             raise ArgumentError(
@@ -345,15 +360,6 @@ class Model(Layer):
             )
         return [items[name] for name in names]
 
-    # -------------------------------------------------------------- what Keras's models do and these do not
-
-    if not TYPE_CHECKING:  # else no name would ever be unknown
-
-        def __getattr__(self, name: str) -> Any:
-            if name in INSTEAD:
-                raise MemberError(f"a model of rnncc has no {name}", place=caller(), remedy=INSTEAD[name])
-            return super().__getattr__(name)
-
     def __reduce_ex__(self, protocol: SupportsIndex) -> Any:
         what = f"the model {self.name} cannot be pickled or copied"
         raise UnsupportedError(what, place=caller(), remedy=KEEP_WEIGHTS)
@@ -392,8 +398,14 @@ class Model(Layer):
         return each_once and follows and len(self._inputs) == 1
 
 
+class _Traced(Model):
+    """What a class with a `call` is traced into."""
+
+    _is_traced = True
+
+
 def _network_of(name: str, inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> Model:
-    return Model(list(inputs), list(outputs), name=name)
+    return _Traced(list(inputs), list(outputs), name=name)
 
 
 @dataclass(slots=True)

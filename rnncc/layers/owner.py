@@ -13,8 +13,12 @@ from rnncc.arrays import as_numpy
 from rnncc.errors import ArgumentError, ShapeError, StructureError, caller
 from rnncc.layers.checks import CheckedArguments
 from rnncc.layers.weights import FEWER_WEIGHTS, Weight, check_memory, together
+from rnncc.locks import lock_over_fork
 from rnncc.memory import memory_errors
 from rnncc.types import DType, dtype_of
+
+building = lock_over_fork()
+"""Is held by a thread that makes weights, or the graph of a model: another one finds them whole, or not at all."""
 
 
 class OwnsWeights(CheckedArguments):
@@ -108,11 +112,16 @@ class OwnsWeights(CheckedArguments):
         """The weights that training would change."""
         return [weight for weight in self.weights if weight.trainable] if self.trainable else []
 
+    variables = weights
+    trainable_variables = trainable_weights
+
     @property
     def non_trainable_weights(self) -> list[Weight]:
         """The weights that training would leave alone."""
         trainable = {id(weight) for weight in self.trainable_weights}
         return [weight for weight in self.weights if id(weight) not in trainable]
+
+    non_trainable_variables = non_trainable_weights
 
     def get_weights(self) -> list[np.ndarray]:
         """Copies of all weights as arrays, in the order of `weights`."""
@@ -182,7 +191,7 @@ def _arrays(name: str, given: Any) -> list[np.ndarray]:
         raise ArgumentError(
             f"the weights of {name} are a list of arrays, not {type(given).__name__}",
             place=caller(),
-            remedy="give what get_weights() returned, or arrays in the same order",
+            remedy="give what get_weights() returned, or arrays in the same order: [file[name] for name in file.files]",
         )
     return [as_numpy(f"array {number} for {name}", item) for number, item in enumerate(given)]
 

@@ -13,6 +13,7 @@ from rnncc.layers.connected import check_names
 from rnncc.layers.history import history_of, outside_layers
 from rnncc.layers.inputs import InputLayer
 from rnncc.layers.model import Model
+from rnncc.layers.owner import building
 from rnncc.layers.summary import Row
 
 
@@ -192,20 +193,26 @@ class Sequential(Model):
 
     def __call__(self, *inputs: Any, training: bool | None = None, mask: Any = None, **named: Any) -> Any:
         """As `Model`; a model that does not know its input yet takes its shape from the first call."""
-        if not self.built and self._stack and len(inputs) == 1:
+        if self._stack and len(inputs) == 1:
             self._build_from(inputs[0])
         self._known()
         return super().__call__(*inputs, training=training, mask=mask, **named)
 
     def predict(self, x: Any, batch_size: int | None = None, verbose: Any = "auto") -> Any:
         """As `Model.predict`; a model that does not know its input yet takes its shape from `x`."""
-        if not self.built and self._stack:
+        if self._stack:
             self._build_from(x)
         self._known()
         return super().predict(x, batch_size, verbose)
 
     def _build_from(self, example: Any) -> None:
         """Create the weights for inputs like `example`: batch and inner axes of any size, the last one as it is."""
+        if not self.built:
+            with building:
+                if not self.built:
+                    self._start_like(example)
+
+    def _start_like(self, example: Any) -> None:
         if isinstance(example, Tensor):
             shape, kind = example.shape, "i" if example.dtype.is_integer else "f"
         else:

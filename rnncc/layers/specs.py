@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rnncc.errors import ShapeError, StructureError, caller
+from rnncc.errors import ArgumentError, ShapeError, StructureError, caller
 from rnncc.graph.symbolic import Tensor, shown
 from rnncc.records import record
 
@@ -46,6 +46,13 @@ def check_input(name: str, kind: str, spec: InputSpec, tensor: Tensor) -> None:
 
 def fixed_width(name: str, kind: str, shape: tuple[int | None, ...]) -> int:
     """The last dim of `shape`, or a StructureError: the layer cannot size its weights without it."""
+    if not isinstance(shape, tuple):
+        raise ArgumentError(
+            f"{name} ({kind}) takes one tensor, not a {type(shape).__name__}",
+            f"shapes: {shape}",
+            place=caller(),
+            remedy="join several first: layers.Concatenate()([a, b])",
+        )
     if shape[-1] is None:
         raise StructureError(
             f"{name} ({kind}) cannot create its weights: the width of its input is not fixed",

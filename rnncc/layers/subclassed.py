@@ -13,6 +13,7 @@ from rnncc.layers.base import Layer
 from rnncc.layers.execution import as_array
 from rnncc.layers.history import outside_layers
 from rnncc.layers.inputs import Input
+from rnncc.layers.owner import building
 from rnncc.layers.phase import is_training, phase
 from rnncc.layers.stateful import StateSlot
 from rnncc.ops.structure import flatten, outline, rebuild
@@ -63,8 +64,9 @@ class Program(Generic[N]):
                 remedy=f"call it on arrays first, or on shapes: {name}.build((None, None, 8))",
             )
         networks = self._latest.networks
-        if training not in networks:
-            networks[training], _ = self._call(self._latest.inputs, self._latest.arguments, training)
+        with building:
+            if training not in networks:
+                networks[training], _ = self._call(self._latest.inputs, self._latest.arguments, training)
         return networks[training]
 
     @property
@@ -79,7 +81,8 @@ class Program(Generic[N]):
 
     def run(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         """The results for arrays, in the structure that `call` returns."""
-        trace, arrays = self._traced(args, kwargs)
+        with building:
+            trace, arrays = self._traced(args, kwargs)
         values = trace.networks[trace.training](*arrays)
         return rebuild(trace.structure, values if isinstance(values, list) else [values])
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from threading import RLock
 from typing import Any
 
 import numpy as np
@@ -13,14 +11,11 @@ import numpy as np
 from rnncc.arrays import as_numpy
 from rnncc.errors import DTypeError, ShapeError, caller
 from rnncc.graph.symbolic import Tensor, weight_tensor
+from rnncc.locks import lock_over_fork
 from rnncc.memory import available_memory, memory_limit
 from rnncc.types import DType, TensorType
 
-_ASSIGNING = RLock()
-if hasattr(os, "register_at_fork"):  # a child that was forked while another thread held it would wait for ever
-    os.register_at_fork(
-        before=_ASSIGNING.acquire, after_in_parent=_ASSIGNING.release, after_in_child=_ASSIGNING.release
-    )
+_ASSIGNING = lock_over_fork()
 
 
 def together() -> AbstractContextManager[object]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import math
 import textwrap
+import warnings
 from collections.abc import Mapping, Sequence
 
 from rnncc.errors import ParseError
@@ -60,7 +61,9 @@ def parse(text: str) -> Procedure:
     source = textwrap.dedent(text)
     parser = _Parser(source.splitlines())
     try:
-        module = ast.parse(source)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about numbers and texts that Python finds odd
+            module = ast.parse(source)
     except SyntaxError as error:
         raise parser.error_at(error.msg, error.lineno or 1, (error.offset or 1) - 1, 1) from None
     match module.body:

@@ -258,9 +258,9 @@ class CompiledModel:
                     f"extents: {', '.join(self._procedure.dims)}",
                     place=caller(),
                 )
-            size = whole_number(given, 0)
+            size = whole_number(given, 0, 2**62)
             if size is None:
-                what = f"the size of {name} must be a whole number from 0 on, not {given!r}"
+                what = f"the size of {name} must be a whole number from 0 to 2**62, not {given!r}"
                 raise ArgumentError(what, place=caller())
             sizes[name] = size
         return slot_offsets(self._procedure.buffers, sizes)[1]

@@ -91,7 +91,7 @@ def _check_combination(arguments: Namespace) -> None:
     if arguments.stage is not None and arguments.stage not in STAGES:
         raise _unknown("stage", arguments.stage, STAGES)
     if arguments.folder is not None and (arguments.stage or arguments.after or arguments.diff or arguments.list):
-        raise ArgumentError("-o writes all snapshots: it goes with --changes only")
+        raise ArgumentError("-o writes all snapshots: it does not go with --stage, --after, --diff or --list")
     if arguments.full and not arguments.changes:
         raise ArgumentError("--full goes with --changes")
     if arguments.dot and (arguments.changes or arguments.diff or arguments.list or arguments.folder is not None):

@@ -55,8 +55,7 @@ def tune(case: Case, options: Options, seconds: float, progress: Progress) -> Tu
         raise ArgumentError(f"{case.workload.name} is not one call on whole sequences", remedy="tune another workload")
     machine = machine_of(Target.parse(options.target), options.precision)
     chosen: dict[str, Tile] = {}
-    before: float | None = None
-    after, tried = 0.0, 0
+    tried = 0
     tiles = register_tiles(graph_of(case), options)
     if not tiles:
         raise ArgumentError(
@@ -74,13 +73,22 @@ def tune(case: Case, options: Options, seconds: float, progress: Progress) -> Tu
             runs.append((label, _runner(case, options, {**chosen, name: tile})))
         times = {label: median(taken) / 1e3 for label, taken in interleave(runs, seconds, progress).items()}
         usual, best = times[""], min(times, key=lambda label: times[label])
-        before = usual if before is None else before
         tried += len(found)
-        after = usual
         if best and times[best] <= WORTH * usual:
             chosen[name] = found[best]
-            after = times[best]
-    return Tuned(chosen, before or 0.0, after, tried)
+    before, after = _compared(case, options, chosen, seconds, progress)
+    is_better = after <= WORTH * before
+    return Tuned(chosen if is_better else {}, before, after if is_better else before, tried)
+
+
+def _compared(
+    case: Case, options: Options, chosen: dict[str, Tile], seconds: float, progress: Progress
+) -> tuple[float, float]:
+    """Microseconds without and with the `chosen` tiles, in turn: the fastest of many may have been so by chance."""
+    progress("comparing what was found with the cost model")
+    runs = [("", _runner(case, options, {})), *([("found", _runner(case, options, chosen))] if chosen else [])]
+    times = {label: median(taken) / 1e3 for label, taken in interleave(runs, seconds, progress).items()}
+    return times[""], times.get("found", times[""])
 
 
 def graph_of(case: Case) -> Graph:
