@@ -30,6 +30,8 @@ def check_names(model: str, layers: Sequence[Layer]) -> None:
 
 def tensors_of(role: str, given: Any) -> list[Tensor]:
     """The inputs or the outputs of a model, or an ArgumentError for what is no symbolic tensor."""
+    if isinstance(given, dict) and (odd := [key for key in given if not isinstance(key, str)]):
+        raise ArgumentError(f"the keys of {role} of Model are names, not {odd[0]!r}", place=caller())
     found = flatten(given)
     parts = given.values() if isinstance(given, dict) else given if is_nested(given) else ()
     if role == "inputs" and any(map(is_nested, parts)):

@@ -142,6 +142,14 @@ def test_keys_of_inputs_are_names_also_where_inputs_have_those_of_each_other() -
         np.testing.assert_allclose(found[1], right(two), rtol=1e-5, atol=1e-6)
 
 
+def test_keys_are_names() -> None:
+    a = layers.Input((4,))
+    with pytest.raises(ArgumentError, match="the keys of inputs of Model are names, not 1"):
+        rnncc.Model({"a": a, 1: a}, a * 2)
+    with pytest.raises(ArgumentError, match="the keys of outputs of Model are names, not 0"):
+        rnncc.Model(a, {0: a * 2})
+
+
 @pytest.mark.parametrize("name", ["get_config", "compute_output_shape", "losses", "fit", "save"])
 def test_what_keras_has_beside(name: str) -> None:
     model = rnncc.Sequential([layers.Input((None, 4)), layers.LSTM(3)])
