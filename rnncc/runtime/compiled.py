@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, SupportsIndex
 import numpy as np
 
 from rnncc.codegen.emitted import Emitted
-from rnncc.errors import ArgumentError, MemberError, RnnccError, UnsupportedError, caller
+from rnncc.errors import ArgumentError, MemberError, UnsupportedError, caller
 from rnncc.graph.arguments import bind_arguments
 from rnncc.graph.ir import Feed, Graph, Source
 from rnncc.graph.value import Value
@@ -21,12 +21,12 @@ from rnncc.layers.stateful import StateSlot, run_with_states
 from rnncc.loop.ir import PACKED_AXES, Procedure
 from rnncc.memory import as_memory_limit, memory_errors
 from rnncc.numeric import whole_number
-from rnncc.ops.refusals import refused
 from rnncc.ops.structure import arranged
 from rnncc.records import record
 from rnncc.runtime.frame import Frame, Frames, Layout, Native, Places, address_of
 from rnncc.runtime.jit import Loaded
 from rnncc.runtime.memory import shape_of, slot_offsets
+from rnncc.runtime.prepared import PreparedCall, check_failed
 from rnncc.runtime.threads import (
     NO_TEAM,
     ROW_WEIGHTS,
@@ -320,7 +320,7 @@ class CompiledModel:
             outputs.append(output)
         code = frame.native()
         if code:
-            raise _check_failed(self._emitted.checks[code - 1], frame.status, extents)
+            raise check_failed(self._emitted.checks[code - 1], frame.status, extents)
         return [
             output if spare is None else output.copy() for output, spare in zip(outputs, frame.outputs, strict=True)
         ]
@@ -360,47 +360,6 @@ class CompiledModel:
         else:
             self._native = Native(loaded, address, function)
         return self._native
-
-
-class PreparedCall:
-    """A native call with everything in place: `run` does it. `outputs` are overwritten by every run."""
-
-    __slots__ = ("_alive", "_checks", "_extents", "_frame", "_hidden", "native", "outputs")
-
-    def __init__(
-        self,
-        frame: Frame,
-        outputs: list[np.ndarray],
-        alive: object,
-        checks: Sequence[tuple[str, str]],
-        extents: Mapping[str, int],
-        hidden: Mapping[str, int],
-    ) -> None:
-        self._frame, self._alive, self._checks, self._extents = frame, alive, checks, extents
-        self._hidden = hidden
-        self.native = frame.native
-        """`run`, except that a check that failed is a number, for `failure`, and 0 says that none did."""
-        self.outputs = outputs
-
-    def run(self) -> None:
-        """Run the machine code once. Raises TokenError or ArgumentError when a check in it fails."""
-        code = self.native()
-        if code:
-            raise self.failure(code)
-
-    def failure(self, code: int) -> RnnccError:
-        """The error for what `native` returned."""
-        return _check_failed(self._checks[code - 1], self._frame.status, self._extents, self._hidden)
-
-
-def _check_failed(
-    check: tuple[str, str], status: Any, extents: Mapping[str, int], hidden: Mapping[str, int] = MappingProxyType({})
-) -> RnnccError:
-    message, name = check
-    number, *position = status[1 : 1 + status[0]]
-    if name in hidden:
-        del position[hidden[name]]
-    return refused(message, number, position, extents, name)
 
 
 def _in_order(name: str, array: np.ndarray) -> np.ndarray:

@@ -20,7 +20,8 @@ from rnncc.graph.value import Value
 from rnncc.layers.weights import together
 from rnncc.memory import memory_errors
 from rnncc.ops.structure import arranged
-from rnncc.runtime.compiled import CompiledModel, PreparedCall
+from rnncc.runtime.compiled import CompiledModel
+from rnncc.runtime.prepared import PreparedCall
 from rnncc.types import TensorType, bind_shape, dtype_of
 
 
