@@ -237,6 +237,11 @@ class _Names:
         return name
 
 
+def is_name(text: str) -> bool:
+    """True for what is a name in a graph as it stands."""
+    return text == _identifier(text)
+
+
 def _identifier(hint: str) -> str:
     """`hint` as a Python identifier."""
     word = re.sub(r"\W", "_", unicodedata.normalize("NFKC", hint)) or "v"

@@ -9,6 +9,7 @@ import numpy as np
 
 from rnncc.errors import ArgumentError, StructureError, UnsupportedError, caller
 from rnncc.graph.symbolic import Tensor, shown
+from rnncc.graph.trace import is_name
 from rnncc.layers.base import Layer
 from rnncc.layers.history import History, LayerCall, history_of
 from rnncc.layers.inputs import InputLayer
@@ -32,6 +33,12 @@ def tensors_of(role: str, given: Any) -> list[Tensor]:
     """The inputs or the outputs of a model, or an ArgumentError for what is no symbolic tensor."""
     if isinstance(given, dict) and (odd := [key for key in given if not isinstance(key, str)]):
         raise ArgumentError(f"the keys of {role} of Model are names, not {odd[0]!r}", place=caller())
+    if role == "inputs" and isinstance(given, dict) and (odd := [key for key in given if not is_name(key)]):
+        raise ArgumentError(
+            f"the key {odd[0]!r} of inputs of Model cannot name an input",
+            place=caller(),
+            remedy="names are of letters, digits and _, begin with no digit, and are no words of Python",
+        )
     found = flatten(given)
     parts = given.values() if isinstance(given, dict) else given if is_nested(given) else ()
     if role == "inputs" and any(map(is_nested, parts)):

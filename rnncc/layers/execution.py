@@ -57,7 +57,7 @@ def _evaluator(model: HasGraph) -> Executable:
     return partial(evaluate, model)
 
 
-def evaluate(graph_or_model: Graph | HasGraph, *arrays: Any, **named: Any) -> Any:
+def evaluate(graph_or_model: Graph | HasGraph, /, *arrays: Any, **named: Any) -> Any:
     """The numpy meaning of a graph or model on arrays: no compilation, one operation after the other.
 
     Args:

@@ -95,7 +95,7 @@ class Model(Layer):
     _output_structure: Any = None
 
     _input_names: Sequence[str] = ()
-    """The keys of a dict of inputs; else inputs have their own names."""
+    """The keys of a dict of inputs, or what a `call` has for names; else inputs have their own."""
 
     def __init__(
         self,
@@ -249,7 +249,7 @@ class Model(Layer):
 
     # -------------------------------------------------------------- calls
 
-    def __call__(self, *inputs: Any, training: bool | None = None, mask: Any = None, **named: Any) -> Any:
+    def __call__(self, /, *inputs: Any, training: bool | None = None, mask: Any = None, **named: Any) -> Any:
         """Run the model on arrays (compiled at the first call), or apply it to symbolic tensors as a layer.
 
         Inputs are given one by one, as a list, as a dict, or by name. Arrays in, arrays out: one, or a list for a
@@ -305,7 +305,19 @@ class Model(Layer):
         for start in range(0, max(rows), size):
             part = slice(start, start + size)
             parts.append(self._run(*mapped((arrays, named), lambda array: array[part])))  # noqa: B023
+            self._check_rows(flatten(parts[-1]), min(max(rows) - start, size))
         return rebuild(parts[0], [np.concatenate(column) for column in zip(*map(flatten, parts), strict=True)])
+
+    def _check_rows(self, outputs: Sequence[np.ndarray], rows: int) -> None:
+        """Raise when one of the outputs for so many samples is not one row for each."""
+        for tensor, output in zip(self.outputs, outputs, strict=True):
+            if np.ndim(output) == 0 or len(output) != rows:
+                raise ArgumentError(
+                    f"the output {tensor.name} of {self.name} has no batch axis: it cannot be computed batch by batch",
+                    f"samples: {rows}, shape of the output: {np.shape(output)}",
+                    place=caller(),
+                    remedy="leave batch_size out, or call the model",
+                )
 
     def call(self, *inputs: Tensor, mask: Any = None, training: bool | None = None) -> Any:
         """The model's network on other symbolic tensors, or on arrays.
@@ -404,8 +416,10 @@ class _Traced(Model):
     _is_traced = True
 
 
-def _network_of(name: str, inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> Model:
-    return _Traced(list(inputs), list(outputs), name=name)
+def _network_of(name: str, inputs: Sequence[Tensor], outputs: Sequence[Tensor], names: Sequence[str]) -> Model:
+    model = _Traced(list(inputs), list(outputs), name=name)
+    model._input_names = names
+    return model
 
 
 @dataclass(slots=True)

@@ -15,6 +15,7 @@ from rnncc.layers.inputs import InputLayer
 from rnncc.layers.model import Model
 from rnncc.layers.owner import building
 from rnncc.layers.summary import Row
+from rnncc.ops.structure import flatten
 
 
 class Sequential(Model):
@@ -143,8 +144,10 @@ class Sequential(Model):
     def _apply(self, layer: Layer) -> None:
         output = layer(self._tensors[-1])
         if not isinstance(output, Tensor):
+            count = len(flatten(output))
+            what = f"{count} outputs" if count > 1 else f"its output in a {type(output).__name__}"
             raise StructureError(
-                f"{layer.name} has {len(output)} outputs: a layer of {self.name} must have one",
+                f"{layer.name} has {what}: a layer of {self.name} must have one",
                 place=caller(),
                 remedy="use rnncc.Model(inputs, outputs) for layers with several outputs",
             )
@@ -191,7 +194,7 @@ class Sequential(Model):
             remedy="add a layer" if empty else "put layers.Input(shape=(None, 8)) first, or call the model on an array",
         )
 
-    def __call__(self, *inputs: Any, training: bool | None = None, mask: Any = None, **named: Any) -> Any:
+    def __call__(self, /, *inputs: Any, training: bool | None = None, mask: Any = None, **named: Any) -> Any:
         """As `Model`; a model that does not know its input yet takes its shape from the first call."""
         if self._stack and len(inputs) == 1:
             self._build_from(inputs[0])

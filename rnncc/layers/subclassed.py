@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -43,7 +44,7 @@ class Program(Generic[N]):
     one for each. Arguments with another structure, other ranks or other widths get networks of their own.
     """
 
-    def __init__(self, model: Layer, network: Callable[[Sequence[Tensor], Sequence[Tensor]], N]) -> None:
+    def __init__(self, model: Layer, network: Callable[[Sequence[Tensor], Sequence[Tensor], Sequence[str]], N]) -> None:
         self._model = model
         self._network = network
         self._known: dict[object, _Trace[N] | None] = {}
@@ -146,7 +147,17 @@ class Program(Generic[N]):
                     f"call() of {type(model).__name__} must return symbolic tensors, not {type(leaf).__name__}",
                     place=caller(),
                 )
-        return self._network(inputs, flatten(structure)), structure
+        return self._network(inputs, flatten(structure), self._names(arguments)), structure
+
+    def _names(self, arguments: Arguments) -> list[str]:
+        """What the tensors among `arguments` are called: as the parameters of `call`, or the keys of an only dict."""
+        args, kwargs = arguments
+        parameters = [*inspect.signature(self._model.call).parameters, *(f"x{n}" for n in range(len(args)))]
+        is_dict = len(args) == 1 and isinstance(args[0], dict)
+        bases = [""] if is_dict else parameters
+        names = [name for base, item in zip(bases, args, strict=False) for name in _names(item, base)]
+        leaves = zip(flatten(arguments), [*names, *_names(kwargs, "")], strict=True)
+        return [name for leaf, name in leaves if isinstance(leaf, Tensor)]
 
 
 @record(frozen=True, slots=True)
@@ -158,6 +169,18 @@ class _Trace(Generic[N]):
     training: bool
     structure: Any
     networks: dict[bool, N]
+
+
+def _names(structure: Any, base: str) -> list[str]:
+    """A name for each leaf of `structure`, in the order of `flatten`: that of its place in what is called `base`."""
+    if structure is None:
+        return []
+    if isinstance(structure, dict):
+        lead = f"{base}_" if base else ""
+        return [name for key in sorted(structure) for name in _names(structure[key], f"{lead}{key}")]
+    if isinstance(structure, list | tuple):
+        return [name for number, item in enumerate(structure) for name in _names(item, f"{base}_{number}")]
+    return [base]
 
 
 def _form(leaf: Any) -> Any:

@@ -47,7 +47,7 @@ _OF_THE_MODEL = ("summary", "layers", "weights", "get_weights", "set_weights", "
 _OF_MODELS = {
     "predict": "call it: fn(x)",
     "fit": "rnncc does not train: train in Keras, then model.set_weights(keras_model.get_weights())",
-    "evaluate": "rnncc.evaluate(fn.graph, x) is the numpy meaning of what was compiled",
+    "evaluate": "rnncc.evaluate(model, x) is the numpy meaning of the model it was compiled from",
     "compile": "it is compiled: call it",
     "save": "the cache keeps its machine code: where the same model is compiled again, that is loaded",
     **dict.fromkeys(_OF_THE_MODEL, "ask the model it was compiled from; a compiled model follows its weights"),
@@ -127,7 +127,7 @@ class CompiledModel:
         gives = ", ".join(f"{port.dtype}{_shape_text(port.shape)}" for port in self.outputs)
         return f"<CompiledModel {self._graph.name}({takes}) -> {gives}>"
 
-    def __call__(self, *arrays: Any, **named: Any) -> Any:
+    def __call__(self, /, *arrays: Any, **named: Any) -> Any:
         """The output for one array per input: an array, or a list of arrays when there are several, or the structure in
         which the model was declared to have them.
 
@@ -140,7 +140,7 @@ class CompiledModel:
         """
         return arranged(self.call(*arrays, **named), self._structure)
 
-    def call(self, *arrays: Any, **named: Any) -> list[np.ndarray]:
+    def call(self, /, *arrays: Any, **named: Any) -> list[np.ndarray]:
         """Like calling the model, but always a list of outputs."""
         if self._kept:
             return run_with_states(
@@ -158,7 +158,7 @@ class CompiledModel:
         """Copies of the states that calls have left in stateful layers, by name; empty after `reset_states`."""
         return {f"{slot.layer}_{slot.name}": slot.value.copy() for slot in self._kept if slot.value is not None}
 
-    def call_with(self, bound: BoundWeights, *arrays: Any, **named: Any) -> list[np.ndarray]:
+    def call_with(self, bound: BoundWeights, /, *arrays: Any, **named: Any) -> list[np.ndarray]:
         """`call` with weights that were bound before, whatever was assigned to them since; states come and go with the
         arrays."""
         inputs, extents = bind_arguments(self._graph.name, self._arguments, arrays, named)
@@ -196,7 +196,7 @@ class CompiledModel:
             raise ArgumentError(f"batch must be a number of sequences, not {batch!r}", place=caller())
         return self._make_stream(size, inputs)
 
-    def profile(self, *arrays: Any, **named: Any) -> Profile:
+    def profile(self, /, *arrays: Any, **named: Any) -> Profile:
         """Where the time of a call goes: the fused kernels with their time, share, GFLOP/s, GB/s and share of the roof.
 
         The first use compiles the model once more, with counters, for one thread, and measures the roof of the machine:

@@ -332,7 +332,7 @@ class _Maker:
         elif choice == 2:
             self.add(ops.var(item.tensor, -1), bound=4 * item.bound**2)
         elif item.exact:
-            self.add(ops.argmax(item.tensor), exact=True, bound=item.shape[-1])
+            self.add(ops.argmax(item.tensor, -1), exact=True, bound=item.shape[-1])
 
     def take(self) -> None:
         ids = self.pick(floats=False)

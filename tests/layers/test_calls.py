@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 import rnncc
-from rnncc import layers
-from rnncc.errors import ArgumentError, MemberError, UnsupportedError
+from rnncc import layers, ops
+from rnncc.errors import ArgumentError, MemberError, StructureError, UnsupportedError
 from rnncc.graph.symbolic import Tensor
 
 X = np.random.default_rng(0).normal(size=(2, 5, 4)).astype(np.float32)
@@ -140,6 +140,61 @@ def test_keys_of_inputs_are_names_also_where_inputs_have_those_of_each_other() -
     for found in (model({"b": one, "a": two}), rnncc.compile(model)(a=two, b=one), model.predict({"a": two, "b": one})):
         np.testing.assert_allclose(found[0], left(one), rtol=1e-5, atol=1e-6)
         np.testing.assert_allclose(found[1], right(two), rtol=1e-5, atol=1e-6)
+
+
+class Named(rnncc.Model):
+    """A class whose `call` takes a dict, or arguments by name."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.encode = layers.GRU(3)
+
+    def call(self, x: Any, other: Any = None) -> Any:
+        y = self.encode(x["words"] if isinstance(x, dict) else x)
+        return {"y": y if other is None else y + self.encode(other)}
+
+
+def test_what_a_call_takes_has_its_names_also_when_it_is_compiled() -> None:
+    model = Named()
+    wanted = model({"words": X})["y"]
+    fn = rnncc.compile(model)
+    found = [fn({"words": X}), fn(words=X), rnncc.evaluate(model, {"words": X}), fn.stream(2).push({"words": X})]
+    for result in found:
+        np.testing.assert_allclose(result["y"], wanted, rtol=1e-5, atol=1e-6)
+    wanted = model(X, other=2 * X)["y"]
+    assert [port.name for port in rnncc.compile(model).inputs] == ["x", "other"]
+    np.testing.assert_allclose(rnncc.compile(model)(other=2 * X, x=X)["y"], wanted, rtol=1e-5, atol=1e-6)
+
+
+def test_inputs_may_have_the_names_of_parameters() -> None:
+    a, b = layers.Input((4,), name="self"), layers.Input((4,), name="graph_or_model")
+    model = rnncc.Model([a, b], a - b)
+    given = {"self": X[:, 0], "graph_or_model": X[:, 1]}
+    for found in (model(given), model(**given), rnncc.compile(model)(**given), rnncc.evaluate(model, **given)):
+        np.testing.assert_array_equal(found, X[:, 0] - X[:, 1])
+
+
+def test_outputs_without_a_batch_axis_are_not_predicted_in_batches() -> None:
+    x = layers.Input((5, 4))
+    for output in (ops.sum(x), ops.mean(x, 0)):
+        model = rnncc.Model(x, {"y": x * 2, "total": output})
+        assert model.predict(X)["y"].shape == X.shape
+        with pytest.raises(ArgumentError, match="has no batch axis: it cannot be computed batch by batch"):
+            model.predict(X, batch_size=1)
+
+
+def test_a_dict_is_no_layer_of_a_sequential() -> None:
+    x = layers.Input((None, 4))
+    inner = rnncc.Model({"x": x}, {"y": layers.GRU(3)(x)}, name="inner")
+    with pytest.raises(StructureError, match="inner has its output in a dict"):
+        rnncc.Sequential([layers.Input((None, 4)), inner])
+
+
+@pytest.mark.parametrize("key", ["my input", "class", "1x", ""])
+def test_keys_that_are_no_names(key: str) -> None:
+    x = layers.Input((4,))
+    with pytest.raises(ArgumentError, match=f"the key {key!r} of inputs of Model cannot name an input"):
+        rnncc.Model({key: x}, x * 2)
 
 
 def test_keys_are_names() -> None:

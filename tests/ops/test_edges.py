@@ -60,6 +60,9 @@ def test_remainders_of_infinities_and_zeros(dtype: Any) -> None:
         is_beyond = np.isfinite(x1) & (np.abs(x1 / x2) >= 2.0**53)
         assert is_beyond.any()
         np.testing.assert_array_equal(both(ops.mod, x1, x2), np.where(is_beyond, NAN, np.mod(x1, x2)))
+        quotient = np.floor_divide(x1.astype(float), x2.astype(float)).astype(dtype)
+        is_known = (x2 != 0) & ~is_beyond
+        np.testing.assert_array_equal(both(ops.floor_divide, x1, x2)[is_known], quotient[is_known])
 
 
 @pytest.mark.parametrize("dtype", [np.int32, np.int64])
@@ -71,6 +74,10 @@ def test_remainders_of_integers(dtype: Any) -> None:
             np.testing.assert_array_equal(both(ops.mod, x1, x2.astype(dtype)), np.mod(x1, x2))
             np.testing.assert_array_equal(both(lambda a, b: a // b, x1, x2.astype(dtype)), np.floor_divide(x1, x2))
     np.testing.assert_array_equal(both(lambda x: x % 3, x1), x1 % 3)
+    least = np.array([limits.min, limits.min, 7], dtype)
+    with np.errstate(all="ignore"):
+        for x2 in (np.array([-1, 3, -2], dtype), np.array([1, -3, 0], dtype)):
+            np.testing.assert_array_equal(both(ops.mod, least, x2), np.mod(least, x2))
 
 
 @BOTH
@@ -113,8 +120,8 @@ def test_a_recursion_in_log_space() -> None:
 
 
 def test_powers_of_negative_numbers() -> None:
-    x1 = np.array([-2, -2, -2, 0, 0, 0, 1, INF, -INF, -INF, 2, NAN, NAN, 1, -3, 4], F32)
-    x2 = np.array([2, 3, 0.5, 0, 2, -1, NAN, 2, 3, 2, INF, 0, 1, INF, -3, 0.5], F32)
+    x1 = np.array([-2, -2, -2, 0, 0, 0, 1, INF, -INF, -INF, 2, NAN, NAN, 1, -3, 4, -INF, -INF], F32)
+    x2 = np.array([2, 3, 0.5, 0, 2, -1, NAN, 2, 3, 2, INF, 0, 1, INF, -3, 0.5, 1.5, -0.5], F32)
     with np.errstate(all="ignore"):
         np.testing.assert_allclose(both(ops.power, x1, x2), np.power(x1, x2), rtol=1e-6)
     for number in (INF, -INF, NAN):
@@ -139,6 +146,11 @@ def test_positions_of_extremes() -> None:
         n = np.array([row])
         assert both(lambda x: ops.argmin(x, 1), n).tolist() == [np.argmin(n)]
         assert both(lambda x: ops.argmax(x, 1), n).tolist() == [np.argmax(n)]
+    x = RNG.normal(size=(3, 4, 5)).astype(F32)
+    for ours, theirs in ((ops.argmax, np.argmax), (ops.argmin, np.argmin)):
+        assert both(lambda v, f=ours: f(v), x) == theirs(x)
+        np.testing.assert_array_equal(both(lambda v, f=ours: f(v, keepdims=True), x), theirs(x, keepdims=True))
+        np.testing.assert_array_equal(both(lambda v, f=ours: f(v, 1, True), x), theirs(x, 1, keepdims=True))
 
 
 # ------------------------------------------------------------------ shapes
@@ -160,6 +172,9 @@ SHAPES: list[tuple[Callable[..., Any], Callable[..., Any], tuple[np.ndarray, ...
     (lambda x: ops.pad(x, ((1,), (2,))), lambda x: np.pad(x, ((1,), (2,))), (X,)),
     (lambda x: ops.pad(x, (1, 2)), lambda x: np.pad(x, (1, 2)), (X,)),
     (lambda x: ops.pad(x, np.int64(2)), lambda x: np.pad(x, 2), (X,)),
+    (ops.prod, np.prod, (X,)),
+    (lambda x: ops.prod(x, keepdims=True), lambda x: np.prod(x, keepdims=True), (X,)),
+    (lambda x: ops.take(x, [14, 2], axis=None), lambda x: np.take(x, [14, 2]), (X,)),
     (lambda x: x[np.int64(1), np.int32(-1)], lambda x: x[1, -1], (X,)),
     (lambda x: ops.mean(x, 1), lambda x: np.full(3, NAN, F32), (np.zeros((3, 0), F32),)),
     (lambda x: ops.clip(x, x_min=-1, x_max=0.5), lambda x: np.clip(x, -1, 0.5), (X,)),
@@ -223,7 +238,9 @@ WRONG: list[tuple[Callable[[Any], Any], type[RnnccError], str]] = [
     (lambda x: x[..., 0, ...], ArgumentError, "cannot index x .*\n.*\n.*\n.*one ... are known"),
     (lambda x: x[True], ArgumentError, "cannot index x with True"),
     (lambda x: ops.tril(x[0]), ShapeError, "a triangle is one of a matrix"),
-    (lambda x: ops.argmax(x, None), ArgumentError, "an axis is a whole number, not None"),  # type: ignore[arg-type]
+    (lambda x: ops.flip(x, 1.5), ArgumentError, "an axis is a whole number, not 1.5"),  # type: ignore[arg-type]
+    (lambda x: ops.arange(3) ** ops.arange(3), DTypeError, "one of floats, not of i64"),
+    (lambda x: ops.einsum("...j->...", x), ArgumentError, "does not fit its operands(.|\n)*... is not known"),
     (lambda x: ops.sum(x, "T"), ArgumentError, "an axis is a whole number, not 'T'"),  # type: ignore[arg-type]
     (lambda x: ops.sum(x, 1.0), ArgumentError, "an axis is a whole number, not 1.0"),  # type: ignore[arg-type]
     (lambda x: ops.argmax(x[:, :0], 1), ShapeError, "axis 1 has no element to find"),
@@ -243,6 +260,14 @@ def test_what_has_no_meaning(number: int) -> None:
     function, kind, message = WRONG[number]
     with pytest.raises(kind, match=message):
         rnncc.trace(lambda x: function(x), ("float32", (3, 5)))
+
+
+@pytest.mark.parametrize("name", ["sin", "cos", "tan"])
+def test_angles_of_a_graph_that_is_compiled_as_float64(name: str) -> None:
+    """What is declared as float32 has all digits then."""
+    x = RNG.uniform(-9, 9, 500)
+    fn = rnncc.compile(rnncc.trace(getattr(ops, name), ("float32", ("N",))), dtype="float64", cache=False)
+    np.testing.assert_allclose(fn(x), getattr(np, name)(x), rtol=1e-12, atol=1e-14)
 
 
 def test_angles_beyond_pi_are_not_off_by_what_pi_lacks() -> None:

@@ -219,7 +219,7 @@ def test_nothing_is_any_and_all() -> None:
 def test_products_and_positions() -> None:
     check(lambda z: ops.prod(z, 1), lambda z: z.prod(1), Z)
     check(lambda z: ops.prod(z, -1, keepdims=True), lambda z: z.prod(-1, keepdims=True), Z)
-    check(ops.argmin, lambda x: np.argmin(x, -1), X)
+    check(lambda x: ops.argmin(x, -1), lambda x: np.argmin(x, -1), X)
     check(ops.log_softmax, lambda x: x - np.log(np.exp(x).sum(-1, keepdims=True)), X)
     check(ops.dot, np.dot, X[0], Y[0])
     check(ops.dot, np.dot, X[0], Y.T)

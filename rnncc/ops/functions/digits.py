@@ -43,7 +43,8 @@ def _divided(x1: Any, x2: Any) -> tuple[Tensor, Tensor]:
     like = partner_dtype((x1, x2))
     left, right = as_tensor(x1, like), as_tensor(x2, like)
     if left.dtype is right.dtype and left.dtype.is_integer:
-        return _divided_integers(left, right)
+        quotient, rest = _divided_integers(cast(left, DType.I64), cast(right, DType.I64))
+        return cast(quotient, left.dtype), cast(rest, left.dtype)
     if left.dtype is right.dtype is DType.F32:  # a quotient of float32 has all its digits in float64
         quotient, rest = _divided_doubles(cast(left, DType.F64), cast(right, DType.F64))
         return cast(quotient, DType.F32), cast(rest, DType.F32)
@@ -62,6 +63,7 @@ def _divided_doubles(left: Tensor, right: Tensor) -> tuple[Tensor, Tensor]:
     is_all = logical_and(isinf(right), isfinite(left))  # nothing of x1 is whole times an infinity
     is_across = logical_and(not_equal(left, 0), not_equal(less(left, 0), less(right, 0)))
     whole = where(is_across, right, left)
+    quotient = where(isinf(left), math.nan, quotient)
     return where(is_all, negative(cast(is_across, left.dtype)), quotient), where(is_all, whole, rest)
 
 
@@ -73,15 +75,14 @@ def _high_and_low(x: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _divided_integers(left: Tensor, right: Tensor) -> tuple[Tensor, Tensor]:
-    """By way of float64, twice for i64: what it has no digits for in the first quotient, it has in the second."""
+    """By way of float64, twice: what it has no digits for in the first quotient, it has in the second."""
     by = cast(right, DType.F64)
     quotient, rest = as_tensor(0, left.dtype), left
-    for _ in range(2 if left.dtype is DType.I64 else 1):
+    for _ in range(2):
         part = cast(floor(cast(rest, DType.F64) / by), left.dtype)
         quotient, rest = quotient + part, rest - part * right
-    if left.dtype is DType.I64:
-        is_over = logical_and(not_equal(rest, 0), not_equal(less(rest, 0), less(right, 0)))
-        quotient, rest = where(is_over, quotient - 1, quotient), where(is_over, rest + right, rest)
+    is_over = logical_and(not_equal(rest, 0), not_equal(less(rest, 0), less(right, 0)))
+    quotient, rest = where(is_over, quotient - 1, quotient), where(is_over, rest + right, rest)
     is_none = equal(right, 0)
     return where(is_none, 0, quotient), where(is_none, 0, rest)
 
@@ -115,9 +116,8 @@ def _sine(x: Tensor, shift: float) -> Tensor:
         rest, left = rest - (turns - shift) * piece, left - piece
     rest = where(less_equal(abs(wide), _LARGEST_ANGLE), rest - (turns - shift) * _PI_BEYOND, math.nan)
     rest = cast(rest, x.dtype)  # at most pi / 2 from 0
-    last = 13 if x.dtype is DType.F32 else 23
     square_of, series = rest * rest, 0.0 * rest
-    for n in range(last, 0, -2):  # Taylor, by Horner
+    for n in range(23, 0, -2):  # Taylor, by Horner; float32 needs 13, but may be compiled as float64
         series = series * square_of + (-1) ** (n // 2) / math.factorial(n)
     is_even = cast(equal(2 * floor(turns * 0.5), turns), x.dtype)
     return (2 * is_even - 1) * (series * rest)

@@ -6,7 +6,8 @@ import builtins
 import math
 from typing import Any
 
-from rnncc.graph.symbolic import Tensor, apply, as_tensor, partner_dtype
+from rnncc.errors import DTypeError, caller
+from rnncc.graph.symbolic import Tensor, apply, as_tensor, partner_dtype, shown
 from rnncc.numeric import real_number
 from rnncc.ops.functions.axes import unchanged
 from rnncc.types import DType, dtype_of
@@ -144,9 +145,17 @@ def power(x1: Any, x2: Any) -> Tensor:
         return sqrt(x1)
     like = partner_dtype((x1, x2))
     base, raised = as_tensor(x1, like), as_tensor(x2, like)
+    if not base.dtype.is_float:
+        raise DTypeError(
+            f"a power that is no whole number is one of floats, not of {base.dtype}",
+            shown(base),
+            shown(raised),
+            place=caller(),
+            remedy="rnncc.ops.cast converts",
+        )
     size = exp(raised * log(abs(base)))
     is_whole, is_odd = equal(floor(raised), raised), not_equal(2 * floor(raised * 0.5), raised)
-    turned = where(is_whole, where(is_odd, negative(size), size), math.nan)
+    turned = where(is_whole, where(is_odd, negative(size), size), where(isinf(base), size, math.nan))
     is_one = logical_or(equal(raised, 0), equal(base, 1))
     return where(is_one, 1, where(less(base, 0), turned, size))
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from builtins import all as _all
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import reduce
 from typing import Any
 
 from rnncc.errors import ArgumentError, DTypeError, ShapeError, UnsupportedError, caller
 from rnncc.graph.symbolic import Tensor, apply, as_tensor, partner_dtype, shown
 from rnncc.ops.elementwise import broadcast_shapes
-from rnncc.ops.functions.arrange import broadcast_to, expand_dims, moveaxis, reshape, squeeze, transpose, unstack
+from rnncc.ops.functions.arrange import broadcast_to, expand_dims, moveaxis, ravel, reshape, squeeze, transpose, unstack
 from rnncc.ops.functions.axes import axes_of, axis_of, fixed_size
 from rnncc.ops.functions.create import arange, full
 from rnncc.ops.functions.pointwise import (
@@ -107,9 +107,12 @@ def std(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
     return sqrt(var(x, axis, keepdims))
 
 
-def prod(x: Any, axis: int, keepdims: bool = False) -> Tensor:
-    """Product over one axis of fixed size."""
+def prod(x: Any, axis: int | None = None, keepdims: bool = False) -> Tensor:
+    """Product over one axis of fixed size, or over all of them."""
     tensor = as_tensor(x)
+    if axis is None:
+        result = prod(ravel(tensor), 0)
+        return reshape(result, (1,) * tensor.ndim) if keepdims else result
     result = reduce(multiply, unstack(tensor, axis=axis) or [full(_without(tensor, axis), 1, tensor.dtype)])
     return expand_dims(result, axis_of(tensor, axis)) if keepdims else result
 
@@ -143,26 +146,30 @@ def logsumexp(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
     return result if keepdims else squeeze(result, axes_of(tensor, axis))
 
 
-def argmin(x: Any, axis: int = -1) -> Tensor:
-    """Position of the (first) smallest element along one axis of fixed size, as i64; a NaN counts as smallest."""
-    tensor = as_tensor(x)
-    return _first(tensor, axis, min(tensor, axis, keepdims=True))
+def argmin(x: Any, axis: int | None = None, keepdims: bool = False) -> Tensor:
+    """Position of the (first) smallest element along one axis of fixed size, or among all elements, as i64; a NaN
+    counts as smallest."""
+    return _first(as_tensor(x), axis, min, keepdims)
 
 
-def argmax(x: Any, axis: int = -1) -> Tensor:
-    """Position of the (first) largest element along one axis of fixed size, as i64; a NaN counts as largest."""
-    tensor = as_tensor(x)
-    return _first(tensor, axis, max(tensor, axis, keepdims=True))
+def argmax(x: Any, axis: int | None = None, keepdims: bool = False) -> Tensor:
+    """Position of the (first) largest element along one axis of fixed size, or among all elements, as i64; a NaN
+    counts as largest."""
+    return _first(as_tensor(x), axis, max, keepdims)
 
 
-def _first(tensor: Tensor, axis: int, value: Tensor) -> Tensor:
-    """Position of the first element along `axis` that is `value`, or NaN."""
+def _first(tensor: Tensor, axis: int | None, extreme: Callable[..., Tensor], keepdims: bool) -> Tensor:
+    """Position of the first element along `axis` that is the `extreme` one, or NaN."""
+    if axis is None:
+        found = _first(ravel(tensor), 0, extreme, False)
+        return reshape(found, (1,) * tensor.ndim) if keepdims else found
+    value = extreme(tensor, axis, keepdims=True)
     at, size = axis_of(tensor, axis), fixed_size(tensor, axis)
     if size == 0:
         raise ShapeError(f"axis {axis} has no element to find", shown(tensor), place=caller())
     found = logical_or(equal(tensor, value), not_equal(tensor, tensor))
     shape = tuple(size if number == at else 1 for number in range(tensor.ndim))
-    return min(where(found, reshape(arange(size), shape), size), at)
+    return min(where(found, reshape(arange(size), shape), size), at, keepdims)
 
 
 def softmax(x: Any, axis: int = -1) -> Tensor:
@@ -172,9 +179,11 @@ def softmax(x: Any, axis: int = -1) -> Tensor:
     return powers / sum(powers, axis, keepdims=True)
 
 
-def take(x: Any, indices: Any, axis: int = 0) -> Tensor:
-    """Slices of x along an axis by integer index; an index outside is an error at the call, naming its position."""
+def take(x: Any, indices: Any, axis: int | None = 0) -> Tensor:
+    """Slices of x along an axis by integer index, or elements of all of x for None; an index outside is an error at the
+    call, naming its position."""
     tensor, rows = as_tensor(x), as_tensor(indices)
+    tensor, axis = (ravel(tensor), 0) if axis is None else (tensor, axis)
     if not rows.dtype.is_integer:
         raise DTypeError(
             f"the indices of take are whole numbers, not {rows.dtype}",
@@ -237,7 +246,7 @@ def einsum(subscripts: str, *operands: Any) -> Tensor:
             f"einsum {subscripts!r} does not fit its operands",
             *[f"{tensor.name}: {tensor.type}" for tensor in tensors],
             place=caller(),
-            remedy="one term for each operand, one letter for each axis, no letter twice in a term",
+            remedy="one term for each operand, one letter for each axis (... is not known), no letter twice in a term",
         )
     if _is_matmul(terms, output):
         return matmul(*tensors)
