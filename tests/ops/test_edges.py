@@ -228,8 +228,9 @@ def test_dot_with_a_number_is_the_product() -> None:
 # ------------------------------------------------------------------ errors
 
 WRONG: list[tuple[Callable[[Any], Any], type[RnnccError], str]] = [
-    (lambda x: ops.dot(x[:, :1], x[0]), ShapeError, "the last axis of slice is as long as"),
-    (lambda x: x[:, :1] @ x[0], ShapeError, "the last axis of slice is as long as"),
+    (lambda x: ops.dot(x[:, :1], x[0]), ShapeError, "the last axis of slice must be as long as slice"),
+    (lambda x: x[:, :1] @ x[0], ShapeError, "the last axis of slice must be as long as slice"),
+    (lambda x: ops.zeros((2, 3, 5)) @ ops.zeros((4, 5, 6)), ShapeError, "leading dims .* broadcast: axis -1: 2 != 4"),
     (lambda x: ops.dot(x, ops.zeros((2, 5, 3))), UnsupportedError, "every matrix on the left .*\n.*\n.*\n.*ops.matmul"),
     (lambda x: ops.split(x, 2.5, 1), ArgumentError, "split takes a number of sections, or a list of positions"),
     (lambda x: ops.split(x, [1.5], 1), ArgumentError, "the positions of split are whole numbers, not 1.5"),

@@ -43,7 +43,11 @@ def matmul(x1: Any, x2: Any) -> Tensor:
     if left.ndim == 1 and right.ndim > 2:
         return squeeze(matmul(expand_dims(left, 0), right), -2)
     if left.ndim > 1 and right.ndim > 2 and left.type.shape[:-2] != right.type.shape[:-2]:
-        lead = broadcast_shapes([left.type.shape[:-2], right.type.shape[:-2]])
+        try:
+            lead = broadcast_shapes([left.type.shape[:-2], right.type.shape[:-2]])
+        except ShapeError as error:
+            what = f"the leading dims of a matrix product do not broadcast: {', '.join(error.facts)}"
+            raise ShapeError(what, shown(left), shown(right), place=caller(), remedy=error.remedy) from None
         left, right = (broadcast_to(one, (*lead, *one.type.shape[-2:])) for one in (left, right))
     return apply("matmul", left, right)
 
@@ -52,7 +56,7 @@ def _times_vector(left: Tensor, right: Tensor) -> Tensor:
     """[..., K] x [K]."""
     if left.type.shape[-1:] != right.type.shape:
         raise ShapeError(
-            f"the last axis of {left.name} is as long as {right.name}",
+            f"the last axis of {left.name} must be as long as {right.name}",
             shown(left),
             shown(right),
             place=caller(),
