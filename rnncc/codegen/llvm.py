@@ -8,10 +8,11 @@ llvm.parse_assembly(text)
 from __future__ import annotations
 
 import importlib
-import os
 import threading
 from contextlib import AbstractContextManager
 from typing import Any
+
+from rnncc.locks import keep_over_fork
 
 _importing = threading.Lock()
 
@@ -36,16 +37,6 @@ def _binding() -> Any:
         with _importing:
             if "binding" not in known:
                 binding = importlib.import_module("llvmlite.binding")
-                _keep_over_fork(binding.ffi.lib._lock)
+                keep_over_fork(binding.ffi.lib._lock)
                 known["binding"] = binding
     return known["binding"]
-
-
-def _keep_over_fork(held: AbstractContextManager[object]) -> None:
-    """Let fork() wait for the lock: a child that was forked while another thread held it would wait for ever."""
-
-    def release() -> None:
-        held.__exit__(None, None, None)
-
-    if hasattr(os, "register_at_fork"):
-        os.register_at_fork(before=held.__enter__, after_in_parent=release, after_in_child=release)

@@ -143,11 +143,12 @@ class Tensor:
         name = ufunc.__name__
         if "out" in options:
             raise no_array_to_write_to(shown(self))
-        if method == "__call__" and not options and name in OPERATORS:
+        is_plain = method == "__call__" and not options
+        if is_plain and name in OPERATORS:
             return apply(OPERATORS[name], *inputs)
-        if method == "__call__" and not options and name in SWAPPED:
+        if is_plain and name in SWAPPED:
             return apply(SWAPPED[name], *reversed(inputs))
-        if method == "__call__" and not options and name in COMPOSED:
+        if is_plain and name in COMPOSED:
             result: Tensor = OFFERED[COMPOSED[name]](*inputs)
             return result
         raise no_numpy_function(name, shown(self))

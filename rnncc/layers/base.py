@@ -17,9 +17,9 @@ from rnncc.layers.naming import snake_case, unique_name
 from rnncc.layers.nested import one_or_list, shapes_of
 from rnncc.layers.owner import OwnsWeights, building
 from rnncc.layers.phase import is_training, phase
-from rnncc.layers.specs import InputSpec, check_input
+from rnncc.layers.specs import InputSpec, check_input, not_one_tensor
 from rnncc.ops import functions as ops
-from rnncc.ops.structure import flatten, rebuild
+from rnncc.ops.structure import flatten, is_nested, rebuild
 from rnncc.types import DType, dtype_of
 
 
@@ -212,13 +212,9 @@ class Layer(OwnsWeights):
     def _check_single(self, signature: inspect.Signature, args: Sequence[Any]) -> None:
         """Raise when several tensors come for a first argument of `call` that is declared to be one."""
         declared = [parameter.annotation for parameter in signature.parameters.values()][:1]
-        if declared and declared[0] in ("Tensor", Tensor) and args and isinstance(args[0], dict | list | tuple):
-            raise ArgumentError(
-                f"{self.name} ({type(self).__name__}) takes one tensor, not a {type(args[0]).__name__}",
-                *(shown(leaf) for leaf in flatten(args[0]) if isinstance(leaf, Tensor)),
-                place=caller(),
-                remedy="join several first: layers.Concatenate()([a, b]); or call it on each of them",
-            )
+        if declared and declared[0] in ("Tensor", Tensor) and args and is_nested(args[0]):
+            tensors = [shown(leaf) for leaf in flatten(args[0]) if isinstance(leaf, Tensor)]
+            raise not_one_tensor(self.name, type(self).__name__, args[0], *tensors)
 
     def _check_takes(self, signature: inspect.Signature, args: Sequence[Any], kwargs: dict[str, Any]) -> None:
         """Raise when `call` does not take these: a TypeError of the call itself can then only come from inside."""

@@ -44,15 +44,20 @@ def check_input(name: str, kind: str, spec: InputSpec, tensor: Tensor) -> None:
         )
 
 
+def not_one_tensor(name: str, kind: str, given: object, *facts: str) -> ArgumentError:
+    """The error for a list, tuple or dict that the layer `name` was given instead of a tensor."""
+    return ArgumentError(
+        f"{name} ({kind}) takes one tensor, not a {type(given).__name__}",
+        *facts,
+        place=caller(),
+        remedy="join several first: layers.Concatenate()([a, b]); or call it on each of them",
+    )
+
+
 def fixed_width(name: str, kind: str, shape: tuple[int | None, ...]) -> int:
     """The last dim of `shape`, or a StructureError: the layer cannot size its weights without it."""
     if not isinstance(shape, tuple):
-        raise ArgumentError(
-            f"{name} ({kind}) takes one tensor, not a {type(shape).__name__}",
-            f"shapes: {shape}",
-            place=caller(),
-            remedy="join several first: layers.Concatenate()([a, b])",
-        )
+        raise not_one_tensor(name, kind, shape, f"shapes: {shape}")
     if shape[-1] is None:
         raise StructureError(
             f"{name} ({kind}) cannot create its weights: the width of its input is not fixed",

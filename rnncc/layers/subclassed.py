@@ -82,8 +82,7 @@ class Program(Generic[N]):
 
     def run(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         """The results for arrays, in the structure that `call` returns."""
-        with building:
-            trace, arrays = self._traced(args, kwargs)
+        trace, arrays = self._traced(args, kwargs)
         values = trace.networks[trace.training](*arrays)
         return rebuild(trace.structure, values if isinstance(values, list) else [values])
 
@@ -102,6 +101,11 @@ class Program(Generic[N]):
                 f"given: {', '.join(repr(item) for item in args) or 'nothing'}",
                 place=caller(),
             )
+        with building:
+            return self._trace_of(arrays, arguments), arrays
+
+    def _trace_of(self, arrays: Sequence[np.ndarray], arguments: Arguments) -> _Trace[N]:
+        """The trace for such arrays, made when there is none."""
         form = repr(rebuild(arguments, [_form(leaf) for leaf in flatten(arguments)]))
         for shapes in (_open_shapes(arrays), [array.shape[1:] for array in arrays]):
             key = (form, tuple(shapes))
@@ -116,7 +120,7 @@ class Program(Generic[N]):
             found = self._known[key]
             if found is not None:
                 self._latest = found
-                return found, arrays
+                return found
         raise AssertionError("the last shapes are fixed: an error was raised")
 
     def _trace_arrays(self, arrays: Sequence[np.ndarray], shapes: Sequence[Any], arguments: Arguments) -> _Trace[N]:

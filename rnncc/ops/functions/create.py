@@ -50,15 +50,15 @@ def arange(start: Dim, stop: int | None = None, step: int = 1, dtype: Any = DTyp
         return cast(apply("iota", size=as_shape((start,))[0]), dtype)
     if isinstance(start, str):
         raise ArgumentError(f"arange starts at a number, not at the extent {start}", place=caller())
-    numbers = [whole_number(number) for number in (start, 0 if stop is None else stop, step)]
-    if None in numbers or not step:
+    first, last = (0, start) if stop is None else (start, stop)
+    if any(whole_number(number) is None for number in (first, last, step)) or not step:
         raise ArgumentError(
             "arange counts in whole numbers, and its step is not 0",
             f"start, stop, step: {start!r}, {stop!r}, {step!r}",
             place=caller(),
             remedy="of other numbers, multiply: rnncc.ops.arange(5, dtype='float32') * 0.2",
         )
-    whole = range(start, stop, step) if stop is not None else range(0, start, step)
+    whole = range(first, last, step)
     return cast(apply("iota", size=len(whole)) * step + whole.start, dtype)
 
 
