@@ -320,7 +320,7 @@ class _Loop:
             name_tensors(carry, [*state_names(count), *(["output"] if kept is None else [])])
             name_tensors(slices, [*input_names(x), *(["step"] * draws), *(["mask"] * (self.mask is not None))])
             mask = None if self.mask is None else slices.pop()
-            with at_step(*([slices.pop()] if draws else []), is_recurrent=True):
+            with at_step(slices.pop() if draws else _step_number(), is_recurrent=True):
                 y, new = self._step(rebuild(x, slices), rebuild(states, carry[:count]))
             if mask is not None:
                 new = [_where(mask, after, before) for after, before in zip(new, carry, strict=False)]
@@ -381,12 +381,17 @@ class _Loop:
         whether a layer in the cell draws random numbers at every step."""
         one = mapped(x, lambda leaf: input_tensor(TensorType(leaf.dtype, leaf.type.shape[1:]), "x"))
         before = [input_tensor(state.type, "state") for state in flatten(states)]
-        with at_step(input_tensor(TensorType(DType.I32, ()), "step"), is_recurrent=True) as steps:
+        with at_step(_step_number(), is_recurrent=True) as steps:
             output, new = self._step(one, rebuild(states, before))
         draws = any(step.is_asked for step in steps)
         if self.mask is not None and self.layer.zero_output_for_mask:
             return None, output, draws
         return next((number for number, state in enumerate(new) if state is output), None), output, draws
+
+
+def _step_number() -> Tensor:
+    """What stands for the number of a step where nothing that is kept depends on it."""
+    return input_tensor(TensorType(DType.I32, ()), "step")
 
 
 def _where(mask: Tensor, new: Tensor, old: Tensor) -> Tensor:

@@ -223,6 +223,23 @@ def test_every_step_of_time_distributed_has_its_own_masks() -> None:
     assert len({row.tobytes() for row in rows.reshape(-1, N)}) == 2 * T
 
 
+def test_a_layer_in_a_cell_has_other_masks_at_every_step_of_that_cell() -> None:
+    """They are the same at all steps of its own loop, and of none around it."""
+
+    class Outer(layers.Layer):
+        state_size = 1
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = layers.SimpleRNN(N, dropout=0.5)
+
+        def call(self, inputs: Any, states: Any) -> Any:
+            return self.inner(inputs), states
+
+    rows = in_training(layers.RNN(Outer(), return_sequences=True), np.resize(X[0, 0], (2, T, 3, F)))
+    assert len({row.tobytes() for row in rows.reshape(-1, N)}) == 2 * T
+
+
 def test_cells_in_a_stack_have_their_own_masks() -> None:
     cells = [layers.SimpleRNNCell(F, dropout=0.5, seed=number) for number in (1, 2)]
     layer = layers.RNN(cells)
