@@ -58,7 +58,7 @@ from rnncc.passes.loop.prefetch import prefetch
 from rnncc.passes.loop.rotate_copies import rotate_copies
 from rnncc.passes.loop.schedule import Schedule
 from rnncc.passes.loop.share_threads import share_threads
-from rnncc.passes.loop.shorten_chunks import shorten_chunks
+from rnncc.passes.loop.shorten_chunks import ROW_BYTES, UNIT_ROW_BYTES, shorten_chunks
 from rnncc.passes.loop.split_nests import split_nests
 from rnncc.passes.loop.tile import tile
 from rnncc.passes.loop.turn_sequences import turn_sequences
@@ -138,6 +138,7 @@ def loop_passes(
             "shorten_chunks",
             "fewer steps at a time where there are many rows: what is passed on stays in the cache",
             shorten_chunks,
+            row_bytes=UNIT_ROW_BYTES if machine.has_matrix_unit else ROW_BYTES,
         ),
         Pass("instrument", "what the cycles of a kernel are is known as long as it is one nest", instrument),
         deciding("tile", "sums in registers, the loop over k around them", tile, machine=machine, schedule=schedule),

@@ -346,8 +346,9 @@ class _Emitter:
         def add_block() -> None:
             products = [
                 (number, (rows, tile), columns)
+                for turn in range(max(len(one.products) for one in parts.sums))
                 for number, (one, tile) in enumerate(tiles)
-                for rows, columns in one.products
+                for rows, columns in one.products[turn : turn + 1]
             ]
             matrix_unit.add_products(
                 code,

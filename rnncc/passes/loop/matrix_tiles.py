@@ -14,10 +14,10 @@
                                                                y[r + m, j] = tanh(held[m, v, j - ...])
                                                        for r in parallel(end_32, B, 16):   (some of 16 rows)
 
-Two tiles of rows and two of columns share what is loaded, four tiles of sums are under way at once. Sums of the same
-weights are added up together; else, each by itself, so that all of them are walked over in whole panels. A row on its
-own takes the same way, and has the same bits: weights come from memory no faster than the unit takes them. Columns
-that the last vector lacks are zeros of the packed weights.
+Two tiles of rows and two of columns share what is loaded, four tiles of sums are under way at once. Each sum is added
+up by itself, also where two have the same weights: a sum of several products would wait for itself, were there fewer
+tiles of it. A row on its own takes the same way, and has the same bits: weights come from memory no faster than the
+unit takes them. Columns that the last vector lacks are zeros of the packed weights.
 """
 
 from __future__ import annotations
@@ -36,9 +36,6 @@ from rnncc.passes.loop.register_tiles import Part, RegisterTile, Tiling, tiling_
 from rnncc.passes.loop.tile_parts import Names, Sums
 from rnncc.types import DType
 
-MOST_TOGETHER = TILES_OF_SUMS // 2
-"""Sums of the same weights: two tiles of rows have to have room."""
-
 
 def matrix_tiling_of(nest: Nest, sums: Sums, machine: Machine, buffers: Mapping[str, Buffer]) -> Tiling | None:
     """The tile of a matrix unit for a nest; None if there is none, or the nest is nothing for it."""
@@ -47,9 +44,8 @@ def matrix_tiling_of(nest: Nest, sums: Sums, machine: Machine, buffers: Mapping[
     tiling = tiling_of(nest, sums, machine)
     if tiling.lanes != TILE_PAIRS or tiling.vectors is None:
         return None
-    most = TILES_OF_SUMS // max(map(len, _groups(sums)))
-    wide = min(most // 2, tiling.vectors)
-    panel = -(-min(most, tiling.vectors) // wide) * wide
+    wide = min(TILES_OF_SUMS // 2, tiling.vectors)
+    panel = -(-min(TILES_OF_SUMS, tiling.vectors) // wide) * wide
     shape = TileShape(panel, ((2 * TILE_ROWS, wide), (TILE_ROWS, panel)))
     return replace(tiling, shape=shape, is_matrix=True)
 
@@ -65,10 +61,6 @@ class _MatrixTile(RegisterTile):
     The last of these begins early enough to be whole, where there are as many rows: to set the tiles up for another
     number of rows takes longer than to add up some sums once more that are known already.
     """
-
-    def __init__(self, nest: Nest, sums: Sums, tiling: Tiling, names: Names) -> None:
-        super().__init__(nest, sums, tiling, names)
-        self.groups = _groups(sums)
 
     def cut(self, count: Expr) -> list[Part]:
         count = self.named("rows", count)
@@ -97,32 +89,13 @@ class _MatrixTile(RegisterTile):
         if partial:  # not folded: a whole vector whose last lanes are not there
             lanes = replace(lanes, stop=Call("min", (add(lanes.start, integer(self.lanes)), self.extent), DType.I64))
         one_row = replace(place, loops=place.loops[1:], lanes=lanes)
-        for group in self.groups:
-            zeros = [Store(held[name], place.register, Const(0.0, one.dtype)) for name, one in group.items()]
-            added = [Store(held[name], place.register, one.value, "add") for name, one in group.items()]
-            one = next(iter(group.values()))
-            over_k = For(one.variable, "range", ZERO, one.size, 1, one_row.around(added))
-            statements.append(For(self.names.row, "matrix", ZERO, rows, 1, (*one_row.around(zeros), over_k)))
+        for name, one in self.sums.items():
+            zero = Store(held[name], place.register, Const(0.0, one.dtype))
+            added = Store(held[name], place.register, one.value, "add")
+            over_k = For(one.variable, "range", ZERO, one.size, 1, one_row.around([added]))
+            statements.append(For(self.names.row, "matrix", ZERO, rows, 1, (*one_row.around([zero]), over_k)))
         looped = max(1, self.loops_of_end(place, partial))
         return (*statements, *self.end_in_loops(place, held, looped, subtract(row, first), rows))
-
-
-def _groups(sums: Sums) -> list[dict[str, Reduce]]:
-    """Sums that are added up together: of those that read the same weights, as many as there are tiles for."""
-    groups: list[dict[str, Reduce]] = []
-    for name, one in sums.items():
-        weights = _weights_of(one)
-        for group in groups:
-            if len(group) < MOST_TOGETHER and any(weights & _weights_of(other) for other in group.values()):
-                group[name] = one
-                break
-        else:
-            groups.append({name: one})
-    return groups
-
-
-def _weights_of(one: Reduce) -> set[Expr]:
-    return {columns for _, columns in factors_of(one.value) or ()}
 
 
 def _is_of_pairs(one: Reduce, nest: Nest, buffers: Mapping[str, Buffer]) -> bool:
