@@ -1,4 +1,4 @@
-"""Matrix loops run on an emulated AMX, and are compared with a plain loop in float64."""
+"""Matrix loops run on an emulated AMX, against a plain loop in float64; and on a real one, where there is one."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from rnncc.loop.parser import parse
 from rnncc.options import PRECISIONS, Options
 from rnncc.passes.loop.machine import Machine
 from rnncc.passes.loop.schedule import as_schedule
+from rnncc.pipeline import machine_of
 from rnncc.runtime import jit
 from rnncc.runtime.jit import load
 from tests.codegen.amx import Emulator
@@ -71,6 +72,22 @@ def test_an_lstm_is_a_loop(precision: str, width: int, units: int, emulator: Emu
             plain_errors.append(np.abs(single(x) - expected))
         if batch and length > 1:
             assert np.mean(errors) < np.mean(plain_errors)
+    assert emulator.counts["tdpbf16ps"] > 0
+
+
+@pytest.mark.skipif(not machine_of(Target.parse("host"), "bfloat16").has_matrix_unit, reason="this CPU has no AMX")
+@pytest.mark.parametrize("precision", NARROW)
+def test_the_emulator_has_the_bits_of_the_unit(precision: str, request: pytest.FixtureRequest) -> None:
+    rng = np.random.default_rng(8)
+    model = rnncc.Sequential([layers.Input(shape=(None, 37)), layers.LSTM(45)])
+    inputs = [rng.standard_normal((*size, 37)).astype(np.float32) for size in SIZES]
+    fn = rnncc.compile(model, precision=precision, cache=False)
+    results = [fn(x) for x in inputs]
+    assert "tdpbf16ps" in fn.ir("asm")
+    emulator = request.getfixturevalue("emulator")
+    emulated = rnncc.compile(model, precision=precision, cache=False)
+    for x, result in zip(inputs, results, strict=True):
+        np.testing.assert_array_equal(emulated(x), result)
     assert emulator.counts["tdpbf16ps"] > 0
 
 

@@ -12,7 +12,8 @@
 A panel holds the columns of one tile of every weight, and of all that is made of weights only, that one turn of the
 loop over k reads, k after k: the loop reads one stream from front to back. (Pairs of bfloat16 beside numbers of float32
 are a stream of their own.) Its axes are [panel, k, member, vector of the tile, lane]. Tiles of several widths share
-a layout: the widest one that all of them read in whole panels. The last panel is filled up with zeros.
+a layout: the widest one that all of them read in whole panels. A loop that reads some of what another one reads of the
+same panel finds it there. The last panel is filled up with zeros.
 
 Requires: `tile`.
 """
@@ -49,6 +50,7 @@ def pack(procedure: Procedure, note: Note = nobody) -> Procedure:
     """Pack the weights of every loop over k that adds to register tiles."""
     packer = _Packer(procedure, Names(procedure))
     packer.plan(procedure.body, {})
+    packer.share()
     body = packer.block(procedure.body)
     if not packer.layouts:
         return procedure
@@ -97,20 +99,38 @@ class _Tile:
     vector: str | None
 
     @property
-    def key(self) -> tuple[tuple[Expr, ...], int, int]:
+    def key(self) -> _Key:
         """Loops over k with the same key share a layout."""
-        return self.members, self.depth, self.lanes
+        return _Key(self.members, self.depth, self.lanes)
+
+
+@record(frozen=True, slots=True)
+class _Key:
+    """What tiles have in common that share a layout."""
+
+    members: tuple[Expr, ...]
+    depth: int
+    lanes: int
+
+    def is_part_of(self, other: _Key) -> bool:
+        """True when a layout for `other` has all that one for this has, and more."""
+        is_alike = (self.depth, self.lanes) == (other.depth, other.lanes)
+        return is_alike and set(self.members) < set(other.members)
 
 
 @dataclass(slots=True)
 class _Packer:
     procedure: Procedure
     names: Names
-    widths: dict[tuple[tuple[Expr, ...], int, int], list[tuple[int, int]]] = field(default_factory=dict)
+    widths: dict[_Key, list[tuple[int, int]]] = field(default_factory=dict)
     """For each key, of every tile: its vectors, and what its first column is a multiple of."""
-    ends: dict[tuple[tuple[Expr, ...], int, int], list[int | None]] = field(default_factory=dict)
+    ends: dict[_Key, list[int | None]] = field(default_factory=dict)
     """For each key, of every tile: how far its columns go; None where that is not known."""
-    layouts: dict[tuple[tuple[Expr, ...], int, int], _Layout] = field(default_factory=dict)
+    places: dict[_Key, set[str]] = field(default_factory=dict)
+    """For each key: the loops over panels that it is read in."""
+    hosts: dict[_Key, _Key] = field(default_factory=dict)
+    """For a key without a layout of its own: the one in whose layout all of its members are."""
+    layouts: dict[_Key, _Layout] = field(default_factory=dict)
 
     def plan(self, statements: Sequence[Stmt], around: Mapping[str, For]) -> None:
         """Look at the tiles of every loop over k, inside of the loops `around`."""
@@ -126,6 +146,18 @@ class _Packer:
                 first = interval(tile.start, _ranges(around))
                 end = None if first is None else first[1] + tile.vectors * tile.lanes
                 self.ends.setdefault(tile.key, []).append(end)
+                self.places.setdefault(tile.key, set()).update(free_variables(tile.start))
+
+    def share(self) -> None:
+        """Find what another loop over k of the same panel reads as well: it is in a cache then, and stored once."""
+        for key, places in self.places.items():
+            hosts = (other for other in self.places if key.is_part_of(other) and places & self.places[other])
+            host = max(hosts, key=lambda other: len(other.members), default=None)
+            if host is not None:
+                self.hosts[key] = host
+        for key, host in self.hosts.items():
+            self.widths[host] += self.widths[key]
+            self.ends[host] += self.ends[key]
 
     def block(self, statements: Sequence[Stmt]) -> tuple[Stmt, ...]:
         """Statements with every loop over k packed."""
@@ -217,19 +249,20 @@ class _Packer:
         return substitute(expr, {k: K, j: COLUMN})
 
     def layout(self, tile: _Tile) -> _Layout:
-        if tile.key not in self.layouts:
-            members, depth, lanes = tile.key
+        key = self.hosts.get(tile.key, tile.key)
+        if key not in self.layouts:
+            members, lanes = key.members, key.lanes
             columns = min(self.columns(member) for member in members)
-            ends = [end for end in self.ends[tile.key] if end is not None]
-            if len(ends) == len(self.ends[tile.key]):
+            ends = [end for end in self.ends[key] if end is not None]
+            if len(ends) == len(self.ends[key]):
                 columns = min(columns, max(ends))  # of one gate, not of all that are behind it
-            width = _common_width(self.widths[tile.key])
+            width = _common_width(self.widths[key])
             panels = -(-columns // (width * lanes))
-            shape = tuple(map(integer, (panels, depth, len(members), width, lanes)))
+            shape = tuple(map(integer, (panels, key.depth, len(members), width, lanes)))
             first = next(part for part in walk_exprs(members[0]) if isinstance(part, Load))
             name = self.names.fresh(f"{first.buffer}_packed")
-            self.layouts[tile.key] = _Layout(Buffer(name, members[0].dtype, shape, "packed"), members, columns)
-        return self.layouts[tile.key]
+            self.layouts[key] = _Layout(Buffer(name, members[0].dtype, shape, "packed"), members, columns)
+        return self.layouts[key]
 
     def columns(self, member: Expr) -> int:
         """How far the column may go before a weight ends."""
