@@ -27,7 +27,9 @@ def key_in_cache(what: str, graph: Graph, options: Options) -> str:
     machine = machine_fingerprint() or repr(Target.parse("host"))
     if options.precision != "float32" and not ask_for_matrix_unit():
         machine += "no matrix unit"  # or one that this process may not use
-    return key_of(what, show_graph(graph), repr(options), machine, str(caches().l1), compiler_fingerprint())
+    return key_of(
+        what, show_graph(graph), repr(options), machine, f"{caches().l1} {caches().l2}", compiler_fingerprint()
+    )
 
 
 def schedule_folder() -> Path:

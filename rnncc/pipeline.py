@@ -49,12 +49,13 @@ from rnncc.passes.loop.forward_copies import forward_copies
 from rnncc.passes.loop.fuse import fuse
 from rnncc.passes.loop.inline_moves import inline_moves
 from rnncc.passes.loop.instrument import instrument
-from rnncc.passes.loop.machine import NEAR_BYTES, Machine
+from rnncc.passes.loop.machine import MIDDLE_BYTES, NEAR_BYTES, Machine
 from rnncc.passes.loop.merge_rows import merge_rows
 from rnncc.passes.loop.narrow import narrow
 from rnncc.passes.loop.pack import pack
 from rnncc.passes.loop.plan_memory import plan_memory
 from rnncc.passes.loop.prefetch import prefetch
+from rnncc.passes.loop.prefetch_panels import prefetch_panels
 from rnncc.passes.loop.rotate_copies import rotate_copies
 from rnncc.passes.loop.schedule import Schedule
 from rnncc.passes.loop.share_threads import share_threads
@@ -172,6 +173,7 @@ def loop_passes(
             machine=machine,
             schedule=schedule,
         ),
+        deciding("prefetch_panels", "what comes next is asked for in time", prefetch_panels, machine=machine),
     ]
     return [step for step in passes if not left_out.get(step.name)]
 
@@ -283,6 +285,7 @@ def machine_of(target: Target, precision: str) -> Machine:
         long_walk_bytes=target.long_walk_bytes,
         has_pairs=target.has_bfloat16,
         has_matrix_unit=has_unit,
+        middle_bytes=caches().l2 if is_host else MIDDLE_BYTES,
     )
 
 

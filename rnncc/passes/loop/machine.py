@@ -10,6 +10,9 @@ from rnncc.types import DType
 NEAR_BYTES = 32 << 10
 """Level 1 data cache of a core that is not at hand: what every one of the last ten years has."""
 
+MIDDLE_BYTES = 1 << 20
+"""The same of level 2: those of servers have this or twice as much."""
+
 
 @record(frozen=True, slots=True)
 class Machine:
@@ -29,6 +32,8 @@ class Machine:
     """Whether one instruction adds the products of bfloat16 pairs."""
     has_matrix_unit: bool = False
     """Whether a unit multiplies tiles of bfloat16 pairs, see `loop.matrix`."""
+    middle_bytes: int = MIDDLE_BYTES
+    """Level 2 cache."""
 
     def lanes(self, dtype: DType, extent: int | None) -> int:
         """Elements of one vector for a loop of `extent` turns (None: not known): a power of two."""

@@ -85,6 +85,8 @@ class _Prefetcher:
 
     def before_matrix_loop(self, statements: Sequence[Stmt], position: int) -> list[Stmt]:
         """What to ask for in front of the loop at `position`: of what the end of its tile wants, its own share."""
+        if any(isinstance(one, Prefetch) for one in walk_statements(statements)):
+            return []
         loops = [place for place, one in enumerate(statements) if isinstance(one, For) and one.kind == "matrix"]
         wanted = _prefetches(statements[loops[-1] + 1 :], self.far, self.stacks)
         return [one.loop() for one in wanted[loops.index(position) :: len(loops)]]
