@@ -173,7 +173,12 @@ def loop_passes(
             machine=machine,
             schedule=schedule,
         ),
-        deciding("prefetch_panels", "what comes next is asked for in time", prefetch_panels, machine=machine),
+        deciding(
+            "prefetch_panels",
+            "large weights are on their way while rows share what is there",
+            prefetch_panels,
+            machine=machine,
+        ),
     ]
     return [step for step in passes if not left_out.get(step.name)]
 

@@ -20,11 +20,11 @@ from dataclasses import field, replace
 
 from rnncc.loop.builder import add, floordiv, integer, mod, multiply, subtract
 from rnncc.loop.index import multiple_of
-from rnncc.loop.ir import INDEPENDENT, PACKED_AXES, Const, Expr, For, Index, Let, Load, Procedure, Span, Stmt, Var
+from rnncc.loop.ir import INDEPENDENT, PACKED_AXES, Expr, For, Index, Let, Load, Procedure, Span, Stmt, Var
 from rnncc.loop.visit import free_variables, walk_exprs
 from rnncc.passes.loop.machine import Machine
 from rnncc.passes.loop.names import Names
-from rnncc.passes.loop.nest import is_over_steps, written_by
+from rnncc.passes.loop.nest import is_over_steps, packed_sizes, written_by
 from rnncc.passes.loop.schedule import Schedule
 from rnncc.passes.manager import Note, nobody
 from rnncc.records import record
@@ -32,11 +32,7 @@ from rnncc.records import record
 
 def alternate_panels(procedure: Procedure, machine: Machine, schedule: Schedule = (), note: Note = nobody) -> Procedure:
     """Turn the loops over panels that read more than the level 1 cache holds, or as `schedule` says."""
-    sizes = {
-        buffer.name: _count(buffer.shape) * buffer.dtype.size
-        for buffer in procedure.buffers
-        if buffer.space == "packed"
-    }
+    sizes = packed_sizes(procedure)
     rotating = {name for name, size in sizes.items() if len(procedure.buffer(name).shape) > PACKED_AXES}
     large = {name for name, size in sizes.items() if size > machine.near_bytes and name not in rotating}
     chosen = {name: choice.back_and_forth for name, choice in schedule if choice.back_and_forth is not None}
@@ -54,14 +50,6 @@ def alternate_panels(procedure: Procedure, machine: Machine, schedule: Schedule 
         elif name in large:
             note(f"{name}: front to back: no loop over steps reads whole panels of it")
     return procedure if body == procedure.body else replace(procedure, body=body)
-
-
-def _count(shape: Sequence[object]) -> int:
-    count = 1
-    for size in shape:
-        assert isinstance(size, Const), "packed buffers have constant shapes"
-        count *= int(size.value)
-    return count
 
 
 @record(frozen=True, slots=True)

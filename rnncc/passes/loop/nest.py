@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from math import prod
 from typing import TypeGuard
 
 from rnncc.loop.builder import ONE, ZERO
 from rnncc.loop.functions import FUNCTIONS
 from rnncc.loop.index import stride_in
-from rnncc.loop.ir import INDEPENDENT, Call, Expr, For, Index, Load, Procedure, Span, Stmt, Store, Var
+from rnncc.loop.ir import INDEPENDENT, Call, Const, Expr, For, Index, Load, Procedure, Span, Stmt, Store, Var
 from rnncc.loop.visit import free_variables, stores_of, substitute, walk_exprs, walk_statements
 from rnncc.records import record
 
@@ -74,6 +75,15 @@ def is_over_steps(statement: Stmt) -> TypeGuard[For]:
         return False
     inside = walk_statements(statement.body)
     return any(isinstance(inner, For) and inner.kind in INDEPENDENT for inner in inside)
+
+
+def packed_sizes(procedure: Procedure) -> dict[str, int]:
+    """Bytes of every packed buffer, by name. Their shapes are constant."""
+    return {
+        buffer.name: prod(int(size.value) for size in buffer.shape if isinstance(size, Const)) * buffer.dtype.size
+        for buffer in procedure.buffers
+        if buffer.space == "packed"
+    }
 
 
 def written_by(procedure: Procedure) -> Callable[[Stmt], str]:

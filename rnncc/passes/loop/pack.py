@@ -151,13 +151,23 @@ class _Packer:
     def share(self) -> None:
         """Find what another loop over k of the same panel reads as well: it is in a cache then, and stored once."""
         for key, places in self.places.items():
-            hosts = (other for other in self.places if key.is_part_of(other) and places & self.places[other])
+            hosts = (
+                other
+                for other, others in self.places.items()
+                if key.is_part_of(other) and places <= others and self.reaches(key, other)
+            )
             host = max(hosts, key=lambda other: len(other.members), default=None)
             if host is not None:
                 self.hosts[key] = host
         for key, host in self.hosts.items():
             self.widths[host] += self.widths[key]
             self.ends[host] += self.ends[key]
+
+    def reaches(self, key: _Key, host: _Key) -> bool:
+        """True when every member of `host` has all the columns that tiles of `key` read."""
+        ends = [end for end in self.ends[key] if end is not None]
+        is_known = len(ends) == len(self.ends[key])
+        return is_known and max(ends) <= min(self.columns(member) for member in host.members)
 
     def block(self, statements: Sequence[Stmt]) -> tuple[Stmt, ...]:
         """Statements with every loop over k packed."""

@@ -70,11 +70,12 @@ class _Prefetcher:
     def block(self, statements: Sequence[Stmt], around: For | None) -> tuple[Stmt, ...]:
         """`statements`, the body of the loop `around`."""
         result: list[Stmt] = []
+        shares = self.shares(statements)
         for position, statement in enumerate(statements):
             if not isinstance(statement, For):
                 result.append(statement)
             elif statement.kind == "matrix":
-                result += (*self.before_matrix_loop(statements, position), statement)
+                result += (*shares.get(position, ()), statement)
             elif not is_over_k(statement):
                 result.append(replace(statement, body=self.block(statement.body, statement)))
             else:
@@ -83,13 +84,13 @@ class _Prefetcher:
                 result += self.loop_over_k(statement, wanted, around)
         return tuple(result)
 
-    def before_matrix_loop(self, statements: Sequence[Stmt], position: int) -> list[Stmt]:
-        """What to ask for in front of the loop at `position`: of what the end of its tile wants, its own share."""
-        if any(isinstance(one, Prefetch) for one in walk_statements(statements)):
-            return []
+    def shares(self, statements: Sequence[Stmt]) -> dict[int, list[Stmt]]:
+        """What to ask for in front of each matrix loop, by its position: a share of what the end of the tile wants."""
         loops = [place for place, one in enumerate(statements) if isinstance(one, For) and one.kind == "matrix"]
+        if not loops or any(isinstance(one, Prefetch) for one in walk_statements(statements)):
+            return {}
         wanted = _prefetches(statements[loops[-1] + 1 :], self.far, self.stacks)
-        return [one.loop() for one in wanted[loops.index(position) :: len(loops)]]
+        return {place: [one.loop() for one in wanted[number :: len(loops)]] for number, place in enumerate(loops)}
 
     def loop_over_k(self, loop: For, wanted: Sequence[_Wanted], rows: For | None) -> list[Stmt]:
         """`loop` with what is `wanted`: at once, or row by row if the loop `rows` around it takes several at a time."""

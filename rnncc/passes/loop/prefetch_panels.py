@@ -29,34 +29,27 @@ from dataclasses import field, replace
 from math import prod
 
 from rnncc.loop.builder import ZERO, add, call, floordiv, folded, integer, multiply, subtract
+from rnncc.loop.index import difference
 from rnncc.loop.ir import K_AXIS, PACKED_AXES, Buffer, Const, Expr, For, Let, Load, Prefetch, Procedure, Span, Stmt, Var
 from rnncc.loop.visit import free_variables, is_over_k, map_expr, substitute, walk_exprs
 from rnncc.passes.loop.machine import Machine
 from rnncc.passes.loop.names import Names
+from rnncc.passes.loop.nest import packed_sizes
 from rnncc.passes.manager import Note, nobody
 from rnncc.records import record
 
 
 def prefetch_panels(procedure: Procedure, machine: Machine, note: Note = nobody) -> Procedure:
     """Prefetch the next panel in the loops over k of several rows that read more than the level 2 cache holds."""
-    packed = {buffer.name: buffer for buffer in procedure.buffers if buffer.space == "packed"}
-    far = {name: buffer for name, buffer in packed.items() if _bytes(buffer) > machine.middle_bytes}
+    sizes = packed_sizes(procedure)
+    far = {name: procedure.buffer(name) for name, size in sizes.items() if size > machine.middle_bytes}
     walker = _Walker(far, Names(procedure))
     body = walker.block(procedure.body, (), {})
-    for name, buffer in far.items():
+    for name, size in sizes.items():
         if name in walker.asked:
-            size = f"{_bytes(buffer) >> 10:,} KiB are more than level 2 holds"
-            note(f"{name}: the next panel is asked for by the first rows of this one, {size}")
+            why = f"{size >> 10:,} KiB are more than level 2 holds"
+            note(f"{name}: the next panel is asked for by the first rows of this one, {why}")
     return procedure if body == procedure.body else replace(procedure, body=body)
-
-
-def _bytes(buffer: Buffer) -> int:
-    return prod(map(_constant, buffer.shape)) * buffer.dtype.size
-
-
-def _constant(size: Expr) -> int:
-    assert isinstance(size, Const), "packed buffers have constant shapes"
-    return int(size.value)
 
 
 @record(frozen=True, slots=True)
@@ -68,25 +61,22 @@ class _Walker:
     asked: set[str] = field(default_factory=set)
 
     def block(self, statements: Sequence[Stmt], around: tuple[For, ...], known: Mapping[str, Expr]) -> tuple[Stmt, ...]:
-        """`statements` inside of the loops `around`, where names are `known` to be values."""
+        """`statements` inside of the loops `around`; `known` are the values of names."""
         result: list[Stmt] = []
         known = dict(known)
         for statement in statements:
             if isinstance(statement, Let):
                 known[statement.name] = statement.value
-            first = None
             if isinstance(statement, For) and statement.kind != "matrix":
-                if statement.kind == "parallel" and statement.step > 1 and statement.start == ZERO:
-                    first = self.first_tiles(statement, around, known)
                 statement = replace(statement, body=self.block(statement.body, (*around, statement), known))
-            if first is None or not isinstance(statement, For):
-                result.append(statement)
-            else:
-                result += [*first, replace(statement, start=first[-1].stop)]
+                if statement.kind == "parallel" and statement.step > 1 and statement.start == ZERO:
+                    result += self.tiles(statement, around, known)
+                    continue
+            result.append(statement)
         return tuple(result)
 
-    def first_tiles(self, rows: For, around: tuple[For, ...], known: Mapping[str, Expr]) -> tuple[Let, For] | None:
-        """The turns of `rows` that ask for the next panel, if one of its loops over k reads weights from afar."""
+    def tiles(self, rows: For, around: tuple[For, ...], known: Mapping[str, Expr]) -> list[Stmt]:
+        """`rows`, the first turns of which ask for the next panel if a loop over k in it reads weights from afar."""
         lets: list[Let] = []
         most = 0
 
@@ -105,13 +95,14 @@ class _Walker:
             loads = [part for part in walk_exprs(loop.body) if isinstance(part, Load) and part.buffer in self.far]
             done = {statement.buffer for statement in loop.body if isinstance(statement, Prefetch)}
             for load in {load.buffer: load for load in reversed(loads) if load.buffer not in done}.values():
-                _, depth, members, width, _ = map(_constant, self.far[load.buffer].shape[-PACKED_AXES:])
                 ahead = _next_panel(load, around, known)
                 if ahead is None:
                     continue
-                shares = members * width
+                _, depth, *vectors, _ = self.far[load.buffer].shape[-PACKED_AXES:]
+                shares = prod(int(size.value) for size in vectors if isinstance(size, Const))
+                size = floordiv(add(depth, integer(shares - 1)), integer(shares))
+                share = multiply(floordiv(Var(rows.variable), integer(rows.step)), size)
                 most = max(most, shares)
-                share = multiply(floordiv(Var(rows.variable), integer(rows.step)), integer(-(-depth // shares)))
                 names = [self.named(lets, hint, value) for hint, value in (("ahead", ahead), ("share", share))]
                 index = (*load.index[:-PACKED_AXES], *names, ZERO, load.index[K_AXIS], load.index[-1])
                 loop = replace(loop, body=(Prefetch(load.buffer, index), *loop.body))
@@ -120,9 +111,12 @@ class _Walker:
 
         body = asking(rows.body)
         if not most:
-            return None
-        stop = Let(self.names.fresh("first_tiles"), call("min", rows.stop, integer(rows.step * most)))
-        return stop, replace(rows, stop=Var(stop.name), body=(*lets, *body))
+            return [rows]
+        some = folded(call("min", rows.stop, integer(rows.step * most)))
+        first = [] if isinstance(some, Const) else [Let(self.names.fresh("first_tiles"), some)]
+        stop = Var(first[0].name) if first else some
+        rest = [] if stop == rows.stop else [replace(rows, start=stop)]
+        return [*first, replace(rows, stop=stop, body=(*lets, *body)), *rest]
 
     def named(self, lets: list[Let], hint: str, value: Expr) -> Var:
         """A name for `value`, from `lets` where there is one."""
@@ -141,7 +135,7 @@ def _next_panel(load: Load, around: Sequence[For], known: Mapping[str, Expr]) ->
     while not (variables := free_variables(panel)) & walks.keys() and variables & known.keys():
         panel = substitute(panel, known)
     loop = next((walks[name] for name in reversed(walks) if name in variables), None)
-    if loop is None:
+    if loop is None or ((turns := difference(loop.stop, loop.start)) is not None and turns <= loop.step):
         return None
     last = subtract(loop.stop, integer(loop.step))
     following = call("min", add(Var(loop.variable), integer(loop.step)), last)

@@ -17,14 +17,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from math import prod
 
 from rnncc.loop.builder import ZERO, floordiv, integer, mod
 from rnncc.loop.ir import FOR_THREADS, Buffer, Const, Expr, For, Load, Procedure, Stmt, Store, Var
 from rnncc.loop.visit import loads_of, map_expr, map_statement, stores_of, walk_statements
 from rnncc.passes.loop.machine import Machine
 from rnncc.passes.loop.names import Names
-from rnncc.passes.loop.nest import is_over_steps, written_by
+from rnncc.passes.loop.nest import is_over_steps, packed_sizes, written_by
 from rnncc.passes.loop.schedule import Schedule
 from rnncc.passes.manager import Note, nobody
 from rnncc.records import record
@@ -35,11 +34,7 @@ LEAST_BYTES = 96 << 10
 
 def rotate_copies(procedure: Procedure, machine: Machine, schedule: Schedule = (), note: Note = nobody) -> Procedure:
     """Copy the weights of every loop over steps that reads too few of them for `machine`, or as `schedule` says."""
-    sizes = {
-        buffer.name: prod(int(size.value) for size in buffer.shape if isinstance(size, Const)) * buffer.dtype.size
-        for buffer in procedure.buffers
-        if buffer.space == "packed"
-    }
+    sizes = packed_sizes(procedure)
     chosen = {name: choice.copies for name, choice in schedule if choice.copies is not None}
     survey = _Survey(sizes, written_by(procedure), machine, chosen)
     survey.block(procedure.body, _Place(), None)

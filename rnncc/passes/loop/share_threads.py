@@ -25,7 +25,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from math import prod
 from typing import NamedTuple
 
 from rnncc.loop.builder import ZERO, add, call, integer, multiply
@@ -34,7 +33,7 @@ from rnncc.loop.ir import FOR_THREADS, Barrier, Const, Expr, For, Index, Let, Pr
 from rnncc.loop.visit import free_variables, loads_of, stores_of, walk_statements
 from rnncc.passes.loop.dependences import are_other_halves
 from rnncc.passes.loop.names import Names
-from rnncc.passes.loop.nest import all_written_by, is_over_steps
+from rnncc.passes.loop.nest import all_written_by, is_over_steps, packed_sizes
 from rnncc.passes.manager import Note, nobody
 
 WORTH_BYTES = 96 << 10
@@ -108,11 +107,7 @@ class _Sharer:
         self.names = all_written_by(procedure)
         self.notes: list[str] = []
         self.traffic = _Traffic()
-        self.packed = {
-            buffer.name: prod(int(size.value) for size in buffer.shape if isinstance(size, Const)) * buffer.dtype.size
-            for buffer in procedure.buffers
-            if buffer.space == "packed"
-        }
+        self.packed = packed_sizes(procedure)
         self.memory = {
             buffer.name: buffer.name if buffer.slot is None else str(buffer.slot)
             for buffer in procedure.buffers
