@@ -165,9 +165,13 @@ class _Packer:
 
     def reaches(self, key: _Key, host: _Key) -> bool:
         """True when every member of `host` has all the columns that tiles of `key` read."""
+        end = self.end(key)
+        return end is not None and end <= self.columns(host.members)
+
+    def end(self, key: _Key) -> int | None:
+        """How far the columns of all tiles of `key` go; None where that is not known."""
         ends = [end for end in self.ends[key] if end is not None]
-        is_known = len(ends) == len(self.ends[key])
-        return is_known and max(ends) <= min(self.columns(member) for member in host.members)
+        return max(ends) if len(ends) == len(self.ends[key]) else None
 
     def block(self, statements: Sequence[Stmt]) -> tuple[Stmt, ...]:
         """Statements with every loop over k packed."""
@@ -262,10 +266,9 @@ class _Packer:
         key = self.hosts.get(tile.key, tile.key)
         if key not in self.layouts:
             members, lanes = key.members, key.lanes
-            columns = min(self.columns(member) for member in members)
-            ends = [end for end in self.ends[key] if end is not None]
-            if len(ends) == len(self.ends[key]):
-                columns = min(columns, max(ends))  # of one gate, not of all that are behind it
+            columns, end = self.columns(members), self.end(key)
+            if end is not None:
+                columns = min(columns, end)  # of one gate, not of all that are behind it
             width = _common_width(self.widths[key])
             panels = -(-columns // (width * lanes))
             shape = tuple(map(integer, (panels, key.depth, len(members), width, lanes)))
@@ -274,17 +277,17 @@ class _Packer:
             self.layouts[key] = _Layout(Buffer(name, members[0].dtype, shape, "packed"), members, columns)
         return self.layouts[key]
 
-    def columns(self, member: Expr) -> int:
+    def columns(self, members: tuple[Expr, ...]) -> int:
         """How far the column may go before a weight ends."""
         ends = []
-        for part in walk_exprs(member):
-            if isinstance(part, Load):
-                shape = self.procedure.buffer(part.buffer).shape
-                for item, size in zip(scalars(part.index), shape, strict=True):
-                    if COLUMN.name in free_variables(item):
-                        offset = difference(item, COLUMN)
-                        assert offset is not None, "a column moves by one"
-                        ends.append(_constant(size) - offset)
+        loads = [part for member in members for part in walk_exprs(member) if isinstance(part, Load)]
+        for one in loads:
+            shape = self.procedure.buffer(one.buffer).shape
+            for item, size in zip(scalars(one.index), shape, strict=True):
+                if COLUMN.name in free_variables(item):
+                    offset = difference(item, COLUMN)
+                    assert offset is not None, "a column moves by one"
+                    ends.append(_constant(size) - offset)
         return min(ends)
 
 

@@ -43,6 +43,8 @@ def prefetch_panels(procedure: Procedure, machine: Machine, note: Note = nobody)
     """Prefetch the next panel in the loops over k of several rows that read more than the level 2 cache holds."""
     sizes = packed_sizes(procedure)
     far = {name: procedure.buffer(name) for name, size in sizes.items() if size > machine.middle_bytes}
+    if not far:
+        return procedure
     walker = _Walker(far, Names(procedure))
     body = walker.block(procedure.body, (), {})
     for name, size in sizes.items():
@@ -80,15 +82,12 @@ class _Walker:
         lets: list[Let] = []
         most = 0
 
-        def asking(statements: Sequence[Stmt]) -> tuple[Stmt, ...]:
-            return tuple(
-                statement
-                if not isinstance(statement, For) or statement.kind != "range"
-                else over_k(statement)
-                if is_over_k(statement)
-                else replace(statement, body=asking(statement.body))
-                for statement in statements
-            )
+        def asking(statement: Stmt) -> Stmt:
+            if not isinstance(statement, For) or statement.kind != "range":
+                return statement
+            if is_over_k(statement):
+                return over_k(statement)
+            return replace(statement, body=tuple(map(asking, statement.body)))
 
         def over_k(loop: For) -> For:
             nonlocal most
@@ -109,7 +108,7 @@ class _Walker:
                 self.asked.add(load.buffer)
             return loop
 
-        body = asking(rows.body)
+        body = tuple(map(asking, rows.body))
         if not most:
             return [rows]
         some = folded(call("min", rows.stop, integer(rows.step * most)))
