@@ -32,6 +32,7 @@ from rnncc.options import Options
 from rnncc.passes.graph.accumulate import accumulate
 from rnncc.passes.graph.cse import cse
 from rnncc.passes.graph.dce import dce
+from rnncc.passes.graph.divide_once import divide_once
 from rnncc.passes.graph.fold import fold
 from rnncc.passes.graph.fold_embedding import fold_embedding
 from rnncc.passes.graph.fuse_gates import fuse_gates
@@ -102,6 +103,7 @@ def graph_passes(options: Options) -> list[Pass[Graph]]:
         Pass("fold_again", "the numbers that this leaves", fold),
         Pass("cse_again", "what the passes above made twice", cse),
         Pass("dce_again", "what they made useless", dce),
+        Pass("divide_once", "a product of sigmoids and tanhs takes one division", divide_once),
     ]
 
 

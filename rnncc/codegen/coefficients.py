@@ -25,6 +25,7 @@ class Format:
     ln2_low: float
     lowest_log: float  # e to this power is half the smallest denormal
     highest_log: float  # e to this power is beyond the largest number
+    sigmoid_limit: float  # from here on, sigmoid is 1; and the square of twice its e^x is a number, times 4^precision
     tanh_limit: float  # from here on, tanh is 1
     erf_limit: float
     exp: tuple[float, ...]  # e^r for |r| <= ln 2 / 2; relative error
@@ -57,6 +58,7 @@ _F32 = Format(
     ln2_low=1.4286068203094173e-06,
     lowest_log=-103.97207708399179,
     highest_log=88.722839111673,
+    sigmoid_limit=18.0,
     tanh_limit=9.1,
     erf_limit=3.95,
     exp=(1.0, 1.0, 0.49999994, 0.16666523, 0.041668188, 0.008368504, 0.0013826829),
@@ -74,6 +76,7 @@ _F64 = Format(
     ln2_low=2.8235290563031577e-13,
     lowest_log=-745.1332191019412,
     highest_log=709.782712893384,
+    sigmoid_limit=40.0,
     tanh_limit=19.1,
     erf_limit=5.95,
     exp=(

@@ -1,5 +1,7 @@
 """exp, sigmoid, tanh, log, log1p and erf of whole vectors, as LLVM IR: straight-line code, no calls, no tables.
 
+sigmoid and tanh are quotients, and a product of two of them is a function of two arguments, with one division.
+
 Every function is right over the whole range: denormal arguments and results, both zeros, infinities, NaN. Rounding
 to an integer is an addition and a subtraction of 1.5 * 2^(precision - 1): every target has them, and the low bits of
 the sum are the integer, ready to be shifted into an exponent.
@@ -13,13 +15,15 @@ from functools import cache
 from rnncc.codegen.coefficients import FORMATS, Format
 from rnncc.codegen.straight import StraightCode
 from rnncc.codegen.target import Target
+from rnncc.loop.functions import FUNCTIONS as MEANINGS
+from rnncc.loop.functions import PRODUCTS_OF_QUOTIENTS
 from rnncc.records import record
 from rnncc.types import DType
 
 
 @record(frozen=True, slots=True)
 class MathFunction:
-    """An LLVM function of one vector: its symbol, its definition, and what the module has to declare for it."""
+    """An LLVM function of vectors: its symbol, its definition, and what the module has to declare for it."""
 
     symbol: str
     definition: str
@@ -31,14 +35,17 @@ def math_function(name: str, dtype: DType, lanes: int, target: Target) -> MathFu
     """The function `name` (one of `FUNCTIONS`) on vectors of `lanes` elements; on scalars when `lanes` is 1.
 
     The bits of an element's result depend on the element and on whether the target has fused multiply-add, and not on
-    the number of lanes. float32 results are within 3 units in the last place, float64 results within 1e-14.
+    the number of lanes. float32 results are within 3 units in the last place, products of quotients within 5; float64
+    results within 1e-14.
     """
     assert name in FUNCTIONS, f"there is no vector code for {name!r}: {', '.join(FUNCTIONS)}"
     assert dtype.is_float, f"{name} is a function of floating point numbers, and not of {dtype}"
     code = StraightCode(dtype, lanes, target)
-    result = FUNCTIONS[name](code, FORMATS[dtype], "%x")
+    arguments = [f"%x{position}" for position in range(MEANINGS[name].arity)]
+    result = FUNCTIONS[name](code, FORMATS[dtype], *arguments)
     symbol = f"rnncc.{name}.{dtype}{f'x{lanes}' if lanes > 1 else ''}"
-    header = f"define internal {code.floats} @{symbol}({code.floats} %x)"
+    parameters = ", ".join(f"{code.floats} {argument}" for argument in arguments)
+    header = f"define internal {code.floats} @{symbol}({parameters})"
     body = "\n".join(f"  {line}" for line in (*code.lines, f"ret {code.floats} {result}"))
     definition = f"{header} alwaysinline nounwind willreturn memory(none) {{\n{body}\n}}\n"
     return MathFunction(symbol, definition, tuple(code.declarations))
@@ -68,23 +75,23 @@ def _scale(code: StraightCode, value: str, count: str) -> str:
     return code.call(name, (vector, value), (vector, count), (vector, "zeroinitializer"), (mask, "-1"), ("i32", "4"))
 
 
-def _sigmoid(code: StraightCode, form: Format, x: str) -> str:
+def _sigmoid(code: StraightCode, form: Format, x: str) -> Quotient:
     """1 / (1 + e^-x) as S / (S + K e^-r) with S = K 2^n.
 
     The scale K keeps S normal down to the smallest denormal result: only the division rounds to a denormal. Further
     down, at the lower bound, the exponent field of S is 0, so that S and the result are zeros.
     """
-    x = code.clamp(x, form.lowest_log - 0.75, 40.0)
+    x = code.clamp(x, form.lowest_log - 0.75, form.sigmoid_limit)
     shifted, _, rest = _reduce(code, form, x, form.bias + form.precision)
     scale = 2.0**form.precision
     alternating = [scale * (-1) ** index * value for index, value in enumerate(form.exp)]
     power = code.value(code.integer("shl", shifted, code.word(form.precision - 1)))
     # The constant term joins S, which is there long before the polynomial is.
     first = code.add(power, code.constant(scale))
-    return code.divide(power, code.multiply_add(_slope(code, alternating, rest), rest, first))
+    return power, code.multiply_add(_slope(code, alternating, rest), rest, first)
 
 
-def _tanh(code: StraightCode, form: Format, x: str) -> str:
+def _tanh(code: StraightCode, form: Format, x: str) -> Quotient:
     """E / (E + 2) with E = e^2|x| - 1 = Z u + (Z / 2 - 1), |x| = n ln 2 / 2 + r, Z = 2^(n+1), u = (e^2r - 1) / 2.
 
     u begins with r itself, so that small results have all their bits. The relative error of E counts by 2 / (E + 2):
@@ -100,7 +107,7 @@ def _tanh(code: StraightCode, form: Format, x: str) -> str:
     u = code.multiply_add(code.paired(halves[2:], rest, square), square, rest)
     less_one = code.multiply_add(double, code.constant(0.5), code.constant(-1.0))
     e = code.multiply_add(double, u, less_one)
-    return code.intrinsic("copysign", code.divide(e, code.add(e, code.constant(2.0))), x)
+    return code.intrinsic("copysign", e, x), code.add(e, code.constant(2.0))
 
 
 def _slope(code: StraightCode, coefficients: Sequence[float], r: str) -> str:
@@ -178,12 +185,39 @@ def _log1p(code: StraightCode, form: Format, x: str) -> str:
     return code.select(code.compare("oeq", u, code.constant(float("inf"))), u, result)
 
 
-_Emit = Callable[[StraightCode, Format, str], str]
+Quotient = tuple[str, str]
+"""A function as two operands, one over the other. Neither, nor a product of two of either, overflows; and a product of
+two of the upper ones is a normal number wherever the product of the functions is."""
+
+_Emit = Callable[..., str]
+_EmitQuotient = Callable[[StraightCode, Format, str], Quotient]
+
+
+def _divided(quotient: _EmitQuotient) -> _Emit:
+    """The function that `quotient` is."""
+    return lambda code, form, x: code.divide(*quotient(code, form, x))
+
+
+def _divided_once(left: _EmitQuotient, right: _EmitQuotient) -> _Emit:
+    """The product of two quotients: a division costs as much as half a dozen multiplications and more."""
+
+    def emit(code: StraightCode, form: Format, x: str, y: str) -> str:
+        (x_over, x_under), (y_over, y_under) = left(code, form, x), right(code, form, y)
+        return code.divide(code.multiply(x_over, y_over), code.multiply(x_under, y_under))
+
+    return emit
+
+
+_QUOTIENTS: dict[str, _EmitQuotient] = {"sigmoid": _sigmoid, "tanh": _tanh}
+
 FUNCTIONS: dict[str, _Emit] = {
     "exp": _exp,
-    "sigmoid": _sigmoid,
-    "tanh": _tanh,
     "log": _log,
     "log1p": _log1p,
     "erf": _erf,
+    **{name: _divided(quotient) for name, quotient in _QUOTIENTS.items()},
+    **{
+        product: _divided_once(_QUOTIENTS[left], _QUOTIENTS[right])
+        for (left, right), product in PRODUCTS_OF_QUOTIENTS.items()
+    },
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from itertools import combinations_with_replacement
 from time import perf_counter_ns
 from typing import Any
 
@@ -123,6 +124,18 @@ def _halves(pair: Any) -> tuple[np.ndarray, np.ndarray]:
     return low, high
 
 
+def _product(left: Callable[..., Any], right: Callable[..., Any]) -> Callable[..., Any]:
+    return lambda x, y: np.multiply(left(x), right(y))
+
+
+_QUOTIENTS: dict[str, Callable[..., Any]] = {"sigmoid": _sigmoid, "tanh": np.tanh}
+
+PRODUCTS_OF_QUOTIENTS = {
+    (left, right): f"{left}_times_{right}" for left, right in combinations_with_replacement(_QUOTIENTS, 2)
+}
+"""sigmoid and tanh are computed as one number over another one. A product of two of them takes one division, as a
+function of two arguments, whose name this is."""
+
 _TABLE = (
     Function("add", 2, np.add, "+"),
     Function("sub", 2, np.subtract, "-"),
@@ -139,8 +152,11 @@ _TABLE = (
     Function("exp", 1, _exp, cheap=False),
     Function("log", 1, _log, cheap=False),
     Function("log1p", 1, _log1p, cheap=False),
-    Function("tanh", 1, np.tanh, cheap=False),
-    Function("sigmoid", 1, _sigmoid, cheap=False),
+    *(Function(name, 1, meaning, cheap=False) for name, meaning in _QUOTIENTS.items()),
+    *(
+        Function(product, 2, _product(_QUOTIENTS[left], _QUOTIENTS[right]), cheap=False)
+        for (left, right), product in PRODUCTS_OF_QUOTIENTS.items()
+    ),
     Function("erf", 1, _erf, cheap=False),
     Function("less", 2, np.less, "<", DType.BOOL),
     Function("less_equal", 2, np.less_equal, "<=", DType.BOOL),

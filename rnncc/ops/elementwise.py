@@ -10,7 +10,7 @@ import numpy as np
 from rnncc.errors import DTypeError, ShapeError
 from rnncc.graph.op import Attrs, Op, register
 from rnncc.loop.builder import call
-from rnncc.loop.functions import FUNCTIONS, converted
+from rnncc.loop.functions import FUNCTIONS, PRODUCTS_OF_QUOTIENTS, converted
 from rnncc.loop.ir import Expr
 from rnncc.ops.lifting import lift_elementwise
 from rnncc.ops.lowering import Point, broadcast_index
@@ -44,6 +44,7 @@ _ROWS = (
     _Row("log1p", "float"),
     _Row("tanh", "float"),
     _Row("sigmoid", "float"),
+    *(_Row(product, "float") for product in PRODUCTS_OF_QUOTIENTS.values()),
     _Row("erf", "float"),
     _Row("less", "number"),
     _Row("less_equal", "number"),

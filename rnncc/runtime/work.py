@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import field
 from math import prod
 
+from rnncc.loop.functions import PRODUCTS_OF_QUOTIENTS
 from rnncc.loop.ir import Call, Expr, For, Index, Let, Load, Procedure, Reduce, Stmt, Store
 from rnncc.loop.visit import children, expressions_of, free_variables, index_exprs, walk_exprs, walk_statements
 from rnncc.records import record
@@ -87,7 +88,7 @@ def _as_far_as_known(bound: Expr, extents: Mapping[str, int]) -> object:
     return tuple(extents.get(name) for name in sorted(names))
 
 
-_OPERATIONS = {"dot": 3}
+_OPERATIONS = {"dot": 3, **dict.fromkeys(PRODUCTS_OF_QUOTIENTS.values(), 3)}
 """Of functions that are more than one."""
 
 

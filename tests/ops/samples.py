@@ -107,6 +107,11 @@ def _binary(*dtypes: str, fill: Fill | None = None) -> list[Sample]:
     return [Sample((f"{d}[{a}]", f"{d}[{b}]"), fill=fills) for d in dtypes for a, b in shapes]
 
 
+def _products() -> list[Sample]:
+    """Of sigmoids and tanhs."""
+    return [*_binary(*_FLOATS), Sample(("f32[40]", "f32[40]"), fill={0: with_specials, 1: with_specials})]
+
+
 def _reductions() -> list[Sample]:
     shapes = [("5", 0), ("B, 5", 0), ("B, 5", 1), ("3, N, 7", 1), ("0, 3", 0), ("0, 3", 1)]
     some = [Sample((f"{dtype}[{dims}]",), {"axis": axis}) for dtype in ("f32", "i64") for dims, axis in shapes]
@@ -236,6 +241,8 @@ SAMPLES: dict[str, list[Sample]] = {
     ],
     "scan": _scans(),
     "sigmoid": [*_unary(*_FLOATS), Sample(("f32[40]",), fill={0: with_specials})],
+    "sigmoid_times_sigmoid": _products(),
+    "sigmoid_times_tanh": _products(),
     "slice": [
         Sample(("f32[B, 7]",), {"starts": (0, 2), "sizes": ("B", 3)}),
         Sample(("i64[7]",), {"starts": (6,), "sizes": (1,)}),
@@ -252,6 +259,7 @@ SAMPLES: dict[str, list[Sample]] = {
         Sample(("bool[5, 3]", "i64[0]"), fill={1: below(5)}),
     ],
     "tanh": [*_unary(*_FLOATS), Sample(("f32[40]",), fill={0: with_specials})],
+    "tanh_times_tanh": _products(),
     "threefry": [
         Sample((f"i32[{key}]", f"i32[{key}]", f"i32[{rows}]", f"i32[{positions}]"), fill=dict.fromkeys(range(4), words))
         for key, rows, positions in [("", "", ""), ("", "B, 1", "5"), ("T, 1, 1", "B, 1", "37"), ("7", "7", "7")]
@@ -377,6 +385,8 @@ WRONG: dict[str, list[Wrong]] = {
         ),
     ],
     "sigmoid": _wrong_unary("i64"),
+    "sigmoid_times_sigmoid": _wrong_binary("i64"),
+    "sigmoid_times_tanh": _wrong_binary("i64"),
     "slice": [
         Wrong(("f32[3]",), ShapeError, "2 starts and 1 sizes for 1 dims", {"starts": (0, 0), "sizes": (1,)}),
         Wrong(("f32[3]",), ShapeError, r"elements 2 to 2 \+ 2 are outside axis 0", {"starts": (2,), "sizes": (2,)}),
@@ -392,6 +402,7 @@ WRONG: dict[str, list[Wrong]] = {
         Wrong(("f32[]", "i64[2]"), ShapeError, "the table has no rows"),
     ],
     "tanh": _wrong_unary("i64"),
+    "tanh_times_tanh": _wrong_binary("i64"),
     "threefry": [
         Wrong(("i64[3]", "i64[3]", "i64[3]", "i64[3]"), DTypeError, "operands must be of kind i32, not i64"),
         Wrong(("i32[3]", "i32[3]", "i32[3]", "f32[3]"), DTypeError, "different dtypes: i32 and i32 and i32 and f32"),
