@@ -26,7 +26,7 @@ from rnncc.loop.printer import show as show_procedure
 from rnncc.loop.verify import verify as verify_procedure
 from rnncc.loop.visit import count_statements
 from rnncc.lower.lower import lower
-from rnncc.lower.rows import row_extent
+from rnncc.lower.rows import number_rows, row_extent
 from rnncc.lower.setup import split_setup
 from rnncc.options import Options
 from rnncc.passes.graph.accumulate import accumulate
@@ -243,6 +243,8 @@ def compile_graph(graph: Graph, options: Options) -> Compilation:
     setup, main = split_setup(fused)
     clock.lap("graph")
     lowered = lower(main)
+    if options.threads > 1:
+        lowered = number_rows(lowered)
     verify_procedure(lowered)
     clock.lap("lower")
     scheduled, loop_snapshots = run_passes(

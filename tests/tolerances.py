@@ -12,7 +12,7 @@ from rnncc.types import DType
 SAME_SUMS = {DType.F32: 1e-5, DType.F64: 1e-12}
 """Interpreter against compiled code, and one form of a program against another: sums of at most a few hundred numbers,
 each once with and once without fused multiply-add, in another order (K * 2^-24 at worst, its square root as a rule),
-and functions that are right to 3 units in the last place (float32) or 1e-14 (float64), fed into a few dozen steps of
+and functions that are right to 5 units in the last place (float32) or 1e-14 (float64), fed into a few dozen steps of
 squashed states, which do not amplify differences."""
 
 DEEP = {DType.F32: 2e-4, DType.F64: 1e-10}

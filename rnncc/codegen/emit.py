@@ -7,10 +7,10 @@ LLVM does not know that it counts: to rewrite addresses for a counter (strength 
 back end's time, and the code is no faster for it.
 
 The entry point is `i32 name(ptr pointers, ptr dims, ptr status, i64 thread, i64 threads, ptr barrier)`: pointers in the
-order of `Emitted.pointers`, dims in that of the procedure. It returns 0, or 1 + the number of the message of a failed
-check; `status` then holds how many numbers follow, the offending value, and the index in memory from which it was read.
-The last three arguments say which thread of how many this is, and where they meet; code that shares nothing (see
-`Emitted.shares`) has no use for them, and need not be given any.
+order of `Emitted.pointers`, dims in that of `Procedure.given`. It returns 0, or 1 + the number of the message of a
+failed check; `status` then holds how many numbers follow, the offending value, and the index in memory from which it
+was read. The last three arguments say which thread of how many this is, and where they meet; code that shares nothing
+(see `Emitted.shares`) has no use for them, and need not be given any.
 """
 
 from __future__ import annotations
@@ -118,7 +118,7 @@ class _Emitter:
             f"entry:\n{allocas}\n" + "\n".join(code.lines) + "\n}\n"
         )
         release = matrix_unit.release(code) if self.has_matrix else ""
-        parts = [_entry(entry, list(pointers), procedure.dims, self.shares, release), body, *code.module_lines()]
+        parts = [_entry(entry, list(pointers), procedure.given, self.shares, release), body, *code.module_lines()]
         if self.shares:
             parts += [barrier_text(code.target), claim_text(), leave_text()]
         if threads > 1:
@@ -133,7 +133,7 @@ class _Emitter:
         return [
             # What other threads write as well is reached in other ways, too.
             *(f"ptr {pointer}" if pointer in others else f"ptr noalias {pointer}" for pointer in pointers),
-            *(f"i64 %dim.{ascii_name(dim)}" for dim in self.procedure.dims),
+            *(f"i64 %dim.{ascii_name(dim)}" for dim in self.procedure.given),
         ]
 
     # -------------------------------------------------------------- statements

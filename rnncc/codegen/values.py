@@ -24,7 +24,7 @@ class Values:
         self.code = code
         self.places = Places(procedure, code, self.expr)
         self.environment: dict[str, Operand] = {
-            dim: Operand(f"%dim.{ascii_name(dim)}", DType.I64, 1) for dim in procedure.dims
+            dim: Operand(f"%dim.{ascii_name(dim)}", DType.I64, 1) for dim in procedure.given
         }
         self._held: dict[str, dict[str, Operand]] = {}
         """What registers hold, where that is known: by buffer, then by register."""

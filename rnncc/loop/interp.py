@@ -64,12 +64,14 @@ class CheckFailed(Exception):
 
 
 def interpret(procedure: Procedure, arrays: Mapping[str, np.ndarray], dims: Mapping[str, int]) -> dict[str, np.ndarray]:
-    """The outputs of a verified procedure for its inputs and weights, and the sizes of its extents.
+    """The outputs of a whole call of a verified procedure for its inputs and weights, and the sizes of its extents.
 
     Raises CheckFailed when a check does not hold, and AssertionError when an access is out of bounds or when two
     iterations of a loop that promises independence write to one place.
     """
     extents: dict[str, Array] = {name: np.int64(dims[name]) for name in procedure.dims}
+    if procedure.first_row is not None:
+        extents[procedure.first_row] = np.int64(0)
     machine = _Machine({})
     for buffer in procedure.buffers:
         shape = tuple(int(machine.value(size, _Scope(extents))) for size in buffer.shape)

@@ -1,6 +1,7 @@
 """The loop IR: how a model is computed, with memory and loops and nothing else.
 
     procedure  ::=  def name(dims): buffers; with setup(): statement*; statement*
+                    dims: name, ... | name, ..., *, first_row        see `Procedure.first_row`
     buffer     ::=  name = space(dtype, [size, ...]) | name = space(dtype, [size, ...], slot=number)
                     space: input | output | weight | packed | temporary | register | stack
     statement  ::=  for i in kind(start, stop, step): statement*
@@ -227,6 +228,13 @@ class Procedure:
     setup: tuple[Stmt, ...]
     body: tuple[Stmt, ...]
     messages: tuple[str, ...] = ()
+    first_row: str | None = None
+    """A name for the number that row 0 has in the whole call: 0 but where rows of a call are computed by themselves."""
+
+    @property
+    def given(self) -> tuple[str, ...]:
+        """The numbers that are bound at the call."""
+        return self.dims if self.first_row is None else (*self.dims, self.first_row)
 
     def __str__(self) -> str:
         return _printers[0](self) if _printers else repr(self)

@@ -79,7 +79,7 @@ class _Parser:
 
     # -------------------------------------------------------------- errors
 
-    def error(self, what: str, node: ast.expr | ast.stmt) -> ParseError:
+    def error(self, what: str, node: ast.expr | ast.stmt | ast.arg) -> ParseError:
         """An error that points at `node`."""
         width = (node.end_col_offset or 0) - node.col_offset if node.end_lineno == node.lineno else 1
         return self.error_at(what, node.lineno, node.col_offset, width)
@@ -94,7 +94,10 @@ class _Parser:
 
     def procedure(self, definition: ast.FunctionDef) -> Procedure:
         dims = tuple(argument.arg for argument in definition.args.args)
-        scope = {dim: Var(dim) for dim in dims}
+        numbered = [argument.arg for argument in definition.args.kwonlyargs]
+        if len(numbered) > 1:
+            raise self.error("behind * stands one name: that of the number of row 0", definition.args.kwonlyargs[1])
+        scope = {dim: Var(dim) for dim in (*dims, *numbered)}
         rest = list(definition.body)
         buffers: list[Buffer] = []
         setup: tuple[Stmt, ...] = ()
@@ -111,7 +114,8 @@ class _Parser:
             case [ast.With([ast.withitem(ast.Call(ast.Name("setup"), [], []), None)], body), *_]:
                 setup = self._block(body, scope)
                 rest.pop(0)
-        return Procedure(definition.name, dims, tuple(buffers), setup, self._block(rest, scope), messages)
+        statements = self._block(rest, scope)
+        return Procedure(definition.name, dims, tuple(buffers), setup, statements, messages, *numbered)
 
     def _buffer(self, node: ast.stmt, scope: Scope) -> Buffer | None:
         match node:

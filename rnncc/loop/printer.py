@@ -57,7 +57,8 @@ def show(procedure: Procedure) -> str:
 
 def lines(procedure: Procedure) -> Iterator[tuple[str, Buffer | Stmt | None]]:
     """The lines of `show`, each with the buffer or the statement that begins there."""
-    yield f"def {procedure.name}({', '.join(procedure.dims)}):", None
+    given = [*procedure.dims, *(("*", procedure.first_row) if procedure.first_row is not None else ())]
+    yield f"def {procedure.name}({', '.join(given)}):", None
     for buffer in procedure.buffers:
         yield f"    {show_buffer(buffer)}", buffer
     if procedure.messages:

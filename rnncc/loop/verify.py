@@ -139,7 +139,7 @@ class _Verifier:
     def run(self) -> None:
         """Verify the declarations, then the two lists of statements, in the order of the printed lines."""
         scope = _Scope({})
-        for dim in self.procedure.dims:
+        for dim in self.procedure.given:
             self._bind(Var(dim), scope)
         for buffer in self.procedure.buffers:
             self.count += 1
@@ -162,7 +162,7 @@ class _Verifier:
     def _check_new(self, name: str, scope: _Scope) -> None:
         if not name.isidentifier() or keyword.iskeyword(name):
             raise self.fail(f"{name!r} is not an identifier", name)
-        if name in self.buffers or name in scope.variables or (self.in_setup and name in self.procedure.dims):
+        if name in self.buffers or name in scope.variables or (self.in_setup and name in self.procedure.given):
             raise self.fail(f"{name} is already bound here", name)
 
     def _bind(self, variable: Var, scope: _Scope) -> None:
@@ -319,7 +319,7 @@ class _Verifier:
 
     def _variable(self, used: Var, bound: Var | None) -> None:
         name = used.name
-        if self.in_setup and bound is None and name in self.procedure.dims:
+        if self.in_setup and bound is None and name in self.procedure.given:
             raise self.fail(f"{name} is an extent: setup runs before extents are known", name)
         if bound is None:
             raise self.fail(f"{name} is used before it is defined", name)

@@ -200,7 +200,7 @@ class Layout:
                 outputs.append((shape, buffer.dtype.numpy))
         offsets, arena_size = slot_offsets(procedure.buffers, extents)
         inputs = tuple((shape_of(b, extents), b.dtype.numpy) for b in procedure.buffers if b.space == "input")
-        whole = Layout((ctypes.c_int64 * len(sizes))(*sizes), inputs, tuple(outputs), offsets, arena_size, plan)
+        whole = Layout(_dims(procedure, extents, 0), inputs, tuple(outputs), offsets, arena_size, plan)
         if plan is None or not plan.rows:
             return whole
         parts = tuple(_PartLayout.of(procedure, sizes, plan, first, count) for first, count in plan.rows)
@@ -225,6 +225,12 @@ class _PartLayout:
     @staticmethod
     def of(procedure: Procedure, sizes: tuple[int, ...], plan: Plan, first: int, count: int) -> _PartLayout:
         """`count` rows from `first` on of a call with the extents `sizes`."""
-        own = (*sizes[: plan.axis], count, *sizes[plan.axis + 1 :])
-        offsets, arena_size = slot_offsets(procedure.buffers, dict(zip(procedure.dims, own, strict=True)))
-        return _PartLayout(first, (ctypes.c_int64 * len(own))(*own), offsets, arena_size)
+        own = dict(zip(procedure.dims, (*sizes[: plan.axis], count, *sizes[plan.axis + 1 :]), strict=True))
+        offsets, arena_size = slot_offsets(procedure.buffers, own)
+        return _PartLayout(first, _dims(procedure, own, first), offsets, arena_size)
+
+
+def _dims(procedure: Procedure, extents: Mapping[str, int], first_row: int) -> Any:
+    """What the entry point takes for `Procedure.given`."""
+    values = [*extents.values(), first_row][: len(procedure.given)]
+    return (ctypes.c_int64 * len(values))(*values)

@@ -121,6 +121,28 @@ def test_parts_cover_all_rows_once(rows: int, threads: int) -> None:
     assert max(count for _, count in parts) - min(count for _, count in parts) <= 1
 
 
+def test_rows_with_random_numbers_are_cut(monkeypatch: pytest.MonkeyPatch, rng: np.random.Generator) -> None:
+    parts: list[int] = []
+    monkeypatch.setattr(
+        "rnncc.runtime.compiled.part_rows", lambda rows, threads: parts.append(rows) or part_rows(rows, threads)
+    )
+    x = rng.standard_normal((3 * ROWS_TO_PART + 1, 20, 130)).astype(np.float32)
+
+    def both_calls(threads: int) -> list[np.ndarray]:
+        rnncc.set_random_seed(5)
+        layer = layers.LSTM(64, dropout=0.2, recurrent_dropout=0.3, seed=1)
+        model = rnncc.Sequential([layers.Input(shape=(None, 130)), layers.Dropout(0.1, seed=2), layer])
+        fn = rnncc.compile(model, training=True, threads=threads)
+        return [fn(x), fn(x)]
+
+    results = [both_calls(threads) for threads in (1, 2, 3)]
+    assert parts == [len(x)] * 2
+    assert not np.array_equal(*results[0])
+    for first, second in results[1:]:
+        assert np.array_equal(first, results[0][0])
+        assert np.array_equal(second, results[0][1])
+
+
 def test_results_that_mix_rows_are_not_cut(rng: np.random.Generator) -> None:
     kernel = (rng.standard_normal((200, 800)) / 20).astype(np.float32)
 

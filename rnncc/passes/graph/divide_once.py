@@ -4,9 +4,9 @@
     g = tanh(z)
     y = mul(i, g)          ->          y = sigmoid_times_tanh(x, z)
 
-On wide vectors a division is a third of what such a function costs. Factors with another reader stay, and so do those that
-are broadcast, which would be computed anew for every element. This is the last pass: one factor may have left a loop
-that the other one is in.
+On wide vectors a division is a third of what such a function costs. Factors with another reader stay, and so do those
+that are broadcast, which would be computed anew for every element. This is the last pass: one factor may have left a
+loop that the other one is in.
 """
 
 from __future__ import annotations

@@ -21,9 +21,9 @@ from dataclasses import field, replace
 from rnncc.loop.builder import add, floordiv, integer, mod, multiply, subtract
 from rnncc.loop.index import multiple_of
 from rnncc.loop.ir import INDEPENDENT, PACKED_AXES, Expr, For, Index, Let, Load, Procedure, Span, Stmt, Var
+from rnncc.loop.names import Names
 from rnncc.loop.visit import free_variables, walk_exprs
 from rnncc.passes.loop.machine import Machine
-from rnncc.passes.loop.names import Names
 from rnncc.passes.loop.nest import is_over_steps, packed_sizes, written_by
 from rnncc.passes.loop.schedule import Schedule
 from rnncc.passes.manager import Note, nobody

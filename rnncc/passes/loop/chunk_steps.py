@@ -22,10 +22,10 @@ from typing import TypeGuard
 
 from rnncc.loop.builder import ZERO, add, call, integer, subtract
 from rnncc.loop.ir import Buffer, Expr, For, Index, Load, Procedure, Stmt, Var
+from rnncc.loop.names import Names
 from rnncc.loop.visit import buffers_of, index_exprs, loads_of, map_accesses, stores_of, substitute, walk_exprs
 from rnncc.passes.loop.chunks import is_at_step, stays_among
 from rnncc.passes.loop.dependences import checked_in, has_check, shared_by
-from rnncc.passes.loop.names import Names
 from rnncc.passes.loop.nest import is_over_steps
 from rnncc.passes.manager import Note, nobody
 

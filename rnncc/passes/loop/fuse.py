@@ -24,6 +24,7 @@ from dataclasses import dataclass, field, replace
 from rnncc.loop.builder import ONE
 from rnncc.loop.index import affine, difference
 from rnncc.loop.ir import Call, Const, Expr, For, Index, Let, Load, Procedure, Ramp, Reduce, Span, Stmt, Store, Var
+from rnncc.loop.names import Names
 from rnncc.loop.visit import (
     buffers_of,
     children,
@@ -34,7 +35,6 @@ from rnncc.loop.visit import (
     walk_exprs,
 )
 from rnncc.passes.loop.dependences import followers_of, in_order
-from rnncc.passes.loop.names import Names
 from rnncc.passes.loop.nest import Definition, Nest, definition_of, is_costly, loops_of, nest_of, scalars, walks
 
 MAX_REDUCTIONS = 8

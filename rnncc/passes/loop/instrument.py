@@ -21,7 +21,7 @@ from dataclasses import replace
 
 from rnncc.loop.builder import ZERO, call, integer
 from rnncc.loop.ir import Buffer, Expr, For, Let, Procedure, Stmt, Store, Var
-from rnncc.passes.loop.names import Names
+from rnncc.loop.names import Names
 from rnncc.passes.loop.nest import is_over_steps
 from rnncc.records import record
 from rnncc.types import DType

@@ -36,8 +36,8 @@ from functools import partial, reduce
 
 from rnncc.loop.builder import add, call, integer, load
 from rnncc.loop.ir import Buffer, Call, Const, Expr, For, Load, Procedure, Reduce, Stmt, Store, Var
+from rnncc.loop.names import Names
 from rnncc.loop.visit import children, free_variables, map_expr, map_statements, substitute
-from rnncc.passes.loop.names import Names
 from rnncc.passes.loop.nest import Nest, is_packable, loops_of, nest_of
 from rnncc.passes.manager import Note, nobody
 from rnncc.types import DType

@@ -26,6 +26,7 @@ from dataclasses import dataclass, field, replace
 from rnncc.loop.builder import ZERO, add, floordiv, folded, integer, load, mod, multiply, subtract
 from rnncc.loop.index import Interval, difference, interval, multiple_of
 from rnncc.loop.ir import Buffer, Call, Const, Expr, For, Load, Procedure, Reduce, Stmt, Store, Var
+from rnncc.loop.names import Names
 from rnncc.loop.visit import (
     children,
     free_variables,
@@ -37,7 +38,6 @@ from rnncc.loop.visit import (
     walk_statements,
 )
 from rnncc.names import unused
-from rnncc.passes.loop.names import Names
 from rnncc.passes.loop.nest import is_packable, scalars
 from rnncc.passes.manager import Note, nobody
 from rnncc.records import record
@@ -55,7 +55,7 @@ def pack(procedure: Procedure, note: Note = nobody) -> Procedure:
     if not packer.layouts:
         return procedure
     buffers = (*procedure.buffers, *(layout.buffer for layout in packer.layouts.values()))
-    taken = {buffer.name for buffer in buffers} | set(procedure.dims)
+    taken = {buffer.name for buffer in buffers} | set(procedure.given)
     for layout in packer.layouts.values():
         panels, depth, members, width, lanes = map(_constant, layout.buffer.shape)
         several = f", {members} matrices of weights in turn" if members > 1 else ""

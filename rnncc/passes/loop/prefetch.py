@@ -28,6 +28,7 @@ from dataclasses import replace
 
 from rnncc.loop.builder import ZERO, add, call, folded, integer, multiply
 from rnncc.loop.ir import Const, Expr, For, Let, Load, Prefetch, Procedure, Span, Stmt, Var
+from rnncc.loop.names import Names
 from rnncc.loop.visit import (
     free_variables,
     index_exprs,
@@ -39,7 +40,6 @@ from rnncc.loop.visit import (
     walk_exprs,
     walk_statements,
 )
-from rnncc.passes.loop.names import Names
 from rnncc.records import record
 from rnncc.types import DType
 

@@ -31,9 +31,9 @@ from math import prod
 from rnncc.loop.builder import ZERO, add, call, floordiv, folded, integer, multiply, subtract
 from rnncc.loop.index import difference
 from rnncc.loop.ir import K_AXIS, PACKED_AXES, Buffer, Const, Expr, For, Let, Load, Prefetch, Procedure, Span, Stmt, Var
+from rnncc.loop.names import Names
 from rnncc.loop.visit import free_variables, is_over_k, map_expr, substitute, walk_exprs
 from rnncc.passes.loop.machine import Machine
-from rnncc.passes.loop.names import Names
 from rnncc.passes.loop.nest import packed_sizes
 from rnncc.passes.manager import Note, nobody
 from rnncc.records import record

@@ -20,9 +20,9 @@ from dataclasses import dataclass, field, replace
 
 from rnncc.loop.builder import ZERO, floordiv, integer, mod
 from rnncc.loop.ir import FOR_THREADS, Buffer, Const, Expr, For, Load, Procedure, Stmt, Store, Var
+from rnncc.loop.names import Names
 from rnncc.loop.visit import loads_of, map_expr, map_statement, stores_of, walk_statements
 from rnncc.passes.loop.machine import Machine
-from rnncc.passes.loop.names import Names
 from rnncc.passes.loop.nest import is_over_steps, packed_sizes, written_by
 from rnncc.passes.loop.schedule import Schedule
 from rnncc.passes.manager import Note, nobody

@@ -30,9 +30,9 @@ from typing import NamedTuple
 from rnncc.loop.builder import ZERO, add, call, integer, multiply
 from rnncc.loop.index import Interval, difference, interval, overlap
 from rnncc.loop.ir import FOR_THREADS, Barrier, Const, Expr, For, Index, Let, Procedure, Span, Stmt, Var
+from rnncc.loop.names import Names
 from rnncc.loop.visit import free_variables, loads_of, stores_of, walk_statements
 from rnncc.passes.loop.dependences import are_other_halves
-from rnncc.passes.loop.names import Names
 from rnncc.passes.loop.nest import all_written_by, is_over_steps, packed_sizes
 from rnncc.passes.manager import Note, nobody
 

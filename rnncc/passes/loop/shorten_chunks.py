@@ -28,8 +28,8 @@ from dataclasses import field, replace
 
 from rnncc.loop.builder import ONE, ZERO, add, call, floordiv, folded, integer, multiply, product, subtract
 from rnncc.loop.ir import Buffer, Const, Expr, For, Let, Procedure, Stmt, Var
+from rnncc.loop.names import Names
 from rnncc.passes.loop.chunks import is_chunks, kept_in, weights_read
-from rnncc.passes.loop.names import Names
 from rnncc.passes.manager import Note, nobody
 from rnncc.records import record
 

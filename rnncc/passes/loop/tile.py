@@ -34,6 +34,7 @@ from dataclasses import replace
 
 from rnncc.loop.builder import ONE, integer
 from rnncc.loop.ir import Buffer, Expr, For, Index, Let, Load, Procedure, Reduce, Stmt, Var
+from rnncc.loop.names import Names
 from rnncc.loop.visit import (
     free_variables,
     map_expr,
@@ -44,7 +45,6 @@ from rnncc.loop.visit import (
 from rnncc.passes.loop.chunks import weights_read
 from rnncc.passes.loop.machine import Machine
 from rnncc.passes.loop.matrix_tiles import matrix_tile, matrix_tiling_of
-from rnncc.passes.loop.names import Names
 from rnncc.passes.loop.nest import Nest, all_written_by, is_over_steps, is_packable, nest_of, scalars, walks
 from rnncc.passes.loop.plain_tiles import is_contiguous_in, point_tile, vector_tile
 from rnncc.passes.loop.register_tiles import Tiling, register_tile, tiling_of, weight_bytes

@@ -17,8 +17,8 @@ from dataclasses import replace
 
 from rnncc.loop.builder import folded, folded_index, integer
 from rnncc.loop.ir import Check, Const, Expr, For, Let, Load, Procedure, Stmt, Store, Var
+from rnncc.loop.names import Names
 from rnncc.loop.visit import map_children, map_statement, walk_exprs
-from rnncc.passes.loop.names import Names
 from rnncc.records import record
 
 

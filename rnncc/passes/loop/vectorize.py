@@ -18,8 +18,8 @@ from dataclasses import dataclass, field, replace
 from rnncc.loop.builder import add, folded, integer
 from rnncc.loop.index import difference, stride_in
 from rnncc.loop.ir import Call, Const, Expr, For, Index, Let, Load, Procedure, Ramp, Reduce, Span, Stmt, Store, Var
+from rnncc.loop.names import Names
 from rnncc.loop.visit import map_children, map_expr, map_statement, substitute
-from rnncc.passes.loop.names import Names
 from rnncc.passes.loop.nest import scalars
 
 

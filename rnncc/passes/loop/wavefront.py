@@ -30,6 +30,7 @@ from itertools import combinations
 
 from rnncc.loop.builder import ZERO, add, call, floordiv, integer, mod, multiply, subtract
 from rnncc.loop.ir import Barrier, For, Index, Procedure, Span, Stmt, Var
+from rnncc.loop.names import Names
 from rnncc.loop.visit import (
     buffers_of,
     map_accesses,
@@ -38,7 +39,6 @@ from rnncc.loop.visit import (
 )
 from rnncc.passes.loop.chunks import is_at_step, is_chunks, kept_in, weights_read
 from rnncc.passes.loop.dependences import has_check, shared_by
-from rnncc.passes.loop.names import Names
 from rnncc.passes.loop.share_threads import WORTH_BYTES
 from rnncc.passes.manager import Note, nobody
 from rnncc.records import record

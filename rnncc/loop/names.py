@@ -1,4 +1,4 @@
-"""Fresh names for what passes add to a procedure."""
+"""Fresh names for what is added to a procedure."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Names:
     def _taken(self) -> set[str]:
         """Looked for when the first name is wanted: many passes want none."""
         procedure = self._procedure
-        taken = {buffer.name for buffer in procedure.buffers} | set(procedure.dims)
+        taken = {buffer.name for buffer in procedure.buffers} | set(procedure.given)
         for statement in walk_statements((*procedure.setup, *procedure.body)):
             if isinstance(statement, For):
                 taken.add(statement.variable)
