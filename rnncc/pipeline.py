@@ -39,6 +39,7 @@ from rnncc.passes.graph.fuse_gates import fuse_gates
 from rnncc.passes.graph.hoist_scan import hoist_scan
 from rnncc.passes.graph.last_step import last_step
 from rnncc.passes.graph.reassociate import reassociate
+from rnncc.passes.graph.rotate_scan import rotate_scan
 from rnncc.passes.graph.simplify import simplify
 from rnncc.passes.graph.sink_scan import sink_scan
 from rnncc.passes.graph.split_gates import split_gates
@@ -103,6 +104,11 @@ def graph_passes(options: Options) -> list[Pass[Graph]]:
         Pass("fold_again", "the numbers that this leaves", fold),
         Pass("cse_again", "what the passes above made twice", cse),
         Pass("dce_again", "what they made useless", dce),
+        Pass(
+            "rotate_scan",
+            "what a step makes of its states for a product, the step before makes: no loop of its own",
+            rotate_scan,
+        ),
         Pass("divide_once", "a product of sigmoids and tanhs takes one division", divide_once),
     ]
 

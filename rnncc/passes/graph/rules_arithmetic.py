@@ -34,6 +34,18 @@ def drop_neutral(site: Site, node: Node) -> Value | None:
     return None
 
 
+def invert_root(site: Site, node: Node) -> Value | None:
+    """div(x, sqrt(v)) -> mul(x, div(1, sqrt(v))) when one root stands for a whole row: it is inverted once.
+
+    That is how normalizations end. No root but 0 and infinity has an inverse that is not a normal number.
+    """
+    x, root = node.inputs
+    if site.definition(root, "sqrt") is None or root.type.shape[-1:] != (1,) or node.output.type.shape[-1] == 1:
+        return None
+    one = site.emit("constant", like=node, value=1.0, dtype=root.type.dtype)
+    return site.emit("mul", x, site.emit("div", one, root, like=node), like=node)
+
+
 def drop_involution(site: Site, node: Node) -> Value | None:
     """neg(neg(x)) -> x;  logical_not(logical_not(x)) -> x"""
     inner = site.definition(node.inputs[0], node.op.name)
@@ -160,6 +172,7 @@ _ELEMENTWISE = tuple(op.name for op in all_ops() if op.elementwise)
 RULES: dict[str, tuple[Rule, ...]] = dict.fromkeys(_ELEMENTWISE, (drop_operand_broadcast,))
 for _name in ("add", "sub", "mul", "div"):
     RULES[_name] += (drop_neutral,)
+RULES["div"] += (invert_root,)
 for _name in ("neg", "logical_not"):
     RULES[_name] += (drop_involution,)
 RULES["sub"] += (center_weights,)
