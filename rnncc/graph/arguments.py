@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -24,9 +25,9 @@ def bind_arguments(
     name, DTypeError when a conversion would change a value, ShapeError when ranks, widths or extents disagree.
     """
     if not named and len(args) == len(inputs):
-        sizes = _bind_exact(inputs, args)
-        if sizes is not None:
-            return list(args), sizes
+        bound = _bind_arrays(inputs, args)
+        if bound is not None:
+            return bound
     given = match_arguments(title, inputs, args, named)
     arrays = [as_input(value.name, item, value.type.dtype) for value, item in zip(inputs, given, strict=True)]
     extents: dict[str, int] = {}
@@ -43,20 +44,40 @@ def match_arguments(title: str, inputs: Sequence[Value], args: Sequence[Any], na
     return [given[value.name] for value in inputs]
 
 
-def _bind_exact(inputs: Sequence[Value], args: Sequence[Any]) -> dict[str, int] | None:
-    """The sizes of the extents when every argument is an array of the right type and shape; None otherwise.
+def _bind_arrays(inputs: Sequence[Value], args: Sequence[Any]) -> tuple[list[np.ndarray], dict[str, int]] | None:
+    """The arrays and the sizes of the extents when every argument is an array of the right shape, and of the right type
+    or one that converts without a question; None otherwise.
 
     This is the way of every call in a loop, so that it is short; what it turns down is looked at again, with care.
     """
     extents: dict[str, int] = {}
+    arrays: list[np.ndarray] = []
     for value, array in zip(inputs, args, strict=True):
         type_ = value.type
-        if type(array) is not np.ndarray or array.dtype != type_.dtype.numpy or array.ndim != len(type_.shape):
+        if type(array) is not np.ndarray or array.ndim != len(type_.shape):
             return None
         for dim, size in zip(type_.shape, array.shape, strict=True):
             if (dim if isinstance(dim, int) else extents.setdefault(dim, size)) != size:
                 return None
-    return extents
+        if array.dtype != type_.dtype.numpy:
+            if not _converts(array.dtype, type_.dtype):
+                return None
+            array = _converted(value.name, array, type_.dtype)
+        arrays.append(array)
+    return arrays, extents
+
+
+@cache
+def _converts(given: np.dtype[Any], needed: DType) -> bool:
+    """True when every number of one type is one of the other, or a float for one that is needed."""
+    if needed.is_float:
+        return given.kind in "fiub"
+    return given.kind in "iub" and needed.is_integer and np.can_cast(given, needed.numpy)
+
+
+def _converted(name: str, array: np.ndarray, dtype: DType) -> np.ndarray:
+    with memory_errors(f"{name} as an array of {dtype}"), np.errstate(over="ignore"):
+        return array.astype(dtype.numpy, copy=False)
 
 
 def spread_arguments(
@@ -130,8 +151,7 @@ def as_input(name: str, value: Any, dtype: DType) -> np.ndarray:
             _check_whole(name, array)
         if dtype.is_integer:
             _check_range(name, array, dtype)
-        with np.errstate(over="ignore"):
-            return array.astype(dtype.numpy, copy=False)
+    return _converted(name, array, dtype)
 
 
 def _numbers(name: str, value: Any, dtype: DType) -> np.ndarray:
