@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import wraps
 from typing import TYPE_CHECKING, Any, Self
 
@@ -53,6 +53,9 @@ class Layer(OwnsWeights):
 
     Source: Keras 3, ``keras.layers.Layer``.
     """
+
+    _noun = "layer"
+    """What errors call it."""
 
     autocast = True
     """Whether float inputs of another type are converted to the layer's own."""
@@ -172,7 +175,7 @@ class Layer(OwnsWeights):
         As in Keras: a `call` of one tensor gets what the tensor carries as `mask`. A `call` of several tensors gets
         nothing of that name, but what the argument `x` carries as `x_mask`, if it has such a parameter.
         """
-        parameters = inspect.signature(self.call).parameters
+        parameters = self._parameters
         if kwargs.get("mask") is not None:
             if not self._passes_masks() and "mask" not in parameters:
                 raise no_mask(self.name, type(self).__name__)
@@ -185,8 +188,13 @@ class Layer(OwnsWeights):
 
     def _tensor_arguments(self, args: Sequence[Any], kwargs: dict[str, Any]) -> dict[str, Any]:
         """The arguments of a call that are, or hold, tensors."""
-        given = {**dict(zip(inspect.signature(self.call).parameters, args, strict=False)), **kwargs}
+        given = {**dict(zip(self._parameters, args, strict=False)), **kwargs}
         return {name: item for name, item in given.items() if any(isinstance(leaf, Tensor) for leaf in flatten(item))}
+
+    @property
+    def _parameters(self) -> Mapping[str, inspect.Parameter]:
+        """Those of this layer's `call`."""
+        return inspect.signature(self.call).parameters
 
     def _passes_masks(self) -> bool:
         return self.supports_masking or type(self).compute_mask is not Layer.compute_mask
@@ -202,7 +210,7 @@ class Layer(OwnsWeights):
 
     def _known_to_call(self, kwargs: dict[str, Any], training: bool | None) -> dict[str, Any]:
         """`kwargs` with `training` when that is known, without it and `mask` when `call` does not take them."""
-        parameters = inspect.signature(self.call).parameters
+        parameters = self._parameters
         if training is not None and "training" in parameters:
             kwargs = {**kwargs, "training": training}
         if any(item.kind is inspect.Parameter.VAR_KEYWORD for item in parameters.values()):
@@ -311,8 +319,7 @@ class Layer(OwnsWeights):
                     remedy="call it before anything else",
                 )
             if name in INSTEAD:
-                what = "model" if "_variants" in vars(self) else "layer"
-                raise MemberError(f"a {what} of rnncc has no {name}", place=caller(), remedy=INSTEAD[name])
+                raise MemberError(f"a {self._noun} of rnncc has no {name}", place=caller(), remedy=INSTEAD[name])
             raise AttributeError(f"{kind!r} object has no attribute {name!r}", name=name, obj=self)
 
 

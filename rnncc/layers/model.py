@@ -85,6 +85,7 @@ class Model(Layer):
     """
 
     autocast = False
+    _noun = "model"
 
     _program: Program[Model] | None = None
     """For a class with a `call`: what that is traced into."""

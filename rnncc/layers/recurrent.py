@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
@@ -196,7 +195,7 @@ class RNN(Layer):
     ) -> Any:
         """Run over time; see the class for the arguments. A list ``[x, *states]`` is taken as in Keras 2, where a tuple
         holds nested inputs."""
-        known = [name for name in inspect.signature(self.call).parameters if name != "inputs"]
+        known = [name for name in self._parameters if name != "inputs"]
         if unknown := next((name for name in named if name not in known), None):
             raise unknown_argument(f"the call of {self.name}", unknown, known)
         inputs, initial_state = self.with_states(inputs, initial_state)
@@ -276,7 +275,7 @@ class RNN(Layer):
         """One step of the cell, `constants` included."""
         if constants is None:
             return self.cell
-        if "constants" not in inspect.signature(self.cell.call).parameters:
+        if "constants" not in self.cell._parameters:
             raise ArgumentError(
                 f"the cell of {self.name} takes no constants",
                 place=caller(),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -156,7 +155,7 @@ class Program(Generic[N]):
     def _names(self, arguments: Arguments) -> list[str]:
         """What the tensors among `arguments` are called: as the parameters of `call`, or the keys of an only dict."""
         args, kwargs = arguments
-        parameters = [*inspect.signature(self._model.call).parameters, *(f"x{n}" for n in range(len(args)))]
+        parameters = [*self._model._parameters, *(f"x{n}" for n in range(len(args)))]
         is_dict = len(args) == 1 and isinstance(args[0], dict)
         bases = [""] if is_dict else parameters
         names = [name for base, item in zip(bases, args, strict=False) for name in _names(item, base)]

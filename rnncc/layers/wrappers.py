@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -321,7 +320,7 @@ class TimeDistributed(Layer):
                 place=caller(),
             )
         slices = [time_first(inputs)] + ([] if per_step is None else [time_first(per_step)])
-        takes_mask = "mask" in inspect.signature(self.layer.call).parameters
+        takes_mask = "mask" in self.layer._parameters
         structure: list[Any] = []
         count = [ops.cast(ops.arange(inputs.type.shape[1]), DType.I32)] if is_training() else []
 
