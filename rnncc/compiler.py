@@ -211,7 +211,7 @@ def _stream_maker(
     """
     floats = graph if options.dtype is DType.F32 else convert_floats(graph, options.dtype)
     parts = expose_states(floats)
-    own = replace(options, schedule=())
+    own = replace(options, schedule=(), is_stream=True)
     step = _compile(parts.step, own, disk, streams=False)
     start = _compile(parts.initial, own, disk, streams=False) if parts.has_computed_start else None
     feeds = [graph.feeds[value.name] for value in graph.inputs[len(graph.arguments) :]]

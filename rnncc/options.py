@@ -31,6 +31,8 @@ class Options:
     """What products with weights are computed in: see `PRECISIONS`."""
     schedule: Schedule = ()
     """What is not left to the cost model: register tiles, copies of weights, the order of walking."""
+    is_stream: bool = False
+    """Whether calls are the steps of a stream: the last step of a call is then the first one as well."""
     counts_cycles: bool = False
     """Whether the code counts the cycles of every kernel, as a last output."""
 

@@ -80,7 +80,8 @@ STAGES = ("graph", "fused", "loop", "scheduled", "llvm", "llvm-opt", "asm")
 
 def graph_passes(options: Options) -> list[Pass[Graph]]:
     """The passes over the graph IR."""
-    return [
+    passes = [
+        Pass("divide_once", "a product of sigmoids and tanhs takes one division, whoever reads them", divide_once),
         Pass("simplify", "fewer forms for all that follows: layout changes between layers meet and cancel", simplify),
         Pass("fold", "what depends on numbers only", fold),
         Pass("last_step", "the last output of a loop is one of its states: all others need not be kept", last_step),
@@ -103,14 +104,15 @@ def graph_passes(options: Options) -> list[Pass[Graph]]:
         Pass("simplify_again", "slices of joined kernels close up: scans read one tensor, not four slices", simplify),
         Pass("fold_again", "the numbers that this leaves", fold),
         Pass("cse_again", "what the passes above made twice", cse),
-        Pass("dce_again", "what they made useless", dce),
         Pass(
             "rotate_scan",
             "what a step makes of its states for a product, the step before makes: no loop of its own",
             rotate_scan,
         ),
-        Pass("divide_once", "a product of sigmoids and tanhs takes one division", divide_once),
+        Pass("dce_again", "what they made useless", dce),
     ]
+    left_out = {"rotate_scan": options.is_stream}
+    return [step for step in passes if not left_out.get(step.name)]
 
 
 def loop_passes(

@@ -128,13 +128,13 @@ def _product(left: Callable[..., Any], right: Callable[..., Any]) -> Callable[..
     return lambda x, y: np.multiply(left(x), right(y))
 
 
-_QUOTIENTS: dict[str, Callable[..., Any]] = {"sigmoid": _sigmoid, "tanh": np.tanh}
+QUOTIENTS: dict[str, Callable[..., Any]] = {"sigmoid": _sigmoid, "tanh": np.tanh}
+"""The functions that are computed as one number over another one, and what they mean."""
 
 PRODUCTS_OF_QUOTIENTS = {
-    (left, right): f"{left}_times_{right}" for left, right in combinations_with_replacement(_QUOTIENTS, 2)
+    (left, right): f"{left}_times_{right}" for left, right in combinations_with_replacement(QUOTIENTS, 2)
 }
-"""sigmoid and tanh are computed as one number over another one. A product of two of them takes one division, as a
-function of two arguments, whose name this is."""
+"""A product of two quotients takes one division, as a function of two arguments, whose name this is."""
 
 _TABLE = (
     Function("add", 2, np.add, "+"),
@@ -152,9 +152,9 @@ _TABLE = (
     Function("exp", 1, _exp, cheap=False),
     Function("log", 1, _log, cheap=False),
     Function("log1p", 1, _log1p, cheap=False),
-    *(Function(name, 1, meaning, cheap=False) for name, meaning in _QUOTIENTS.items()),
+    *(Function(name, 1, meaning, cheap=False) for name, meaning in QUOTIENTS.items()),
     *(
-        Function(product, 2, _product(_QUOTIENTS[left], _QUOTIENTS[right]), cheap=False)
+        Function(product, 2, _product(QUOTIENTS[left], QUOTIENTS[right]), cheap=False)
         for (left, right), product in PRODUCTS_OF_QUOTIENTS.items()
     ),
     Function("erf", 1, _erf, cheap=False),

@@ -118,26 +118,28 @@ class _Numbered:
         """A statement in a loop whose variable `row` is."""
         if isinstance(statement, For):
             inner = statement.variable if statement.stop == Var(self.dim) else row
-            return replace(statement, body=tuple(self.statement(one, inner) for one in statement.body))
-        if row is None:
-            return statement
-
-        def numbered(expr: Expr) -> Expr:
-            if expr == Var(row):
-                return add(expr, self.first)
-            if isinstance(expr, Load):
-                return replace(expr, index=index(expr.buffer, expr.index))
-            return map_children(expr, numbered)
-
-        def index(buffer: str, items: tuple[Index, ...]) -> tuple[Index, ...]:
-            axes = self.axes[buffer]
-            return tuple(
-                item if axis in axes or isinstance(item, Span) else numbered(item) for axis, item in enumerate(items)
-            )
-
+            body = tuple(self.statement(one, inner) for one in statement.body)
+            start, stop = self.expr(statement.start, row), self.expr(statement.stop, row)
+            return replace(statement, start=start, stop=stop, body=body)
         if isinstance(statement, Store):
-            return replace(statement, index=index(statement.buffer, statement.index), value=numbered(statement.value))
-        return map_statement(statement, numbered)
+            index = self.index(statement.buffer, statement.index, row)
+            return replace(statement, index=index, value=self.expr(statement.value, row))
+        return map_statement(statement, lambda expr: self.expr(expr, row))
+
+    def expr(self, expr: Expr, row: str | None) -> Expr:
+        """An expression there."""
+        if isinstance(expr, Var):
+            return add(expr, self.first) if expr.name == row else expr
+        if isinstance(expr, Load):
+            return replace(expr, index=self.index(expr.buffer, expr.index, row))
+        return map_children(expr, lambda child: self.expr(child, row))
+
+    def index(self, buffer: str, items: tuple[Index, ...], row: str | None) -> tuple[Index, ...]:
+        """The index of an access there. `lower` makes no spans."""
+        axes = self.axes[buffer]
+        return tuple(
+            item if axis in axes or isinstance(item, Span) else self.expr(item, row) for axis, item in enumerate(items)
+        )
 
 
 def _row_axes(procedure: Procedure, dim: str) -> dict[str, list[int]]:

@@ -232,5 +232,7 @@ class _PartLayout:
 
 def _dims(procedure: Procedure, extents: Mapping[str, int], first_row: int) -> Any:
     """What the entry point takes for `Procedure.given`."""
-    values = [*extents.values(), first_row][: len(procedure.given)]
+    values = [extents[dim] for dim in procedure.dims]
+    if procedure.first_row is not None:
+        values.append(first_row)
     return (ctypes.c_int64 * len(values))(*values)

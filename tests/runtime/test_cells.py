@@ -53,6 +53,20 @@ def layer_norm_lstm(w: Weights) -> tuple[int, Step]:
     return 2, step
 
 
+def squashed_rnn(w: Weights) -> tuple[int, Step]:
+    """What is made of the states alone: for a product, for two, for one and something else, with a costly function."""
+    kernel, recurrent, other, scale = w(WIDTH, UNITS), w(UNITS, UNITS), w(UNITS, UNITS), w(UNITS)
+
+    def step(state: State, x: Tensor) -> State:
+        h, c = state
+        bent = ops.tanh(h * scale)
+        moved = bent + c
+        new = ops.tanh(x @ kernel + bent @ recurrent + moved @ other - bent * c)
+        return new, ops.sigmoid(new @ recurrent) * ops.tanh(ops.sigmoid(c) @ other)
+
+    return 2, step
+
+
 def peephole_lstm(w: Weights) -> tuple[int, Step]:
     """Gers and Schmidhuber, Recurrent Nets that Time and Count, 2000: gates see the cell state."""
     kernel, recurrent, bias = w(WIDTH, 4 * UNITS), w(UNITS, 4 * UNITS), w(4 * UNITS)
@@ -124,7 +138,8 @@ def counting(w: Weights) -> tuple[int, Step]:
 
 
 CELLS = {
-    cell.__name__: cell for cell in (layer_norm_lstm, peephole_lstm, reset_before_gru, attention, nested, counting)
+    cell.__name__: cell
+    for cell in (layer_norm_lstm, squashed_rnn, peephole_lstm, reset_before_gru, attention, nested, counting)
 }
 
 
@@ -184,7 +199,19 @@ def test_rows_and_pieces_have_the_same_bits(cell: str) -> None:
 # ------------------------------------------------------------------ the built-in layer, written by hand
 
 
-def test_an_lstm_written_by_hand_gives_the_same_bits() -> None:
+def apart(i: Tensor, f: Tensor, g: Tensor, o: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    return ops.sigmoid(i), ops.sigmoid(f), ops.tanh(g), ops.sigmoid(o)
+
+
+def together(i: Tensor, f: Tensor, g: Tensor, o: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """One sigmoid, out of which gates are cut."""
+    i, f, o = ops.split(ops.sigmoid(ops.concatenate([i, f, o], -1)), 3, -1)
+    return i, f, ops.tanh(g), o
+
+
+@pytest.mark.parametrize("gates", [apart, together])
+@pytest.mark.parametrize("collects_gate", [False, True])
+def test_an_lstm_written_by_hand_gives_the_same_bits(gates: Callable[..., Any], collects_gate: bool) -> None:
     """Four kernels, one a gate, against the layer with its joined ones."""
     x = layers.Input((None, WIDTH), name="x")
     built_in = rnncc.Model(x, layers.LSTM(UNITS, return_sequences=True)(x))
@@ -200,16 +227,17 @@ def test_an_lstm_written_by_hand_gives_the_same_bits() -> None:
 
     def step(state: State, x_t: Tensor) -> tuple[State, Tensor]:
         h, c = state
-        i, f, g, o = (x_t @ w + h @ u + b for w, u, b in parts)
-        c = ops.sigmoid(f) * c + ops.sigmoid(i) * ops.tanh(g)
-        h = ops.sigmoid(o) * ops.tanh(c)
-        return (h, c), h
+        i, f, g, o = gates(*(x_t @ w + h @ u + b for w, u, b in parts))
+        c = f * c + i * g
+        h = ops.tanh(c) * o
+        return (h, c), (h, o) if collects_gate else h
 
     given = input_tensor(TensorType(DType.F32, ("B", "T", WIDTH)), "x")
     zeros = (ops.zeros(("B", UNITS)), ops.zeros(("B", UNITS)))
-    _, ys = rnncc.scan(step, zeros, ops.transpose(given, (1, 0, 2)))
-    by_hand = rnncc.compile(build_graph("by_hand", [given], [ops.transpose(ys, (1, 0, 2))]))
+    _, collected = rnncc.scan(step, zeros, ops.transpose(given, (1, 0, 2)))
+    outputs = [ops.transpose(ys, (1, 0, 2)) for ys in (collected if collects_gate else (collected,))]
+    by_hand = rnncc.compile(build_graph("by_hand", [given], outputs))
     fn: Any = rnncc.compile(built_in)
     for batch, time in [(1, 1), (1, 20), (3, 7), (16, 5), (33, 4)]:
         array = rng.normal(size=(batch, time, WIDTH)).astype(np.float32)
-        np.testing.assert_array_equal(by_hand(array), fn(array))
+        np.testing.assert_array_equal(by_hand.call(array)[0], fn(array))

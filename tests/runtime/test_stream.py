@@ -259,6 +259,40 @@ def test_initial_states_have_the_bits_of_the_whole(options: dict[str, Any]) -> N
     assert np.array_equal(fn.stream(5, start=arrays[1]).push(arrays[0]), fn(*arrays))
 
 
+def test_bits_do_not_depend_on_who_reads_a_gate() -> None:
+    """In a stream, states that nobody reads are results, and what makes initial states is computed by itself."""
+    rng = np.random.default_rng(6)
+    kernel, recurrent, gates = (rng.normal(0, 0.4, (8, 8)).astype(np.float32) for _ in range(3))
+
+    def model(x: Any, start: Any) -> Any:
+        open_ = ops.sigmoid(start @ gates)
+
+        def step(states: Any, x_t: Any) -> Any:
+            h, _ = states
+            unread = ops.tanh(x_t @ kernel + h @ recurrent)
+            h = ops.sigmoid(x_t @ gates + h @ kernel) * unread
+            return [h * open_, unread], h
+
+        first = [open_ * ops.tanh(start @ kernel), ops.zeros(("B", 8))]
+        _, ys = rnncc.scan(step, first, ops.transpose(x, (1, 0, 2)))
+        return ops.transpose(ys, (1, 0, 2))
+
+    x, start = rng.normal(size=(3, 7, 8)).astype(np.float32), rng.normal(size=(3, 8)).astype(np.float32)
+    graph = rnncc.trace(model, ("float32", ("B", "T", 8)), ("float32", ("B", 8)))
+    fn = rnncc.compile(graph)
+    stream = fn.stream(3, start=start)
+    assert np.array_equal(np.stack([stream.step(x[:, t], start) for t in range(7)], 1), fn(x, start))
+
+
+def test_the_steps_of_a_stream_make_nothing_for_the_next_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    rotated = []
+    monkeypatch.setattr("rnncc.pipeline.rotate_scan", lambda graph: rotated.append(graph.name) or graph)
+    fn = rnncc.compile(rnncc.Sequential([layers.Input((None, 3)), layers.GRU(4)]), cache=False)
+    assert len(rotated) == 1
+    fn.stream(1).step(np.zeros((1, 3), np.float32))
+    assert len(rotated) == 1
+
+
 def test_a_stream_keeps_its_weights() -> None:
     model, arrays = _with_wide_start()
     fn = rnncc.compile(model)

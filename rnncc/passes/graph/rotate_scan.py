@@ -8,8 +8,11 @@
     h = scan(u, mask, h0, x, body=step)
 
 A product needs all of its left operand, so that what makes it is a loop of its own, and threads that share the weights
-meet once more in every step. At the end of a step it is one more operation on what is in registers. The loop is as
-rotated loops of compilers are: what its first step needs is made before, and the last step makes some for nobody.
+meet once more in every step. At the end of a step it is one more operation on what is in registers, if it has as many
+elements as the states. The loop is as rotated loops of compilers are: what its first step needs is made before, and the
+last step makes some for nobody. For a stream, whose calls are one step each, that would be all of it made twice.
+
+What is made on the way by a costly function becomes a state as well where something else in a step needs it.
 """
 
 from __future__ import annotations
@@ -20,7 +23,7 @@ from rnncc.graph.deps import needed_nodes
 from rnncc.graph.ir import Graph, Node, is_scan
 from rnncc.graph.rewrite import Rewriter, map_bodies, rewriter_for
 from rnncc.graph.value import Value
-from rnncc.passes.graph.dataflow import invariants, readers
+from rnncc.passes.graph.dataflow import invariants
 from rnncc.passes.graph.scans import ScanEdit, copy_outside
 
 
@@ -34,68 +37,55 @@ def _rotate(graph: Graph) -> Graph:
     changed = False
     for node in graph.nodes:
         scan = ScanEdit.of(node) if is_scan(node) else None
-        rotated = _rotated(scan) if scan else []
-        if scan is None or not rotated:
+        factors = _factors(scan) if scan else []
+        if scan is None or not factors:
             build.emit_node(node)
         else:
             changed = True
-            _carry(build, scan, rotated)
+            _carry(build, scan, factors)
     return replace(graph, nodes=tuple(build.nodes)) if changed else graph
 
 
-def _rotated(scan: ScanEdit) -> list[Value]:
-    """The values of the body that become states: left factors that are nothing else, made of states element by element.
-
-    Of what they are made of, and something else needs as well, no costly function is computed twice.
-    """
+def _factors(scan: ScanEdit) -> list[Node]:
+    """The nodes of the body that make left operands of products with weights: of states, element by element."""
     body = scan.body
-    fixed, read_by = invariants(body), readers(body)
+    fixed = invariants(body)
     of_states = {inside for inside, _, _, _ in scan.carry}
+    shapes = {value.type.shape for value in of_states}
     made = []
     for node in body.nodes:
         is_of_states = of_states.union(fixed).issuperset(node.inputs) and not of_states.isdisjoint(node.inputs)
-        if node.op.elementwise and is_of_states:
+        if node.op.elementwise and is_of_states and node.output.type.shape in shapes:
             of_states.add(node.output)
             made.append(node)
-    leaving: set[Node] = set()
-    for node in reversed(made):
-        others = [reader for reader in read_by[node.output] if not _is_factor(node.output, reader)]
-        if node.output not in body.outputs and leaving.issuperset(others):
-            leaving.add(node)
-    costly = {node for node in made if not node.op.cheap}
-    return [
-        node.output
-        for node in made
-        if read_by[node.output]
-        and all(_is_factor(node.output, reader) for reader in read_by[node.output])
-        and node in leaving
-        and leaving.issuperset(costly.intersection(needed_nodes(made, [node.output])))
-    ]
+    products = [node for node in body.nodes if node.op.name == "matmul" and node.inputs[1] in fixed]
+    factors = {node.inputs[0] for node in products}
+    return [node for node in made if node.output in factors]
 
 
-def _is_factor(value: Value, reader: Node) -> bool:
-    """True when `value` is the left factor of a product, and not the right one too."""
-    return reader.op.name == "matmul" and reader.inputs[1] is not value
-
-
-def _carry(build: Rewriter, scan: ScanEdit, rotated: list[Value]) -> None:
-    """Append the scan with `rotated` as states, and before it what they are to begin with."""
+def _carry(build: Rewriter, scan: ScanEdit, factors: list[Node]) -> None:
+    """Append the scan with what `factors` make as states, and before it what they are to begin with."""
     body = scan.body
     fixed = invariants(body)
-    needed = needed_nodes(body.nodes, rotated)
+    needed = needed_nodes(body.nodes, [node.output for node in factors])
+    made = [node for node in needed if not fixed.issuperset(node.outputs)]
+    carried = [node for node in made if node in factors or not node.op.cheap]
     first = dict([*scan.consts, *((inside, init) for inside, _, init, _ in scan.carry)])
     for node in needed:
         copy_outside(build, node, first)
+    following = {value: value for value in fixed} | {inside: after for inside, after, _, _ in scan.carry}
     inner = rewriter_for(body)
     for node in body.nodes:
-        if node.outputs[0] not in rotated:
+        if node not in carried:
             inner.emit_node(node)
-    following = {value: value for value in fixed} | {inside: after for inside, after, _, _ in scan.carry}
-    for node in needed:
-        if not fixed.issuperset(node.outputs):
-            copy_outside(inner, node, following)
-    for value in rotated:
-        final = Value(build.unique(value.name), value.type)
-        scan.carry.append((value, following[value], first[value], final))
+    for node in made:
+        copy_outside(inner, node, following)
     outputs = [*(after for _, after, _, _ in scan.carry), *(inside for inside, _ in scan.ys)]
+    outputs += [following[node.output] for node in factors]
+    read = {value for node in needed_nodes(inner.nodes, outputs) for value in node.inputs}.union(outputs)
+    for value in (node.output for node in carried):
+        if value in read:
+            final = Value(build.unique(value.name), value.type)
+            scan.carry.append((value, following[value], first[value], final))
+            outputs.append(following[value])
     build.emit_node(scan.result(needed_nodes(inner.nodes, outputs)))
