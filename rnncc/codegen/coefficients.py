@@ -25,7 +25,7 @@ class Format:
     ln2_low: float
     lowest_log: float  # e to this power is half the smallest denormal
     highest_log: float  # e to this power is beyond the largest number
-    sigmoid_limit: float  # from here on, sigmoid is 1; and the square of twice its e^x is a number, times 4^precision
+    sigmoid_limit: float  # from here on, sigmoid is 1; what is divided for it may be multiplied by its like
     tanh_limit: float  # from here on, tanh is 1
     erf_limit: float
     exp: tuple[float, ...]  # e^r for |r| <= ln 2 / 2; relative error

@@ -203,7 +203,7 @@ class Layout:
         whole = Layout(_dims(procedure, extents, 0), inputs, tuple(outputs), offsets, arena_size, plan)
         if plan is None or not plan.rows:
             return whole
-        parts = tuple(_PartLayout.of(procedure, sizes, plan, first, count) for first, count in plan.rows)
+        parts = tuple(_PartLayout.of(procedure, extents, plan, first, count) for first, count in plan.rows)
         ports = [b for space in ("input", "output") for b in procedure.buffers if b.space == space]
         rows = Var(procedure.dims[plan.axis])
         row_bytes = [
@@ -223,9 +223,9 @@ class _PartLayout:
     arena_size: int
 
     @staticmethod
-    def of(procedure: Procedure, sizes: tuple[int, ...], plan: Plan, first: int, count: int) -> _PartLayout:
-        """`count` rows from `first` on of a call with the extents `sizes`."""
-        own = dict(zip(procedure.dims, (*sizes[: plan.axis], count, *sizes[plan.axis + 1 :]), strict=True))
+    def of(procedure: Procedure, extents: Mapping[str, int], plan: Plan, first: int, count: int) -> _PartLayout:
+        """`count` rows from `first` on of a call with these `extents`."""
+        own = {**extents, procedure.dims[plan.axis]: count}
         offsets, arena_size = slot_offsets(procedure.buffers, own)
         return _PartLayout(first, _dims(procedure, own, first), offsets, arena_size)
 

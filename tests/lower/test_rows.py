@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from rnncc.errors import ParseError
 from rnncc.loop.builder import integer
 from rnncc.loop.interp import interpret
 from rnncc.loop.ir import Procedure
@@ -95,5 +96,5 @@ def test_a_name_that_is_taken_gets_a_number() -> None:
 
 
 def test_two_names_behind_the_star_are_refused() -> None:
-    with pytest.raises(Exception, match="behind \\* stands one name"):
+    with pytest.raises(ParseError, match="behind \\* stands one name"):
         parse("def f(B, *, a, b):\n    pass")

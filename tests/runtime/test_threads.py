@@ -11,7 +11,7 @@ import textwrap
 import threading
 import time
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -92,14 +92,23 @@ def test_rows_are_cut_when_there_are_many(rng: np.random.Generator) -> None:
         assert np.array_equal(team(x[row : row + 1])[0], whole[row])
 
 
+@pytest.fixture
+def parts(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many rows each call that was cut has."""
+    rows_of_calls: list[int] = []
+
+    def noting(rows: int, threads: int) -> Iterator[tuple[int, int]]:
+        rows_of_calls.append(rows)
+        return part_rows(rows, threads)
+
+    monkeypatch.setattr("rnncc.runtime.compiled.part_rows", noting)
+    return rows_of_calls
+
+
 def test_the_more_weights_a_step_has_the_more_rows_a_thread_takes(
-    monkeypatch: pytest.MonkeyPatch, rng: np.random.Generator
+    parts: list[int], monkeypatch: pytest.MonkeyPatch, rng: np.random.Generator
 ) -> None:
     monkeypatch.setattr("rnncc.runtime.compiled.ROW_WEIGHTS", 160 * 640 // 10)
-    parts: list[int] = []
-    monkeypatch.setattr(
-        "rnncc.runtime.compiled.part_rows", lambda rows, threads: parts.append(rows) or part_rows(rows, threads)
-    )
     model = one_lstm()
     alone, team = rnncc.compile(model), rnncc.compile(model, threads=2)
     for rows in (19, 20, 21):
@@ -121,11 +130,7 @@ def test_parts_cover_all_rows_once(rows: int, threads: int) -> None:
     assert max(count for _, count in parts) - min(count for _, count in parts) <= 1
 
 
-def test_rows_with_random_numbers_are_cut(monkeypatch: pytest.MonkeyPatch, rng: np.random.Generator) -> None:
-    parts: list[int] = []
-    monkeypatch.setattr(
-        "rnncc.runtime.compiled.part_rows", lambda rows, threads: parts.append(rows) or part_rows(rows, threads)
-    )
+def test_rows_with_random_numbers_are_cut(parts: list[int], rng: np.random.Generator) -> None:
     x = rng.standard_normal((3 * ROWS_TO_PART + 1, 20, 130)).astype(np.float32)
 
     def both_calls(threads: int) -> list[np.ndarray]:

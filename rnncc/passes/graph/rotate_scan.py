@@ -80,12 +80,10 @@ def _carry(build: Rewriter, scan: ScanEdit, factors: list[Node]) -> None:
             inner.emit_node(node)
     for node in made:
         copy_outside(inner, node, following)
-    outputs = [*(after for _, after, _, _ in scan.carry), *(inside for inside, _ in scan.ys)]
-    outputs += [following[node.output] for node in factors]
-    read = {value for node in needed_nodes(inner.nodes, outputs) for value in node.inputs}.union(outputs)
+    wanted = [*scan.body_outputs, *(following[node.output] for node in factors)]
+    read = {value for node in needed_nodes(inner.nodes, wanted) for value in node.inputs}.union(wanted)
     for value in (node.output for node in carried):
         if value in read:
             final = Value(build.unique(value.name), value.type)
             scan.carry.append((value, following[value], first[value], final))
-            outputs.append(following[value])
-    build.emit_node(scan.result(needed_nodes(inner.nodes, outputs)))
+    build.emit_node(scan.result(needed_nodes(inner.nodes, scan.body_outputs)))

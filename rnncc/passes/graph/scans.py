@@ -50,7 +50,7 @@ class ScanEdit:
             inputs=tuple(inside for inside, _, _, _ in self.carry),
             xs=tuple(inside for inside, _ in self.xs),
             nodes=self.body.nodes if nodes is None else tuple(nodes),
-            outputs=(*(after for _, after, _, _ in self.carry), *(inside for inside, _ in self.ys)),
+            outputs=self.body_outputs,
         )
         operands = (
             *(outside for _, outside in self.consts),
@@ -59,6 +59,11 @@ class ScanEdit:
         )
         results = (*(final for _, _, _, final in self.carry), *(outside for _, outside in self.ys))
         return replace(self.node, inputs=operands, outputs=results, attrs={**self.node.attrs, "body": body})
+
+    @property
+    def body_outputs(self) -> tuple[Value, ...]:
+        """What the body returns: the next states, and what is collected."""
+        return (*(after for _, after, _, _ in self.carry), *(inside for inside, _ in self.ys))
 
     @property
     def length(self) -> Dim:

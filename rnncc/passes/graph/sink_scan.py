@@ -78,9 +78,8 @@ def _move(build: Rewriter, scan: ScanEdit, sinking: list[Node]) -> dict[Value, V
     read = [value for node in sinking for value in node.inputs if value in fixed]
     for node in needed_nodes(body.nodes, read):
         copy_outside(build, node, outer)
-    outputs = [*(after for _, after, _, _ in scan.carry), *(inside for inside, _ in scan.ys)]
     staying = [node for node in body.nodes if moved.isdisjoint(node.outputs)]
-    build.emit_node(scan.result(needed_nodes(staying, outputs)))
+    build.emit_node(scan.result(needed_nodes(staying, scan.body_outputs)))
     for node in sinking:
         outer[node.output] = scan.lift(build, node, [outer[value] for value in node.inputs], per_step)
     return {outside: outer[inside] for outside, inside in gone.items()}
