@@ -30,6 +30,7 @@ from rnncc.lower.rows import number_rows, row_extent
 from rnncc.lower.setup import split_setup
 from rnncc.options import Options
 from rnncc.passes.graph.accumulate import accumulate
+from rnncc.passes.graph.center_weights import center_weights
 from rnncc.passes.graph.cse import cse
 from rnncc.passes.graph.dce import dce
 from rnncc.passes.graph.divide_once import divide_once
@@ -82,6 +83,11 @@ def graph_passes(options: Options) -> list[Pass[Graph]]:
     """The passes over the graph IR."""
     passes = [
         Pass("divide_once", "a product of sigmoids and tanhs takes one division, whoever reads them", divide_once),
+        Pass(
+            "center_weights",
+            "the mean of a product is taken from its weights: all that read it are there yet",
+            center_weights,
+        ),
         Pass("simplify", "fewer forms for all that follows: layout changes between layers meet and cancel", simplify),
         Pass("fold", "what depends on numbers only", fold),
         Pass("last_step", "the last output of a loop is one of its states: all others need not be kept", last_step),
@@ -111,8 +117,8 @@ def graph_passes(options: Options) -> list[Pass[Graph]]:
         ),
         Pass("dce_again", "what they made useless", dce),
     ]
-    left_out = {"rotate_scan": options.is_stream}
-    return [step for step in passes if not left_out.get(step.name)]
+    not_in_streams = ("center_weights", "rotate_scan")
+    return [step for step in passes if not (options.is_stream and step.name in not_in_streams)]
 
 
 def loop_passes(

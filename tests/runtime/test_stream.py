@@ -284,6 +284,32 @@ def test_bits_do_not_depend_on_who_reads_a_gate() -> None:
     assert np.array_equal(np.stack([stream.step(x[:, t], start) for t in range(7)], 1), fn(x, start))
 
 
+def test_bits_do_not_depend_on_who_reads_a_product_that_is_normalized() -> None:
+    """The mean of its columns may be taken from weights; in a stream, more reads the product than in the whole."""
+    rng = np.random.default_rng(7)
+    kernel, recurrent = (rng.normal(0.3, 0.4, (8, 8)).astype(np.float32) for _ in range(2))
+
+    def normalized(y: Any) -> Any:
+        return y - ops.mean(y, axis=-1, keepdims=True)
+
+    def model(x: Any, start: Any) -> Any:
+        first = start @ kernel
+
+        def step(states: Any, x_t: Any) -> Any:
+            h, _ = states
+            unread = h @ recurrent
+            h = ops.tanh(normalized(unread) + normalized(first) + x_t @ kernel)
+            return [h, unread], h
+
+        _, ys = rnncc.scan(step, [ops.tanh(first), ops.zeros(("B", 8))], ops.transpose(x, (1, 0, 2)))
+        return ops.transpose(ys, (1, 0, 2))
+
+    x, start = rng.normal(size=(3, 7, 8)).astype(np.float32), rng.normal(size=(3, 8)).astype(np.float32)
+    fn = rnncc.compile(rnncc.trace(model, ("float32", ("B", "T", 8)), ("float32", ("B", 8))))
+    stream = fn.stream(3, start=start)
+    assert np.array_equal(np.stack([stream.step(x[:, t], start) for t in range(7)], 1), fn(x, start))
+
+
 def test_the_steps_of_a_stream_make_nothing_for_the_next_one(monkeypatch: pytest.MonkeyPatch) -> None:
     rotated = []
     monkeypatch.setattr("rnncc.pipeline.rotate_scan", lambda graph: rotated.append(graph.name) or graph)

@@ -103,70 +103,6 @@ def split_contraction(site: Site, node: Node) -> Value | None:
     return total
 
 
-def center_weights(site: Site, node: Node) -> Value | None:
-    """sub(y, c * sum of y over columns) -> matmul(x, sub(w, c * sum of w over columns)), where y = matmul(x, w).
-
-    That is how layer normalization begins: the mean need not be taken from each row of the product when it is taken
-    from each row of the weights, once. Of a sum of products and fixed vectors, it is taken from every term.
-    """
-    y, mean = node.inputs
-    scale = _scale_of_sum(site, mean, y)
-    if scale is None or site.count_reads(y) != 2 or site.is_invariant(y) or not _has_weights(site, y):
-        return None
-    return _centered(site, y, scale, node)
-
-
-def _scale_of_sum(site: Site, value: Value, y: Value) -> Value | None:
-    """c, a number, when `value` is c * sum of y over columns, and there is no other use of that."""
-    scaled = site.definition(value, "mul")
-    for total, scale in (scaled.inputs, scaled.inputs[::-1]) if scaled else ():
-        column = site.definition(total, "reshape")
-        whole = site.definition(column.inputs[0], "sum") if column else None
-        if (
-            whole is not None
-            and whole.inputs[0] is y
-            and whole.attrs["axis"] == y.type.rank - 1
-            and total.type.shape == (*y.type.shape[:-1], 1)
-            and number(site, scale) is not None
-            and scale.type.rank == 0
-            and all(map(site.is_read_once, (value, total, whole.output)))
-        ):
-            return scale
-    return None
-
-
-def _has_weights(site: Site, value: Value) -> bool:
-    """True for a product with weights, and for a sum of such products and what is fixed, of nothing broadcast."""
-    if site.is_invariant(value):
-        return True
-    product = site.definition(value, "matmul")
-    if product is not None:
-        weights = product.inputs[1]
-        return site.is_invariant(weights) and weights.type.rank == 2
-    total = site.definition(value, "add")
-    return total is not None and all(
-        term.type.shape[-1:] == value.type.shape[-1:] and site.is_read_once(term) and _has_weights(site, term)
-        for term in total.inputs
-    )
-
-
-def _centered(site: Site, value: Value, scale: Value, like: Node) -> Value:
-    """`value` less `scale` times the sum of its columns: of a product, the weights are."""
-    if site.is_invariant(value):
-        axis = value.type.rank - 1
-        row_sums = site.emit("sum", value, like=like, axis=axis)
-        column = site.emit("reshape", row_sums, like=like, shape=(*value.type.shape[:axis], 1))
-        return site.emit("sub", value, site.emit("mul", column, scale, like=like), like=like)
-    product = site.definition(value, "matmul")
-    if product is not None:
-        x, weights = product.inputs
-        return site.emit("matmul", x, _centered(site, weights, scale, like), like=product)
-    total = site.definition(value, "add")
-    assert total is not None, "what has weights is a product or a sum"
-    left, right = (_centered(site, term, scale, like) for term in total.inputs)
-    return site.emit("add", left, right, like=total)
-
-
 _ELEMENTWISE = tuple(op.name for op in all_ops() if op.elementwise)
 
 RULES: dict[str, tuple[Rule, ...]] = dict.fromkeys(_ELEMENTWISE, (drop_operand_broadcast,))
@@ -175,7 +111,6 @@ for _name in ("add", "sub", "mul", "div"):
 RULES["div"] += (invert_root,)
 for _name in ("neg", "logical_not"):
     RULES[_name] += (drop_involution,)
-RULES["sub"] += (center_weights,)
 RULES["cast"] += (drop_same_cast,)
 RULES["where"] += (drop_choice,)
 RULES["matmul"] = (split_contraction,)

@@ -7,8 +7,8 @@
 The rules are in `rules_arithmetic`, `rules_move`, `rules_transpose` and `rules_scan`, each with its own
 *before -> after*. Every rule makes the graph smaller, moves a transpose, a broadcast or a slice one op closer to the
 inputs, or leaves what it does not apply to, and no rule undoes another one: so the walk ends. Values stay the same up
-to the sign of a zero (x + 0 is x) and, where a matmul is split, its weights are centered, a sum is taken in the other
-order or a root is inverted, up to rounding.
+to the sign of a zero (x + 0 is x) and, where a matmul is split, a sum is taken in the other order or a root is
+inverted, up to rounding.
 """
 
 from __future__ import annotations
