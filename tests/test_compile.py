@@ -148,6 +148,19 @@ def stateful(kind: str, width: int, units: int, **options: Any) -> tuple[Any, in
     return rnncc.Model([x, *states], list(layer(x, initial_state=states))), count
 
 
+@pytest.mark.parametrize("kind", ["LSTM", "GRU"])
+@pytest.mark.parametrize("target", ["host", TARGETS[1]])
+@pytest.mark.parametrize("units", [17, 19, 20, 22, 24, 25, 36])
+def test_last_columns_that_share_vectors(kind: str, target: str, units: int) -> None:
+    """Of several sums and of every number that is no whole vector, for one row and for several."""
+    model, count = stateful(kind, 3, units)
+    fn = rnncc.compile(made(lambda: model), target=target)
+    rng = np.random.default_rng(units)
+    for batch in (1, 2, 3, 4, 6, 11):
+        x = rng.normal(size=(batch, 4, 3)).astype(np.float32)
+        check(fn, model, [x, *(rng.normal(size=(batch, units)).astype(np.float32) for _ in range(count))])
+
+
 CELLS: list[tuple[str, dict[str, Any]]] = [
     ("LSTM", {}),
     ("GRU", {}),

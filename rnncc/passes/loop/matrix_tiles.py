@@ -95,7 +95,7 @@ class _MatrixTile(RegisterTile):
             over_k = For(one.variable, "range", ZERO, one.size, 1, one_row.around([added]))
             statements.append(For(self.names.row, "matrix", ZERO, rows, 1, (*one_row.around([zero]), over_k)))
         looped = max(1, self.loops_of_end(place, partial))
-        return (*statements, *self.end_in_loops(place, held, looped, subtract(row, first), rows))
+        return (*statements, *self.end_in_loops(place, self.results(held, place), looped, subtract(row, first), rows))
 
 
 def _is_of_pairs(one: Reduce, nest: Nest, buffers: Mapping[str, Buffer]) -> bool:

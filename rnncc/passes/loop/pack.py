@@ -196,11 +196,13 @@ class _Packer:
         start: Expr = ZERO
         around: tuple[For, ...] = ()
         for path, lane_loop in _lane_loops(loop.body, ()):
-            start, around = lane_loop.start, path
             for store in lane_loop.body:
                 assert isinstance(store, Store)
                 lanes = max(lanes, self.register_lanes(store.buffer))
-                members.update(dict.fromkeys(self.members_of(store.value, loop.variable, lane_loop.variable)))
+                own = list(self.members_of(store.value, loop.variable, lane_loop.variable))
+                if own:
+                    start, around = lane_loop.start, path
+                    members.update(dict.fromkeys(own))
         if not members or lanes < 2:
             return []
         moving = [outer for outer in around if outer.variable in free_variables(start)]

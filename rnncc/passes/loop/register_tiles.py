@@ -7,10 +7,11 @@ from dataclasses import replace
 
 from rnncc.loop.builder import ONE, ZERO, add, call, floordiv, folded, integer, mod, multiply, product, subtract
 from rnncc.loop.functions import identity_of
-from rnncc.loop.ir import Call, Const, Expr, For, Let, Load, Reduce, Stmt, Store, Var
+from rnncc.loop.ir import Buffer, Call, Const, Expr, For, Let, Load, Reduce, Stmt, Store, Var
 from rnncc.loop.visit import map_expr, substitute, walk_exprs
 from rnncc.passes.loop.end_stages import stages_of
-from rnncc.passes.loop.machine import FEW_TAILS, ODD_ROWS, TAIL_ROWS, Machine, TileShape, tile_shape
+from rnncc.passes.loop.joined_tails import JoinedTail, joined_tail
+from rnncc.passes.loop.machine import FEW_TAILS, ODD_ROWS, TAIL_ROWS, Machine, TileShape, registers_of, tile_shape
 from rnncc.passes.loop.nest import Nest, is_costly
 from rnncc.passes.loop.schedule import Tile, shape_of
 from rnncc.passes.loop.tile_parts import Names, Sums, unrolled, widest
@@ -35,6 +36,8 @@ class Tiling:
     tails: tuple[int, ...]
     is_matrix: bool = False
     """True when its sums are added up by a matrix unit."""
+    tail: JoinedTail | None = None
+    """The last columns, if they share vectors."""
 
     @property
     def text(self) -> str:
@@ -43,18 +46,27 @@ class Tiling:
         weights = f"{-(-self.bytes // 1024):,} KiB of weights {'stream' if self.streams else 'stay near'}"
         unit = " on the matrix unit" if self.is_matrix else ""
         single = f"rows left of {rows}" if self.is_matrix else "single rows"
+        tail = "" if self.tail is None else f"; {self.tail.text}"
         return (
-            f"{rows} x {width} rows x vectors of {self.lanes}{unit}, {single} in panels of {self.shape.panel}; "
+            f"{rows} x {width} rows x vectors of {self.lanes}{unit}, {single} in panels of {self.shape.panel}{tail}; "
             f"{self.sums} sum{'s' if self.sums > 1 else ''}; {weights if self.bytes else 'size known at the call'}"
         )
 
 
 def tiling_of(
-    nest: Nest, sums: Sums, machine: Machine, name: str = "", tile: Tile | None = None, *, is_minor: bool = False
+    nest: Nest,
+    sums: Sums,
+    machine: Machine,
+    name: str = "",
+    tile: Tile | None = None,
+    *,
+    is_minor: bool = False,
+    buffers: Mapping[str, Buffer] | None = None,
 ) -> Tiling:
     """The register tile of a nest: `tile`, which a user has chosen for `name`, or that of the cost model.
 
-    `is_minor`: it is a small part of the work of any call.
+    `is_minor`: it is a small part of the work of any call. `buffers` are those of the procedure; without them, all
+    columns have vectors of their own.
     """
     extent = nest.sizes[-1]
     fixed = int(extent.value) if isinstance(extent, Const) else None
@@ -68,7 +80,10 @@ def tiling_of(
     else:
         halves = not machine.has_pairs and all(_is_of_pairs(one) for one in sums.values())
         shape = tile_shape(machine, len(sums), vectors, tails, streams=streams, halves=halves)
-    return Tiling(shape, len(sums), lanes, vectors, size, streams, tails)
+    tail = None if buffers is None else joined_tail(nest, sums, lanes, buffers)
+    if tail and registers_of(1, shape.panel * len(sums) + len(tail.groups)) > machine.registers:
+        tail = None
+    return Tiling(shape, len(sums), lanes, vectors, size, streams, tails, tail=tail)
 
 
 def _is_of_pairs(one: Reduce) -> bool:
@@ -91,26 +106,59 @@ class RegisterTile:
         self.lanes, self.shape = tiling.lanes, tiling.shape
         self.held: dict[int, dict[str, str]] = {}
         """Where the values of a tile are kept for its end: buffers by the number of vectors, then by value."""
+        self.held_tail: str | None = None
+        """The same for sums that share vectors."""
         self.stages = stages_of(nest.body)
+        self.tail = tiling.tail
+        self.tail_weights = None if self.tail is None else self.tail.packed(names)
         self.ends: list[Stmt] = []
         self.parts = self.cut(product(self.row_sizes))
 
     def loops(self) -> tuple[Stmt, ...]:
         """The whole nest."""
+        if self.tail is None:
+            return (*self.ends, *self.panels(self.parts))
+        many = [part for part in self.parts if part.rows > 1]
+        alone = [part for part in self.parts if part.rows == 1]
+        return (*self.ends, *self.panels(many), *self.panels_of_row(alone, self.tail))
+
+    def panels(self, parts: Sequence[Part]) -> list[Stmt]:
+        """All panels of the rows of `parts`."""
+        if not parts:
+            return []
         wide = self.shape.panel * self.lanes if isinstance(self.extent, Const) else self.lanes
         full = multiply(floordiv(self.extent, integer(wide)), integer(wide))
-        panel = Var(self.names.fresh("js"))
         loops: list[Stmt] = []
+        panel = Var(self.names.fresh("js"))
         if full != ZERO:
-            loops.append(For(panel.name, "parallel", ZERO, full, wide, self.panel(panel, wide // self.lanes, False)))
+            body = self.panel(parts, panel, wide // self.lanes, False)
+            loops.append(For(panel.name, "parallel", ZERO, full, wide, body))
         if isinstance(self.extent, Const) and isinstance(full, Const):
             left = int(self.extent.value) - int(full.value)
             if left:
-                loops += self.panel(full, -(-left // self.lanes), left % self.lanes != 0)
+                loops += self.panel(parts, full, -(-left // self.lanes), left % self.lanes != 0)
         elif not isinstance(self.extent, Const):
-            rest = self.panel(panel, 1, True)
+            rest = self.panel(parts, panel, 1, True)
             loops.append(For(panel.name, "parallel", full, self.extent, self.lanes, rest))
-        return (*self.ends, *loops)
+        return loops
+
+    def panels_of_row(self, parts: Sequence[Part], tail: JoinedTail) -> list[Stmt]:
+        """All panels of single rows; the last one, which comes first, takes the `tail` with it.
+
+        A loop over k with few sums waits for each of them. What comes first when threads share panels, others make up
+        for the time of.
+        """
+        if not parts:
+            return []
+        wide = self.shape.panel * self.lanes
+        last = (tail.start - 1) // wide * wide
+        vectors = (tail.start - last) // self.lanes + 1
+        loops = [loop for part in parts for loop in self.rows(integer(last), vectors, True, part)]
+        if last:
+            panel = Var(self.names.fresh("js"))
+            body = self.panel(parts, panel, self.shape.panel, False)
+            loops.append(For(panel.name, "parallel", ZERO, integer(last), wide, body))
+        return loops
 
     def cut(self, count: Expr) -> list[Part]:
         """Which of `count` rows are done in which tiles."""
@@ -148,10 +196,10 @@ class RegisterTile:
         self.ends.append(Let(name, value))
         return Var(name)
 
-    def panel(self, start: Expr, vectors: int, partial: bool) -> tuple[Stmt, ...]:
-        """All rows of `vectors` vectors from `start`; `partial`: the last one ends at the extent."""
+    def panel(self, parts: Sequence[Part], start: Expr, vectors: int, partial: bool) -> tuple[Stmt, ...]:
+        """The rows of `parts` in `vectors` vectors from `start`; `partial`: the last one ends at the extent."""
         loops: list[Stmt] = []
-        for part in self.parts:
+        for part in parts:
             loops += self.block(start, vectors, partial, part)
         return tuple(loops)
 
@@ -181,7 +229,34 @@ class RegisterTile:
     def tile(self, start: Expr, vectors: int, partial: bool, part: Part, row: Var | None) -> tuple[Stmt, ...]:
         """Zero the sums, add up over k, and finish with the body of the nest."""
         rows = part.rows
-        place = self.place(start, vectors, partial, rows, row)
+        if self.tail is None or not partial:
+            place = self.place(start, vectors, partial, rows, row)
+            pieces = [self.columns(place, partial)]
+        elif vectors == 1:
+            place = self.place(start, vectors, partial, rows, row)
+            pieces = [self.joined_columns(place, self.tail)]
+        else:
+            place = self.place(start, vectors - 1, False, rows, row)
+            behind = self.place(integer(self.tail.start), 1, partial, rows, None)
+            behind = replace(behind, where=place.where, row=place.row)
+            pieces = [self.columns(place, False), self.joined_columns(behind, self.tail)]
+        statements = [*self.positions(place)]
+        loops: dict[tuple[str, Expr], list[Stmt]] = {}
+        for piece in pieces:
+            statements += piece.zero
+            for over_k, own in piece.updates.items():
+                loops.setdefault(over_k, []).extend(own)
+        for (variable, size), updates in loops.items():
+            statements.append(For(variable, "range", ZERO, size, 1, tuple(updates)))
+        for piece in pieces:
+            statements += piece.kept
+        for piece in pieces:
+            statements += piece.end
+        return tuple(statements)
+
+    def columns(self, place: Place, partial: bool) -> Piece:
+        """Vectors of columns, of each sum by itself; `partial`: the last one ends at the extent."""
+        rows, vectors = place.shape
         registers = {
             name: self.names.private("register", "acc", one.dtype, rows, vectors, self.lanes)
             for name, one in self.sums.items()
@@ -194,18 +269,48 @@ class RegisterTile:
         for name, one in self.sums.items():
             update = Store(registers[name], place.register, one.value, one.function)
             loops.setdefault((one.variable, one.size), []).append(update)
-        statements = [*self.positions(place), *place.around(zero)]
-        for (variable, size), updates in loops.items():
-            statements.append(For(variable, "range", ZERO, size, 1, place.added(updates)))
+        added = {over_k: place.added(updates) for over_k, updates in loops.items()}
         looped = self.loops_of_end(place, partial)
         if not looped:
-            return (*statements, *place.around(substitute(self.nest.body, self.results(registers, place))))
+            return Piece(place.around(zero), added, (), self.end(place, 0, self.results(registers, place)))
         held = self.held_sums(place)
         copies = [
             Store(held[name], place.register, Load(registers[name], place.register, one.dtype))
             for name, one in self.sums.items()
         ]
-        return (*statements, *place.around(copies), *self.end_in_loops(place, held, looped, ZERO, integer(rows)))
+        end = self.end(place, looped, self.results(held, place))
+        return Piece(place.around(zero), added, place.around(copies), end)
+
+    def joined_columns(self, place: Place, tail: JoinedTail) -> Piece:
+        """The columns of all sums that share vectors."""
+        assert self.tail_weights is not None, "weights that share vectors are packed"
+        one, (rows, _), (row, _, lane) = tail.pattern, place.shape, place.register
+        shape = rows, len(tail.groups), self.lanes
+        registers = self.names.private("register", "acc", one.dtype, *shape)
+        self.held_tail = self.held_tail or self.names.private("stack", "held", one.dtype, *shape)
+        groups = [(row, integer(group), Var(self.j)) for group in range(len(tail.groups))]
+        start = Const(identity_of(one.function, one.dtype), one.dtype)
+        zero = [Store(registers, group, start) for group in groups]
+        updates = [
+            Store(registers, group, tail.value(number, self.tail_weights), one.function)
+            for number, group in enumerate(groups)
+        ]
+        copies = [Store(self.held_tail, group, Load(registers, group, one.dtype)) for group in groups]
+        sums: dict[str, Expr] = {
+            name: Load(self.held_tail, (row, integer(group), add(lane, integer(first))), one.dtype)
+            for name, group, first in tail.places
+        }
+        whole = replace(place, lanes=replace(place.lanes, start=ZERO, stop=integer(self.lanes)))
+        added = {(one.variable, one.size): whole.added(updates)}
+        end = self.end(place, self.loops_of_end(place, True), sums)
+        return Piece(whole.around(zero), added, whole.around(copies), end)
+
+    def end(self, place: Place, looped: int, sums: Mapping[str, Expr]) -> tuple[Stmt, ...]:
+        """What the nest makes of the `sums` of all rows, in `looped` loops (0: there is a copy for each row)."""
+        if not looped:
+            return place.around(substitute(self.nest.body, sums))
+        rows, _ = place.shape
+        return tuple(self.end_in_loops(place, sums, looped, ZERO, integer(rows)))
 
     def results(self, sums: Mapping[str, str], place: Place) -> dict[str, Expr]:
         """What the body of the nest knows as its sums, which are in the buffers `sums`."""
@@ -222,16 +327,16 @@ class RegisterTile:
         return 0
 
     def end_in_loops(
-        self, place: Place, held: Mapping[str, str], looped: int, first_row: Expr, stop_row: Expr
+        self, place: Place, sums: Mapping[str, Expr], looped: int, first_row: Expr, stop_row: Expr
     ) -> list[Stmt]:
-        """The end of a tile, with the sums in memory, so that there is no copy of it for each row: a loop a stage.
+        """The end of a tile, with the `sums` in memory, so that there is no copy of it for each row: a loop a stage.
 
-        `held` are the buffers of the sums, `looped` the loops of `place` that it keeps; the last two say which rows.
+        `looped` are the loops of `place` that it keeps; the last two say which rows.
         """
         numbers, where = self.numbers(place)
         inner = replace(place, loops=place.loops[looped:], where=where)
         kind = "parallel" if len(self.stages) == 1 else "range"  # turns of parallel loops keep nothing for others
-        known = self.results(held, place)
+        known = dict(sums)
         loops: list[Stmt] = []
         for stage in self.stages:
             kept = {let.name: self.held_in(let.name, let.value.dtype, place) for let in stage.kept}
@@ -333,6 +438,19 @@ class Part:
     width: int
     begin: Expr
     end: Expr
+
+
+@record(frozen=True, slots=True)
+class Piece:
+    """What a tile does for some of its columns, `updates` in the loops over k: by their variable and size.
+
+    `kept` is what is put on the stack for `end`.
+    """
+
+    zero: tuple[Stmt, ...]
+    updates: Mapping[tuple[str, Expr], tuple[Stmt, ...]]
+    kept: tuple[Stmt, ...]
+    end: tuple[Stmt, ...]
 
 
 @record(frozen=True, slots=True)

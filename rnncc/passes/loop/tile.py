@@ -21,7 +21,8 @@
 The end of a tile is a loop, with the sums on the stack, where it is long, or one for each of its stages (`end_stages`);
 else it is written out like the loop over k.
 The order of the additions of one sum is that of k, in every tile: a row has the same bits whatever its neighbours.
-Sums of products of pairs go to the matrix unit, where there is one (`matrix_tiles`).
+Columns that fill no vector share those of other sums (`joined_tails`). Sums of products of pairs go to the matrix unit,
+where there is one (`matrix_tiles`).
 A nest whose last axis is not contiguous in memory runs over k in vectors if that is, and else point by point.
 
 Requires: `fuse`.
@@ -29,7 +30,7 @@ Requires: `fuse`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
 from rnncc.loop.builder import ONE, integer
@@ -71,7 +72,8 @@ def tile(procedure: Procedure, machine: Machine, schedule: Schedule = (), note: 
     check_names(schedule, tiler.tiles)
     if body == procedure.body:
         return procedure
-    return replace(procedure, body=body, buffers=(*procedure.buffers, *tiler.buffers))
+    buffers, setup = (*procedure.buffers, *tiler.buffers), (*procedure.setup, *tiler.setup)
+    return replace(procedure, buffers=buffers, setup=setup, body=body)
 
 
 class _Tiler:
@@ -87,6 +89,7 @@ class _Tiler:
         self.weights = {buffer.name for buffer in procedure.buffers if buffer.space == "weight"}
         self.names = Names(procedure)
         self.buffers: list[Buffer] = []
+        self.setup: list[Stmt] = []
         self.row, self.vector = self.fresh("m"), self.fresh("v")
         steps = [statement for statement in procedure.body if is_over_steps(statement)]
         self.step_bytes = max((weights_read(loop, self.known) for loop in steps), default=0)
@@ -130,7 +133,7 @@ class _Tiler:
         tiling = matrix_tiling_of(nest, sums, self.machine, self.known)
         make = register_tile if tiling is None else matrix_tile
         is_minor = not is_step and 0 < weight_bytes(nest, sums) * MINOR <= self.step_bytes
-        tiling = tiling or tiling_of(nest, sums, self.machine, name, chosen, is_minor=is_minor)
+        tiling = tiling or tiling_of(nest, sums, self.machine, name, chosen, is_minor=is_minor, buffers=self.known)
         self.tiles[name] = tiling
         told = "" if chosen is None else " (not as told: it has one shape)" if tiling.is_matrix else " (as told)"
         self.note(f"{', '.join(written)}: {tiling.text}{told}")
@@ -140,6 +143,14 @@ class _Tiler:
         name = self.fresh(hint)
         self.buffers.append(Buffer(name, dtype, tuple(map(integer, shape)), space))
         return name
+
+    def packed(self, hint: str, dtype: DType, *shape: Expr) -> str:
+        name = self.fresh(hint)
+        self.buffers.append(Buffer(name, dtype, shape, "packed"))
+        return name
+
+    def set_up(self, statements: Iterable[Stmt]) -> None:
+        self.setup += statements
 
 
 # ------------------------------------------------------------------ what a nest consists of

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
 from rnncc.loop.builder import integer
@@ -14,7 +14,7 @@ Sums = Mapping[str, Reduce]
 
 
 class Names(Protocol):
-    """Hands out names and buffers that the procedure does not have yet.
+    """Hands out names and buffers that the procedure does not have yet, and takes what fills them.
 
     `row` and `vector` are the loop variables inside of every tile.
     """
@@ -27,6 +27,12 @@ class Names(Protocol):
 
     def private(self, space: str, hint: str, dtype: DType, *shape: int) -> str:
         """A new buffer that is private to each turn of a parallel loop: `register` or `stack`."""
+
+    def packed(self, hint: str, dtype: DType, *shape: Expr) -> str:
+        """A new buffer of weights."""
+
+    def set_up(self, statements: Iterable[Stmt]) -> None:
+        """`statements` that fill such buffers."""
 
 
 def unrolled(loops: Sequence[tuple[str, int, int]], statements: Sequence[Stmt]) -> tuple[Stmt, ...]:
