@@ -12,15 +12,16 @@ are stored side by side, once, and the end of a tile takes each sum from its lan
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import replace
 
 from rnncc.loop.builder import ZERO, add, integer
-from rnncc.loop.ir import Buffer, Const, Expr, For, Load, Reduce, Stmt, Store, Var
-from rnncc.loop.visit import free_variables, map_expr, substitute, walk_exprs
-from rnncc.passes.loop.nest import Nest, is_packable
+from rnncc.loop.ir import Const, Expr, For, Load, Reduce, Stmt, Store, Var
+from rnncc.loop.visit import free_variables, map_children, substitute, walk_exprs
+from rnncc.passes.loop.nest import Nest, parts_of_weights
 from rnncc.passes.loop.tile_parts import Names, Sums
 from rnncc.records import record
+from rnncc.types import DType
 
 LEAST_BYTES = 16
 """What the columns of one sum have at least of a vector: there are registers of that length everywhere."""
@@ -30,7 +31,7 @@ LEAST_BYTES = 16
 class JoinedTail:
     """The `columns` from `start` on of sums that are alike: each has `width` lanes of the vector of its group.
 
-    `weights` are the factors in which the sums differ, `pattern` is any of them with the name `weight` in place of its.
+    `weights` are the factors in which the sums differ, and `pattern` is what they have in common.
     """
 
     start: int
@@ -39,7 +40,7 @@ class JoinedTail:
     lanes: int
     column: str
     groups: tuple[tuple[str, ...], ...]
-    weights: Mapping[str, Load]
+    weights: Mapping[str, Expr]
     pattern: Reduce
 
     @property
@@ -61,11 +62,12 @@ class JoinedTail:
         """
         pattern, weight = self.pattern, next(iter(self.weights.values()))
         shape = (integer(1), pattern.size, integer(len(self.groups)), integer(1), integer(self.lanes))
-        name = names.packed(f"{weight.buffer}_tails", weight.dtype, *shape)
-        names.set_up(self._filled(name, Var(names.fresh("k")), Var(names.fresh("lane"))))
+        first = next(part for part in walk_exprs(weight) if isinstance(part, Load))
+        name = names.packed(f"{first.buffer}_tails", weight.dtype, *shape)
+        names.set_up(self._filled(name, weight.dtype, Var(names.fresh("k")), Var(names.fresh("lane"))))
         return Load(name, (ZERO, Var(pattern.variable), ZERO, ZERO, Var(self.column)), weight.dtype)
 
-    def _filled(self, name: str, k: Var, lane: Var) -> Iterator[Stmt]:
+    def _filled(self, name: str, dtype: DType, k: Var, lane: Var) -> Iterator[Stmt]:
         """The loops that fill the packed buffer `name`."""
 
         def loops(group: int, first: int, lanes: int, value: Expr) -> Stmt:
@@ -75,7 +77,7 @@ class JoinedTail:
 
         place = {self.pattern.variable: k, self.column: add(lane, integer(self.start))}
         for group in range(len(self.groups)):
-            yield loops(group, 0, self.lanes, Const(0.0, self.pattern.dtype))
+            yield loops(group, 0, self.lanes, Const(0.0 if dtype.is_float else 0, dtype))
         for one, group, first in self.places:
             yield loops(group, first, self.columns, substitute(self.weights[one], place))
 
@@ -86,41 +88,38 @@ class JoinedTail:
         return substitute(self.pattern.value, {_WEIGHT: own})
 
 
-_WEIGHT = "weight"
+_WEIGHT = "factor of weights"
+"""Stands for what the sums differ in. No name has blanks."""
 
 
-def joined_tail(nest: Nest, sums: Sums, lanes: int, buffers: Mapping[str, Buffer]) -> JoinedTail | None:
+def joined_tail(nest: Nest, sums: Sums, lanes: int, weights: Container[str]) -> JoinedTail | None:
     """How the last columns of the `sums` of a nest share vectors of `lanes`; None where that saves none.
 
-    The sums have to be alike: of equally many products, of which one factor is the same and the other one is a weight.
+    The sums have to be alike: of equally many products, of which one factor is the same and the other one is made of
+    `weights`.
     """
     extent, column = nest.sizes[-1], nest.variables[-1]
     if not isinstance(extent, Const) or len(sums) < 2:
         return None
     start, columns = int(extent.value) // lanes * lanes, int(extent.value) % lanes
-    weights = {name: load for name, one in sums.items() if (load := _weight_of(one, column, buffers)) is not None}
-    if not start or not columns or weights.keys() != sums.keys():
+    own = {name: set(parts_of_weights(one.value, one.variable, column, weights)) for name, one in sums.items()}
+    if not start or not columns or any(len(parts) != 1 for parts in own.values()):
         return None
-    pattern, *others = {_pattern(one, weights[name]) for name, one in sums.items()}
+    factors = {name: parts.pop() for name, parts in own.items()}
+    pattern, *others = {_pattern(one, factors[name]) for name, one in sums.items()}
     width = max(1 << (columns - 1).bit_length(), LEAST_BYTES // pattern.dtype.size)
-    if others or column in free_variables(pattern) or width > lanes // 2:
+    if others or column in free_variables(pattern) or not isinstance(pattern.size, Const) or width > lanes // 2:
         return None
     names, at_once = list(sums), lanes // width
     groups = tuple(tuple(names[first : first + at_once]) for first in range(0, len(names), at_once))
-    return JoinedTail(start, columns, width, lanes, column, groups, weights, pattern)
+    return JoinedTail(start, columns, width, lanes, column, groups, factors, pattern)
 
 
-def _weight_of(one: Reduce, column: str, buffers: Mapping[str, Buffer]) -> Load | None:
-    """The weight in which a sum differs from column to column, if that is one, and a number of its own type."""
-    moving = {part for part in walk_exprs(one.value) if isinstance(part, Load) and column in free_variables(part)}
-    if len(moving) != 1 or not isinstance(one.size, Const) or not one.dtype.is_float:
-        return None
-    (load,) = moving
-    is_weight = buffers[load.buffer].space == "weight" and load.dtype is one.dtype
-    return load if is_weight and is_packable(load, one.variable, column) else None
+def _pattern(one: Reduce, factor: Expr) -> Reduce:
+    """`one` without its own `factor`."""
+    stand_in = Var(_WEIGHT, factor.dtype)
 
+    def without(expr: Expr) -> Expr:
+        return stand_in if expr == factor else map_children(expr, without)
 
-def _pattern(one: Reduce, weight: Load) -> Reduce:
-    """`one` without its own `weight`."""
-    stand_in = Var(_WEIGHT, one.dtype)
-    return replace(one, value=map_expr(one.value, lambda expr: stand_in if expr == weight else expr))
+    return replace(one, value=without(one.value))

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from math import prod
 from typing import TypeGuard
 
 from rnncc.loop.builder import ONE, ZERO
 from rnncc.loop.functions import FUNCTIONS
 from rnncc.loop.index import stride_in
-from rnncc.loop.ir import INDEPENDENT, Call, Const, Expr, For, Index, Load, Procedure, Span, Stmt, Store, Var
-from rnncc.loop.visit import free_variables, stores_of, substitute, walk_exprs, walk_statements
+from rnncc.loop.ir import INDEPENDENT, Call, Const, Expr, For, Index, Load, Procedure, Reduce, Span, Stmt, Store, Var
+from rnncc.loop.visit import children, free_variables, stores_of, substitute, walk_exprs, walk_statements
 from rnncc.records import record
 
 
@@ -146,3 +146,27 @@ def is_packable(load: Load, k: str, j: str) -> bool:
         return False
     mentioned = frozenset[str]().union(*map(free_variables, index))
     return mentioned == {k, j} and all(stride_in(item, j) in (0, 1) for item in index)
+
+
+def is_of_weights(expr: Expr, k: str, j: str, weights: Container[str]) -> bool:
+    """True for what is made of `weights` that move with the reduction variable and the column, and of nothing else."""
+    loads = [part for part in walk_exprs(expr) if isinstance(part, Load)]
+    if not loads or isinstance(expr, Reduce) or _is_value(expr, j):
+        return False
+    return all(load.buffer in weights and is_packable(load, k, j) for load in loads)
+
+
+def parts_of_weights(value: Expr, k: str, j: str, weights: Container[str]) -> Iterator[Expr]:
+    """The largest parts of `value` that are made `is_of_weights`, in order."""
+    if is_of_weights(value, k, j, weights):
+        yield value
+        return
+    for child in children(value):
+        yield from parts_of_weights(child, k, j, weights)
+
+
+def _is_value(expr: Expr, name: str) -> bool:
+    """True when the variable `name` is used outside of an index."""
+    if isinstance(expr, Load):
+        return False
+    return (isinstance(expr, Var) and expr.name == name) or any(_is_value(part, name) for part in children(expr))

@@ -25,10 +25,9 @@ from dataclasses import dataclass, field, replace
 
 from rnncc.loop.builder import ZERO, add, floordiv, folded, integer, load, mod, multiply, subtract
 from rnncc.loop.index import Interval, difference, interval, multiple_of
-from rnncc.loop.ir import Buffer, Call, Const, Expr, For, Load, Procedure, Reduce, Stmt, Store, Var
+from rnncc.loop.ir import Buffer, Call, Const, Expr, For, Load, Procedure, Stmt, Store, Var
 from rnncc.loop.names import Names
 from rnncc.loop.visit import (
-    children,
     free_variables,
     map_children,
     map_expr,
@@ -38,7 +37,7 @@ from rnncc.loop.visit import (
     walk_statements,
 )
 from rnncc.names import unused
-from rnncc.passes.loop.nest import is_packable, scalars
+from rnncc.passes.loop.nest import is_of_weights, parts_of_weights, scalars
 from rnncc.passes.manager import Note, nobody
 from rnncc.records import record
 
@@ -131,6 +130,10 @@ class _Packer:
     hosts: dict[_Key, _Key] = field(default_factory=dict)
     """For a key without a layout of its own: the one in whose layout all of its members are."""
     layouts: dict[_Key, _Layout] = field(default_factory=dict)
+    weights: set[str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.weights = {buffer.name for buffer in self.procedure.buffers if buffer.space == "weight"}
 
     def plan(self, statements: Sequence[Stmt], around: Mapping[str, For]) -> None:
         """Look at the tiles of every loop over k, inside of the loops `around`."""
@@ -199,10 +202,10 @@ class _Packer:
             for store in lane_loop.body:
                 assert isinstance(store, Store)
                 lanes = max(lanes, self.register_lanes(store.buffer))
-                own = list(self.members_of(store.value, loop.variable, lane_loop.variable))
-                if own:
+                k, j = loop.variable, lane_loop.variable
+                for part in parts_of_weights(store.value, k, j, self.weights):
                     start, around = lane_loop.start, path
-                    members.update(dict.fromkeys(own))
+                    members[_anywhere(part, k, j)] = None
         if not members or lanes < 2:
             return []
         moving = [outer for outer in around if outer.variable in free_variables(start)]
@@ -229,11 +232,11 @@ class _Packer:
 
         def lane_body(lane_loop: For) -> For:
             def packed(expr: Expr) -> Expr:
-                member = self.member(expr, loop.variable, lane_loop.variable)
-                if member not in places:
+                k, j = loop.variable, lane_loop.variable
+                place = places.get(_anywhere(expr, k, j)) if is_of_weights(expr, k, j, self.weights) else None
+                if place is None:
                     return map_children(expr, packed)
-                lane = subtract(Var(lane_loop.variable), lane_loop.start)
-                index = (panel, Var(loop.variable), integer(places[member]), vector, lane)
+                index = (panel, Var(k), integer(place), vector, subtract(Var(j), lane_loop.start))
                 return load(layout.buffer.name, index, layout.buffer.dtype)
 
             body = tuple(map_statement(store, packed) for store in lane_loop.body)
@@ -243,26 +246,6 @@ class _Packer:
 
     def register_lanes(self, name: str) -> int:
         return _constant(self.procedure.buffer(name).shape[-1])
-
-    def members_of(self, value: Expr, k: str, j: str) -> Iterator[Expr]:
-        """What `value` makes of weights at (k, j) and of nothing else, in order."""
-        member = self.member(value, k, j)
-        if member is not None:
-            yield member
-            return
-        for child in children(value):
-            yield from self.members_of(child, k, j)
-
-    def member(self, expr: Expr, k: str, j: str) -> Expr | None:
-        """`expr` at (k, column), if it is made of weights that move with both, and of nothing else."""
-        loads = [part for part in walk_exprs(expr) if isinstance(part, Load)]
-        if not loads or not all(is_packable(part, k, j) for part in loads):
-            return None
-        if any(self.procedure.buffer(part.buffer).space != "weight" for part in loads):
-            return None
-        if isinstance(expr, Reduce) or _is_value(expr, j):
-            return None
-        return substitute(expr, {k: K, j: COLUMN})
 
     def layout(self, tile: _Tile) -> _Layout:
         key = self.hosts.get(tile.key, tile.key)
@@ -305,11 +288,9 @@ def _ranges(around: Mapping[str, For]) -> dict[str, Interval]:
     return ranges
 
 
-def _is_value(expr: Expr, name: str) -> bool:
-    """True when the variable `name` is used outside of an index."""
-    if isinstance(expr, Load):
-        return False
-    return (isinstance(expr, Var) and expr.name == name) or any(_is_value(part, name) for part in children(expr))
+def _anywhere(part: Expr, k: str, j: str) -> Expr:
+    """`part` at the place of the members of layouts."""
+    return substitute(part, {k: K, j: COLUMN})
 
 
 def _adds_to_registers(loop: For) -> bool:

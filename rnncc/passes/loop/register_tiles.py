@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from rnncc.loop.builder import ONE, ZERO, add, call, floordiv, folded, integer, mod, multiply, product, subtract
 from rnncc.loop.functions import identity_of
-from rnncc.loop.ir import Buffer, Call, Const, Expr, For, Let, Load, Reduce, Stmt, Store, Var
+from rnncc.loop.ir import Call, Const, Expr, For, Let, Load, Reduce, Stmt, Store, Var
 from rnncc.loop.visit import map_expr, substitute, walk_exprs
 from rnncc.passes.loop.end_stages import stages_of
 from rnncc.passes.loop.joined_tails import JoinedTail, joined_tail
@@ -61,12 +61,12 @@ def tiling_of(
     tile: Tile | None = None,
     *,
     is_minor: bool = False,
-    buffers: Mapping[str, Buffer] | None = None,
+    weights: Container[str] = (),
 ) -> Tiling:
     """The register tile of a nest: `tile`, which a user has chosen for `name`, or that of the cost model.
 
-    `is_minor`: it is a small part of the work of any call. `buffers` are those of the procedure; without them, all
-    columns have vectors of their own.
+    `is_minor`: it is a small part of the work of any call. `weights` are the buffers of those whose columns may share
+    vectors.
     """
     extent = nest.sizes[-1]
     fixed = int(extent.value) if isinstance(extent, Const) else None
@@ -80,7 +80,7 @@ def tiling_of(
     else:
         halves = not machine.has_pairs and all(_is_of_pairs(one) for one in sums.values())
         shape = tile_shape(machine, len(sums), vectors, tails, streams=streams, halves=halves)
-    tail = None if buffers is None else joined_tail(nest, sums, lanes, buffers)
+    tail = joined_tail(nest, sums, lanes, weights)
     if tail and registers_of(1, shape.panel * len(sums) + len(tail.groups)) > machine.registers:
         tail = None
     return Tiling(shape, len(sums), lanes, vectors, size, streams, tails, tail=tail)

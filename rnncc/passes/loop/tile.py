@@ -133,7 +133,7 @@ class _Tiler:
         tiling = matrix_tiling_of(nest, sums, self.machine, self.known)
         make = register_tile if tiling is None else matrix_tile
         is_minor = not is_step and 0 < weight_bytes(nest, sums) * MINOR <= self.step_bytes
-        tiling = tiling or tiling_of(nest, sums, self.machine, name, chosen, is_minor=is_minor, buffers=self.known)
+        tiling = tiling or tiling_of(nest, sums, self.machine, name, chosen, is_minor=is_minor, weights=self.weights)
         self.tiles[name] = tiling
         told = "" if chosen is None else " (not as told: it has one shape)" if tiling.is_matrix else " (as told)"
         self.note(f"{', '.join(written)}: {tiling.text}{told}")
