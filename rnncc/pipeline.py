@@ -64,6 +64,7 @@ from rnncc.passes.loop.schedule import Schedule
 from rnncc.passes.loop.share_threads import share_threads
 from rnncc.passes.loop.shorten_chunks import ROW_BYTES, UNIT_ROW_BYTES, shorten_chunks
 from rnncc.passes.loop.split_nests import split_nests
+from rnncc.passes.loop.steps_first import steps_first
 from rnncc.passes.loop.tile import tile
 from rnncc.passes.loop.turn_sequences import turn_sequences
 from rnncc.passes.loop.unroll import unroll
@@ -148,6 +149,7 @@ def loop_passes(
             "what loops go over backwards is kept backwards, so that they meet at equal steps",
             turn_sequences,
         ),
+        Pass("steps_first", "who reads a sequence step by step can do that for some steps at a time", steps_first),
         deciding("narrow", "products with weights in bfloat16, two at a time", narrow, parts=parts, at_once=pairs),
         deciding("chunk_steps", "of what is done for all steps, only what the next ones need is kept", chunk_steps),
         deciding("wavefront", "loops that pass sequences on, each on its own thread", wavefront, threads=threads),
