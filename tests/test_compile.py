@@ -136,6 +136,20 @@ def test_unroll_of_a_layer() -> None:
         check(fn, model, [np.random.default_rng(batch).normal(size=(batch, 4, 3)).astype(np.float32)])
 
 
+@pytest.mark.parametrize("target", ["host", "x86-64-v3"])
+@pytest.mark.parametrize("size", [1, 2, 3, 5, 8, 9, 13, 16, 17, 31, 33, 39, 63, 129, 150, "N"])
+def test_sums_of_every_length(size: Any, target: str) -> None:
+    """In vectors, with a last one that is not whole."""
+
+    def sums(x: Any) -> Any:
+        return [ops.sum(x, -1), ops.sum(ops.exp(x), -1), ops.max(x, -1), ops.min(-x, -1), ops.softmax(x)]
+
+    graph = rnncc.trace(sums, ("float32", ("B", size)))
+    fn = rnncc.compile(graph, target=target)
+    for extent in range(1, 70) if size == "N" else [size]:
+        check(fn, graph, [np.random.default_rng(extent).normal(-3, 1, (3, extent)).astype(np.float32)])
+
+
 # ------------------------------------------------------------------ the same bits
 
 
