@@ -84,6 +84,7 @@ def graph_passes(options: Options) -> list[Pass[Graph]]:
     """The passes over the graph IR."""
     passes = [
         Pass("divide_once", "a product of sigmoids and tanhs takes one division, whoever reads them", divide_once),
+        Pass("cse_first", "a mean that is written twice is one mean", cse),
         Pass(
             "center_weights",
             "the mean of a product is taken from its weights: all that read it are there yet",
@@ -160,7 +161,14 @@ def loop_passes(
             row_bytes=UNIT_ROW_BYTES if machine.has_matrix_unit else ROW_BYTES,
         ),
         Pass("instrument", "what the cycles of a kernel are is known as long as it is one nest", instrument),
-        deciding("tile", "sums in registers, the loop over k around them", tile, machine=machine, schedule=schedule),
+        deciding(
+            "tile",
+            "sums in registers, the loop over k around them",
+            tile,
+            machine=machine,
+            schedule=schedule,
+            threads=threads,
+        ),
         Pass("merge_rows", "a row that was just written is still in the cache", merge_rows),
         deciding("pack", "weights in the order in which the tiles read them, once", pack),
         Pass("vectorize", "lanes become vectors", vectorize),

@@ -162,17 +162,44 @@ def stateful(kind: str, width: int, units: int, **options: Any) -> tuple[Any, in
     return rnncc.Model([x, *states], list(layer(x, initial_state=states))), count
 
 
+WIDE_TARGETS = [name for name in ("x86-64-v3", "x86-64-v4") if name in TARGETS]
+
+
+def sharing(kind: str, units: int) -> Any:
+    return rnncc.Sequential([layers.Input((None, 3)), getattr(layers, kind)(units, return_sequences=True)])
+
+
 @pytest.mark.parametrize("kind", ["LSTM", "GRU"])
-@pytest.mark.parametrize("target", ["host", TARGETS[1]])
+@pytest.mark.parametrize("target", WIDE_TARGETS)
 @pytest.mark.parametrize("units", [17, 19, 20, 22, 24, 25, 36])
 def test_last_columns_that_share_vectors(kind: str, target: str, units: int) -> None:
     """Of several sums and of every number that is no whole vector, for one row and for several."""
-    model, count = stateful(kind, 3, units)
-    fn = rnncc.compile(made(lambda: model), target=target)
-    rng = np.random.default_rng(units)
+    model = made(lambda: sharing(kind, units))
+    fn = rnncc.compile(model, target=target)
+    lanes = 8 if target == "x86-64-v3" else 16
+    assert ("_tails" in fn.ir("scheduled")) == (0 < units % lanes <= lanes // 2)
     for batch in (1, 2, 3, 4, 6, 11):
-        x = rng.normal(size=(batch, 4, 3)).astype(np.float32)
-        check(fn, model, [x, *(rng.normal(size=(batch, units)).astype(np.float32) for _ in range(count))])
+        x = np.random.default_rng(units).normal(size=(batch, 4, 3)).astype(np.float32)
+        check(fn, model, [x])
+
+
+@pytest.mark.parametrize("options", [{"dtype": "float64"}, {"threads": 2}, {"schedule": {"h": {"copies": 2}}}], ids=str)
+def test_last_columns_that_share_vectors_with(options: dict[str, Any]) -> None:
+    """A hundred units have panels that threads share."""
+    model = made(lambda: sharing("LSTM", 100))
+    fn = rnncc.compile(model, **options)
+    for batch in (1, 2, 5):
+        x = np.random.default_rng(batch).normal(size=(batch, 3, 3)).astype(np.float32)
+        check(fn, model, [x], options.get("dtype", "float32"))
+
+
+@pytest.mark.skipif("x86-64-v4" not in TARGETS, reason="of 32 registers, 30 hold three sums of ten vectors")
+def test_tiles_with_no_register_left_share_no_vectors() -> None:
+    model = made(lambda: sharing("GRU", 164))
+    assert "_tails" in rnncc.compile(model, target="x86-64-v4").ir("scheduled")
+    fn = rnncc.compile(model, target="x86-64-v4", schedule={"h": {"rows": 1, "width": 1, "panel": 10}})
+    assert "_tails" not in fn.ir("scheduled")
+    check(fn, model, [np.random.default_rng(0).normal(size=(2, 3, 3)).astype(np.float32)])
 
 
 CELLS: list[tuple[str, dict[str, Any]]] = [

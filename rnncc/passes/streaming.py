@@ -20,6 +20,7 @@ from rnncc.graph.rewrite import rewriter_for
 from rnncc.graph.value import Value
 from rnncc.ops.shapes import factors
 from rnncc.passes.graph.center_weights import center_weights
+from rnncc.passes.graph.cse import cse
 from rnncc.passes.graph.last_step import last_step
 from rnncc.records import record
 from rnncc.types import Dim, named_dims
@@ -54,7 +55,7 @@ def expose_states(graph: Graph) -> Streaming:
 
     The last step of a piece is where the states are that it leaves; a piece may be empty.
     """
-    graph = last_step(center_weights(graph), may_be_empty=True)
+    graph = last_step(center_weights(cse(graph)), may_be_empty=True)
     scans = [node for node in graph.nodes if is_scan(node)]
     time = _time_of(graph, scans)
     for node in graph.nodes:

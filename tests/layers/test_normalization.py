@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
 import rnncc
-from rnncc import layers
+from rnncc import layers, ops
 from rnncc.errors import ArgumentError, ShapeError, StructureError
 from rnncc.layers.execution import evaluate
 from rnncc.layers.model import Model
@@ -30,6 +32,27 @@ def test_large_numbers_keep_their_differences() -> None:
     expected = (wide - wide.mean(-1, keepdims=True)) / np.sqrt(wide.var(-1, keepdims=True) + 1e-3)
     for result in (evaluate(model, x), rnncc.compile(model)(x)):
         np.testing.assert_allclose(result, expected, atol=2e-4)
+
+
+def test_the_mean_of_a_product_is_taken_from_its_weights() -> None:
+    """Also where it is written twice, as a variance does: a step adds up squares, and nothing else."""
+    rng = np.random.default_rng(2)
+    kernel, recurrent = (rng.normal(0.3, 0.4, (5, 5)).astype(np.float32) for _ in range(2))
+
+    def model(x: Any) -> Any:
+        def step(h: Any, x_t: Any) -> Any:
+            y = h @ recurrent
+            scale = ops.sqrt(ops.var(y, axis=-1, keepdims=True) + 1e-3)
+            h = ops.tanh((y - ops.mean(y, axis=-1, keepdims=True)) / scale + x_t @ kernel)
+            return h, h
+
+        return rnncc.scan(step, ops.ones(("B", 5)), ops.transpose(x, (1, 0, 2)))[1]
+
+    graph = rnncc.trace(model, ("float32", ("B", "T", 5)))
+    fn = rnncc.compile(graph)
+    assert fn.ir("fused").count("f32[B] = sum(") == 1
+    x = rng.normal(size=(3, 4, 5)).astype(np.float32)
+    np.testing.assert_allclose(fn(x), evaluate(graph, x), atol=1e-5)
 
 
 def test_rms_over_another_axis() -> None:

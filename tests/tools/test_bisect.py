@@ -109,16 +109,16 @@ def test_code_for_another_machine_is_not_run(models: Path, capsys: Capture, monk
 
 
 def test_a_wrong_graph_pass_is_found(models: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
-    _inject(monkeypatch, "cse", _swap_subtractions)
+    _inject(monkeypatch, "last_step", _swap_subtractions)
     code, out, _ = run(capsys, "bisect", f"{models}:classifier", "--dtype", "float64")
     assert code == 1
     lines = out.splitlines()
     assert [line.split()[1] for line in lines if line.startswith(("simplify ", "fold "))] == ["ok", "ok"]
-    (wrong,) = [line for line in lines if line.startswith("cse ")]
+    (wrong,) = [line for line in lines if line.startswith("last_step ")]
     assert wrong.split()[1] == "WRONG" and " is " in wrong
-    assert lines[-3].startswith("first wrong: cse (")
+    assert lines[-3].startswith("first wrong: last_step (")
     assert "right is" in lines[-2]
-    assert lines[-1] == f"  look at it: rnncc dump {models}:classifier --dtype float64 --diff cse"
+    assert lines[-1] == f"  look at it: rnncc dump {models}:classifier --dtype float64 --diff last_step"
     assert "sub(" in shown(capsys, *lines[-1].split()[4:])
 
 

@@ -4,10 +4,13 @@
     m = mul(c, sum of y over columns)         ->       z = matmul(x, sub(w, n))
     z = sub(y, m)
 
-That is how layer normalization begins. Of a sum of products and fixed vectors, the mean is taken from every term. Who
-reads a product decides: nothing is gained where it is needed as it is, too. In the pieces of a sequence states are read
-that nobody reads in the whole, and the result is rounded otherwise; so `passes.streaming` runs this pass on the whole
-before it takes it apart, and the pass is among the first ones, for others see what is not read.
+That is how layer normalization begins. Of a sum of products and fixed vectors, the mean is taken from every term.
+Nothing is gained where a product is needed as it is, too, so that its readers decide; and the result is rounded
+otherwise. In the pieces of a sequence more is read than in the whole: states that no step and no result needs. So
+`passes.streaming` runs this pass on the whole before it takes it apart, and the pass comes before those that drop what
+is not read.
+
+Requires: `cse`, which makes one of a mean that is written twice.
 """
 
 from __future__ import annotations
@@ -37,7 +40,7 @@ def _difference(site: Site, node: Node) -> Value | None:
 
 
 def _scale_of_sum(site: Site, value: Value, y: Value) -> Value | None:
-    """c, one fixed number, when `value` is c * sum of y over columns, and there is no other use of that."""
+    """c, one number for all rows, when `value` is c * sum of y over columns, and there is no other use of that."""
     scaled = site.definition(value, "mul")
     for total, scale in (scaled.inputs, scaled.inputs[::-1]) if scaled else ():
         column = site.definition(total, "reshape")

@@ -26,6 +26,9 @@ from rnncc.types import DType
 LEAST_BYTES = 16
 """What the columns of one sum have at least of a vector: there are registers of that length everywhere."""
 
+_WEIGHT = "factor of weights"
+"""Stands for what the sums differ in. No name has blanks."""
+
 
 @record(frozen=True, slots=True)
 class JoinedTail:
@@ -46,8 +49,9 @@ class JoinedTail:
     @property
     def text(self) -> str:
         """The decision in a few words."""
-        vectors = f"{len(self.groups)} vector{'s' if len(self.groups) > 1 else ''}"
-        return f"the last column{f's, {self.columns} of each,' if self.columns > 1 else ''} in {vectors} for all sums"
+        vectors = "one vector" if len(self.groups) == 1 else f"{len(self.groups)} vectors"
+        columns = "column" if self.columns == 1 else f"{self.columns} columns"
+        return f"the last {columns} of all sums in {vectors}"
 
     @property
     def places(self) -> Iterator[tuple[str, int, int]]:
@@ -55,8 +59,8 @@ class JoinedTail:
         for number, group in enumerate(self.groups):
             yield from ((name, number, place * self.width) for place, name in enumerate(group))
 
-    def packed(self, names: Names) -> Load:
-        """The weights of the first group, at any k and lane; `names` get the buffer, and what fills it.
+    def pack(self, names: Names) -> Load:
+        """Give `names` a buffer for the weights, and what fills it; the result is the first group, at any k and lane.
 
         The axes are those of `pack`: panel, k, member, vector, lane.
         """
@@ -68,7 +72,7 @@ class JoinedTail:
         return Load(name, (ZERO, Var(pattern.variable), ZERO, ZERO, Var(self.column)), weight.dtype)
 
     def _filled(self, name: str, dtype: DType, k: Var, lane: Var) -> Iterator[Stmt]:
-        """The loops that fill the packed buffer `name`."""
+        """The loops that fill the packed buffer `name`; lanes that no sum has are zeros."""
 
         def loops(group: int, first: int, lanes: int, value: Expr) -> Stmt:
             store = Store(name, (ZERO, k, integer(group), ZERO, add(lane, integer(first))), value)
@@ -86,10 +90,6 @@ class JoinedTail:
         panel, k, _, vector, lane = packed.index
         own = replace(packed, index=(panel, k, integer(group), vector, lane))
         return substitute(self.pattern.value, {_WEIGHT: own})
-
-
-_WEIGHT = "factor of weights"
-"""Stands for what the sums differ in. No name has blanks."""
 
 
 def joined_tail(nest: Nest, sums: Sums, lanes: int, weights: Container[str]) -> JoinedTail | None:

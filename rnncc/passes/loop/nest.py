@@ -151,7 +151,7 @@ def is_packable(load: Load, k: str, j: str) -> bool:
 def is_of_weights(expr: Expr, k: str, j: str, weights: Container[str]) -> bool:
     """True for what is made of `weights` that move with the reduction variable and the column, and of nothing else."""
     loads = [part for part in walk_exprs(expr) if isinstance(part, Load)]
-    if not loads or isinstance(expr, Reduce) or _is_value(expr, j):
+    if not loads or isinstance(expr, Reduce) or _is_value(expr, j) or not free_variables(expr) <= {k, j}:
         return False
     return all(load.buffer in weights and is_packable(load, k, j) for load in loads)
 

@@ -38,6 +38,8 @@ class Tiling:
     """True when its sums are added up by a matrix unit."""
     tail: JoinedTail | None = None
     """The last columns, if they share vectors."""
+    tail_goes_along: bool = True
+    """Whether single rows take them along with the last panel. Else all rows have the same panels."""
 
     @property
     def text(self) -> str:
@@ -110,13 +112,14 @@ class RegisterTile:
         """The same for sums that share vectors."""
         self.stages = stages_of(nest.body)
         self.tail = tiling.tail
-        self.tail_weights = None if self.tail is None else self.tail.packed(names)
+        self.tail_weights = None if self.tail is None else self.tail.pack(names)
+        self.tail_goes_along = tiling.tail_goes_along
         self.ends: list[Stmt] = []
         self.parts = self.cut(product(self.row_sizes))
 
     def loops(self) -> tuple[Stmt, ...]:
         """The whole nest."""
-        if self.tail is None:
+        if self.tail is None or not self.tail_goes_along:
             return (*self.ends, *self.panels(self.parts))
         many = [part for part in self.parts if part.rows > 1]
         alone = [part for part in self.parts if part.rows == 1]
@@ -143,22 +146,18 @@ class RegisterTile:
         return loops
 
     def panels_of_row(self, parts: Sequence[Part], tail: JoinedTail) -> list[Stmt]:
-        """All panels of single rows; the last one, which comes first, takes the `tail` with it.
-
-        A loop over k with few sums waits for each of them. What comes first when threads share panels, others make up
-        for the time of.
-        """
+        """All panels of single rows; the last one takes the `tail` with it: a loop over k with few sums would wait."""
         if not parts:
             return []
         wide = self.shape.panel * self.lanes
         last = (tail.start - 1) // wide * wide
         vectors = (tail.start - last) // self.lanes + 1
-        loops = [loop for part in parts for loop in self.rows(integer(last), vectors, True, part)]
+        loops: list[Stmt] = []
         if last:
             panel = Var(self.names.fresh("js"))
             body = self.panel(parts, panel, self.shape.panel, False)
             loops.append(For(panel.name, "parallel", ZERO, integer(last), wide, body))
-        return loops
+        return loops + [loop for part in parts for loop in self.rows(integer(last), vectors, True, part)]
 
     def cut(self, count: Expr) -> list[Part]:
         """Which of `count` rows are done in which tiles."""
@@ -228,19 +227,8 @@ class RegisterTile:
 
     def tile(self, start: Expr, vectors: int, partial: bool, part: Part, row: Var | None) -> tuple[Stmt, ...]:
         """Zero the sums, add up over k, and finish with the body of the nest."""
-        rows = part.rows
-        if self.tail is None or not partial:
-            place = self.place(start, vectors, partial, rows, row)
-            pieces = [self.columns(place, partial)]
-        elif vectors == 1:
-            place = self.place(start, vectors, partial, rows, row)
-            pieces = [self.joined_columns(place, self.tail)]
-        else:
-            place = self.place(start, vectors - 1, False, rows, row)
-            behind = self.place(integer(self.tail.start), 1, partial, rows, None)
-            behind = replace(behind, where=place.where, row=place.row)
-            pieces = [self.columns(place, False), self.joined_columns(behind, self.tail)]
-        statements = [*self.positions(place)]
+        pieces = self.pieces(start, vectors, partial, part.rows, row)
+        statements = [*self.positions(pieces[0].place)]
         loops: dict[tuple[str, Expr], list[Stmt]] = {}
         for piece in pieces:
             statements += piece.zero
@@ -253,6 +241,17 @@ class RegisterTile:
         for piece in pieces:
             statements += piece.end
         return tuple(statements)
+
+    def pieces(self, start: Expr, vectors: int, partial: bool, rows: int, row: Var | None) -> list[Piece]:
+        """The whole vectors of a tile, and the columns behind them that share vectors."""
+        if self.tail is None or not partial:
+            return [self.columns(self.place(start, vectors, partial, rows, row), partial)]
+        if vectors == 1:
+            return [self.joined_columns(self.place(start, 1, True, rows, row), self.tail)]
+        whole = self.place(start, vectors - 1, False, rows, row)
+        behind = self.place(integer(self.tail.start), 1, True, rows, None)
+        behind = replace(behind, where=whole.where, row=whole.row)  # where the rows are is found once
+        return [self.columns(whole, False), self.joined_columns(behind, self.tail)]
 
     def columns(self, place: Place, partial: bool) -> Piece:
         """Vectors of columns, of each sum by itself; `partial`: the last one ends at the extent."""
@@ -272,14 +271,14 @@ class RegisterTile:
         added = {over_k: place.added(updates) for over_k, updates in loops.items()}
         looped = self.loops_of_end(place, partial)
         if not looped:
-            return Piece(place.around(zero), added, (), self.end(place, 0, self.results(registers, place)))
+            return Piece(place, place.around(zero), added, (), self.end(place, 0, self.results(registers, place)))
         held = self.held_sums(place)
         copies = [
             Store(held[name], place.register, Load(registers[name], place.register, one.dtype))
             for name, one in self.sums.items()
         ]
         end = self.end(place, looped, self.results(held, place))
-        return Piece(place.around(zero), added, place.around(copies), end)
+        return Piece(place, place.around(zero), added, place.around(copies), end)
 
     def joined_columns(self, place: Place, tail: JoinedTail) -> Piece:
         """The columns of all sums that share vectors."""
@@ -287,7 +286,8 @@ class RegisterTile:
         one, (rows, _), (row, _, lane) = tail.pattern, place.shape, place.register
         shape = rows, len(tail.groups), self.lanes
         registers = self.names.private("register", "acc", one.dtype, *shape)
-        self.held_tail = self.held_tail or self.names.private("stack", "held", one.dtype, *shape)
+        if self.held_tail is None:  # the first tile that asks is the one with most rows
+            self.held_tail = self.names.private("stack", "held", one.dtype, *shape)
         groups = [(row, integer(group), Var(self.j)) for group in range(len(tail.groups))]
         start = Const(identity_of(one.function, one.dtype), one.dtype)
         zero = [Store(registers, group, start) for group in groups]
@@ -303,7 +303,7 @@ class RegisterTile:
         whole = replace(place, lanes=replace(place.lanes, start=ZERO, stop=integer(self.lanes)))
         added = {(one.variable, one.size): whole.added(updates)}
         end = self.end(place, self.loops_of_end(place, True), sums)
-        return Piece(whole.around(zero), added, whole.around(copies), end)
+        return Piece(place, whole.around(zero), added, whole.around(copies), end)
 
     def end(self, place: Place, looped: int, sums: Mapping[str, Expr]) -> tuple[Stmt, ...]:
         """What the nest makes of the `sums` of all rows, in `looped` loops (0: there is a copy for each row)."""
@@ -442,11 +442,12 @@ class Part:
 
 @record(frozen=True, slots=True)
 class Piece:
-    """What a tile does for some of its columns, `updates` in the loops over k: by their variable and size.
+    """What a tile does for its columns at `place`, `updates` in the loops over k: by their variable and size.
 
     `kept` is what is put on the stack for `end`.
     """
 
+    place: Place
     zero: tuple[Stmt, ...]
     updates: Mapping[tuple[str, Expr], tuple[Stmt, ...]]
     kept: tuple[Stmt, ...]

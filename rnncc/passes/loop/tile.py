@@ -50,6 +50,7 @@ from rnncc.passes.loop.nest import Nest, all_written_by, is_over_steps, is_packa
 from rnncc.passes.loop.plain_tiles import is_contiguous_in, point_tile, vector_tile
 from rnncc.passes.loop.register_tiles import Tiling, register_tile, tiling_of, weight_bytes
 from rnncc.passes.loop.schedule import Schedule, check_names
+from rnncc.passes.loop.share_threads import WORTH_BYTES
 from rnncc.passes.loop.tile_parts import Sums
 from rnncc.passes.manager import Note, nobody
 from rnncc.types import DType
@@ -65,9 +66,14 @@ def tiles_of(procedure: Procedure, machine: Machine) -> dict[str, Tiling]:
     return tiler.tiles
 
 
-def tile(procedure: Procedure, machine: Machine, schedule: Schedule = (), note: Note = nobody) -> Procedure:
-    """Tile every nest of `procedure`: as `schedule` says, where it says something, or else as the cost model does."""
-    tiler = _Tiler(procedure, machine, schedule, note)
+def tile(
+    procedure: Procedure, machine: Machine, schedule: Schedule = (), threads: int = 1, note: Note = nobody
+) -> Procedure:
+    """Tile every nest of `procedure`: as `schedule` says, where it says something, or else as the cost model does.
+
+    Where `threads` will share panels, all rows have the same ones: threads meet before others.
+    """
+    tiler = _Tiler(procedure, machine, schedule, note, threads)
     body = tiler.block(procedure.body)
     check_names(schedule, tiler.tiles)
     if body == procedure.body:
@@ -79,8 +85,11 @@ def tile(procedure: Procedure, machine: Machine, schedule: Schedule = (), note: 
 class _Tiler:
     """Holds what all nests share: names, new buffers, which buffers are weights."""
 
-    def __init__(self, procedure: Procedure, machine: Machine, schedule: Schedule, note: Note) -> None:
+    def __init__(
+        self, procedure: Procedure, machine: Machine, schedule: Schedule, note: Note, threads: int = 1
+    ) -> None:
         self.machine = machine
+        self.threads = threads
         self.chosen = {name: choice.tile for name, choice in schedule if choice.tile is not None}
         self.note = note
         self.tiles: dict[str, Tiling] = {}
@@ -134,6 +143,8 @@ class _Tiler:
         make = register_tile if tiling is None else matrix_tile
         is_minor = not is_step and 0 < weight_bytes(nest, sums) * MINOR <= self.step_bytes
         tiling = tiling or tiling_of(nest, sums, self.machine, name, chosen, is_minor=is_minor, weights=self.weights)
+        if self.threads > 1 and tiling.bytes >= WORTH_BYTES:
+            tiling = replace(tiling, tail_goes_along=False)
         self.tiles[name] = tiling
         told = "" if chosen is None else " (not as told: it has one shape)" if tiling.is_matrix else " (as told)"
         self.note(f"{', '.join(written)}: {tiling.text}{told}")
