@@ -25,15 +25,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from rnncc.loop.builder import ZERO, add, call, floordiv, integer, multiply, subtract
+from rnncc.loop.builder import ZERO, add, call, floordiv, integer, multiply, product, subtract
 from rnncc.loop.index import stride_in
 from rnncc.loop.ir import Buffer, Call, Const, Expr, For, Let, Load, Reduce, Stmt, Store, Var
 from rnncc.loop.matrix import TILE_PAIRS, TILE_ROWS, TILES_OF_SUMS, factors_of
 from rnncc.loop.visit import free_variables, walk_exprs
 from rnncc.passes.loop.machine import Machine, TileShape
 from rnncc.passes.loop.nest import Nest, is_packable, scalars
-from rnncc.passes.loop.register_tiles import Part, RegisterTile, Tiling, tiling_of
+from rnncc.passes.loop.register_tiles import RegisterTile, Tiling, tiling_of
 from rnncc.passes.loop.tile_parts import Names, Sums
+from rnncc.passes.loop.tile_rows import Part, RowAxes
 from rnncc.types import DType
 
 
@@ -55,16 +56,16 @@ def matrix_tile(nest: Nest, sums: Sums, tiling: Tiling, names: Names) -> tuple[S
     return _MatrixTile(nest, sums, tiling, names).loops()
 
 
-class _MatrixTile(RegisterTile):
+class _MatrixRows(RowAxes):
     """Rows in whole pairs of tiles, and those that are left in tiles of one.
 
     The last of these begins early enough to be whole, where there are as many rows: to set the tiles up for another
     number of rows takes longer than to add up some sums once more that are known already.
     """
 
-    def cut(self, count: Expr) -> list[Part]:
-        count = self.named("rows", count)
-        (most, wide), (least, narrow) = self.shape.blocks
+    def parts(self, shape: TileShape) -> list[Part]:
+        count = self.named("rows", product(self.sizes))
+        (most, wide), (least, narrow) = shape.blocks
         end = multiply(floordiv(count, integer(most)), integer(most))
         if end == ZERO:
             return [Part(least, narrow, ZERO, count)]
@@ -73,6 +74,12 @@ class _MatrixTile(RegisterTile):
 
     def where(self, row: Expr, m: Expr, rows: int) -> dict[str, Expr]:
         return dict(self.split(add(row, m)))
+
+
+class _MatrixTile(RegisterTile):
+    """Each sum is added up by itself, row by row on the stack, where the end of the tile finds it."""
+
+    kind_of_rows = _MatrixRows
 
     def tile(self, start: Expr, vectors: int, partial: bool, part: Part, row: Var | None) -> tuple[Stmt, ...]:
         assert row is not None, "a nest for a matrix unit has rows"

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import replace
 
-from rnncc.loop.builder import ONE, ZERO, add, call, floordiv, folded, integer, mod, multiply, product, subtract
+from rnncc.loop.builder import ZERO, add, call, floordiv, integer, multiply, product, subtract
 from rnncc.loop.functions import identity_of
 from rnncc.loop.ir import Call, Const, Expr, For, Let, Load, Reduce, Stmt, Store, Var
-from rnncc.loop.visit import map_expr, substitute, walk_exprs
+from rnncc.loop.visit import substitute, walk_exprs
 from rnncc.passes.loop.end_stages import stages_of
 from rnncc.passes.loop.joined_tails import JoinedTail, joined_tail
-from rnncc.passes.loop.machine import FEW_TAILS, ODD_ROWS, TAIL_ROWS, Machine, TileShape, registers_of, tile_shape
+from rnncc.passes.loop.machine import FEW_TAILS, TAIL_ROWS, Machine, TileShape, registers_of, tile_shape
 from rnncc.passes.loop.nest import Nest, is_costly
 from rnncc.passes.loop.schedule import Tile, shape_of
 from rnncc.passes.loop.tile_parts import Names, Sums, unrolled, widest
+from rnncc.passes.loop.tile_rows import Part, RowAxes
 from rnncc.records import record
 from rnncc.types import DType
 
@@ -101,10 +102,11 @@ def register_tile(nest: Nest, sums: Sums, tiling: Tiling, names: Names) -> tuple
 class RegisterTile:
     """The last axis is cut into panels; all other axes together are the rows."""
 
+    kind_of_rows = RowAxes
+
     def __init__(self, nest: Nest, sums: Sums, tiling: Tiling, names: Names) -> None:
         self.nest, self.sums, self.names = nest, sums, names
-        *self.row_variables, self.j = nest.variables
-        *self.row_sizes, self.extent = nest.sizes
+        self.j, self.extent = nest.variables[-1], nest.sizes[-1]
         self.lanes, self.shape = tiling.lanes, tiling.shape
         self.held: dict[int, dict[str, str]] = {}
         """Where the values of a tile are kept for its end: buffers by the number of vectors, then by value."""
@@ -114,16 +116,16 @@ class RegisterTile:
         self.tail = tiling.tail
         self.tail_weights = None if self.tail is None else self.tail.pack(names)
         self.tail_goes_along = tiling.tail_goes_along
-        self.ends: list[Stmt] = []
-        self.parts = self.cut(product(self.row_sizes))
+        self.axes = self.kind_of_rows.of(nest, names)
+        self.parts = self.axes.parts(self.shape)
 
     def loops(self) -> tuple[Stmt, ...]:
         """The whole nest."""
         if self.tail is None or not self.tail_goes_along:
-            return (*self.ends, *self.panels(self.parts))
+            return (*self.axes.lets, *self.panels(self.parts))
         many = [part for part in self.parts if part.rows > 1]
         alone = [part for part in self.parts if part.rows == 1]
-        return (*self.ends, *self.panels(many), *self.panels_of_row(alone, self.tail))
+        return (*self.axes.lets, *self.panels(many), *self.panels_of_row(alone, self.tail))
 
     def panels(self, parts: Sequence[Part]) -> list[Stmt]:
         """All panels of the rows of `parts`."""
@@ -159,42 +161,6 @@ class RegisterTile:
             loops.append(For(panel.name, "parallel", ZERO, integer(last), wide, body))
         return loops + [loop for part in parts for loop in self.rows(integer(last), vectors, True, part)]
 
-    def cut(self, count: Expr) -> list[Part]:
-        """Which of `count` rows are done in which tiles."""
-        if not self.row_sizes:
-            return [Part(*self.shape.blocks[-1], ZERO, count)]
-        count = self.named("rows", count)
-        full, *others = (rows for rows, _ in self.shape.blocks)
-        spare = ODD_ROWS if full > ODD_ROWS else ODD_ROWS - 1
-        odd: Expr = ZERO
-        if spare in others:
-            left = mod(count, integer(full)) if full % 2 else count
-            turns = mod(left, integer(2)) if spare == ODD_ROWS else mod(multiply(left, integer(2)), integer(full))
-            most = floordiv(left if spare == ODD_ROWS else count, integer(spare))
-            odd = self.named("odd", multiply(folded(call("min", most, turns)), integer(spare)))
-        parts: list[Part] = []
-        begin: Expr = ZERO
-        for rows, width in self.shape.blocks:
-            end = count
-            if rows == spare < full:
-                end, odd = add(begin, odd), ZERO
-            elif rows > 1:
-                left = subtract(subtract(count, odd), begin)
-                end = add(begin, multiply(floordiv(left, integer(rows)), integer(rows)))
-            if end != begin:
-                end = end if rows == 1 else self.named(f"end_{rows}", end)
-                parts.append(Part(rows, width, begin, end))
-                begin = end
-        return parts
-
-    def named(self, hint: str, value: Expr) -> Expr:
-        """`value` by a name, if it is more than a name or a number."""
-        if isinstance(value, Const | Var):
-            return value
-        name = self.names.fresh(hint)
-        self.ends.append(Let(name, value))
-        return Var(name)
-
     def panel(self, parts: Sequence[Part], start: Expr, vectors: int, partial: bool) -> tuple[Stmt, ...]:
         """The rows of `parts` in `vectors` vectors from `start`; `partial`: the last one ends at the extent."""
         loops: list[Stmt] = []
@@ -219,7 +185,7 @@ class RegisterTile:
 
     def rows(self, start: Expr, vectors: int, partial: bool, part: Part) -> list[Stmt]:
         """A loop over the tiles of `part`."""
-        if not self.row_sizes:
+        if not self.axes.sizes:
             return list(self.tile(start, vectors, partial, part, None))
         row = Var(self.names.fresh("r"))
         body = self.tile(start, vectors, partial, part, row)
@@ -228,7 +194,8 @@ class RegisterTile:
     def tile(self, start: Expr, vectors: int, partial: bool, part: Part, row: Var | None) -> tuple[Stmt, ...]:
         """Zero the sums, add up over k, and finish with the body of the nest."""
         pieces = self.pieces(start, vectors, partial, part.rows, row)
-        statements = [*self.positions(pieces[0].place)]
+        place = pieces[0].place
+        statements = [*self.axes.positions(place.where, place.row, part.rows)]
         loops: dict[tuple[str, Expr], list[Stmt]] = {}
         for piece in pieces:
             statements += piece.zero
@@ -333,7 +300,7 @@ class RegisterTile:
 
         `looped` are the loops of `place` that it keeps; the last two say which rows.
         """
-        numbers, where = self.numbers(place)
+        numbers, where = self.axes.numbers(place.where, place.row)
         inner = replace(place, loops=place.loops[looped:], where=where)
         kind = "parallel" if len(self.stages) == 1 else "range"  # turns of parallel loops keep nothing for others
         known = dict(sums)
@@ -368,7 +335,7 @@ class RegisterTile:
         v: Expr = ZERO if vectors == 1 else Var(self.names.vector)
         begin = add(start, multiply(v, integer(self.lanes)))
         stop = add(begin, integer(self.lanes))
-        where = {} if row is None else self.where(row, m, rows)
+        where = {} if row is None else self.axes.where(row, m, rows)
         loops = tuple((str(x.name), 0, n) for x, n in ((m, rows), (v, vectors)) if isinstance(x, Var))
         lanes = For(self.j, "lanes", begin, call("min", stop, self.extent) if partial else stop, 1, ())
         return Place(
@@ -379,65 +346,6 @@ class RegisterTile:
             where,
             None if row is None else add(row, m),
         )
-
-    def where(self, row: Expr, m: Expr, rows: int) -> dict[str, Expr]:
-        """On each row axis, the index of row `m` of the tile of `rows` at `row`."""
-        if len(self.row_variables) == 1:
-            return {self.row_variables[0]: add(row, m)}
-        return {
-            name: Load(self.names.private("register", f"{name}_of", DType.I64, rows), (m,), DType.I64)
-            for name in self.row_variables
-        }
-
-    def positions(self, place: Place) -> tuple[Stmt, ...]:
-        """When several axes are rows: fill the registers that hold each row's index on each axis.
-
-        Those of the first row are divided from its number; each of the others follows the one before it.
-        """
-        if len(self.row_variables) < 2 or place.row is None:
-            return ()
-        rows, _ = place.shape
-        first = map_expr(substitute(place.row, {self.names.row: ZERO}), folded)
-        stores: list[Stmt] = [Store(self.register_of(name, place), (ZERO,), value) for name, value in self.split(first)]
-        following: list[Stmt] = []
-        step: Expr = ONE
-        for name, size in reversed(list(zip(self.row_variables, self.row_sizes, strict=True))):
-            register = self.register_of(name, place)
-            value = add(Load(register, (subtract(Var(self.names.row), ONE),), DType.I64), step)
-            if name != self.row_variables[0]:
-                is_over = call("equal", value, size)
-                value, step = call("where", is_over, ZERO, value), call("where", is_over, ONE, ZERO)
-            following.append(Store(register, (Var(self.names.row),), value))
-        return (*stores, *(unrolled(((self.names.row, 1, rows),), following) if rows > 1 else ()))
-
-    def register_of(self, variable: str, place: Place) -> str:
-        """The register that holds the index of each row of a tile on the axis of `variable`."""
-        register = place.where[variable]
-        assert isinstance(register, Load)
-        return register.buffer
-
-    def numbers(self, place: Place) -> tuple[list[Let], Mapping[str, Expr]]:
-        """Statements that give the index of one row on each axis a name, and those names."""
-        if len(self.row_variables) < 2 or place.row is None:
-            return [], place.where
-        values = {variable: (self.names.fresh(variable), value) for variable, value in self.split(place.row)}
-        return [Let(*named) for named in values.values()], {key: Var(name) for key, (name, _) in values.items()}
-
-    def split(self, row: Expr) -> Iterator[tuple[str, Expr]]:
-        """The index on each axis of row number `row` of all, from the last axis to the first."""
-        for variable, size in reversed(list(zip(self.row_variables, self.row_sizes, strict=True))):
-            yield variable, row if variable == self.row_variables[0] else mod(row, size)
-            row = floordiv(row, size)
-
-
-@record(frozen=True, slots=True)
-class Part:
-    """The rows from `begin` to `end`, `rows` at a time and in each tile `width` vectors."""
-
-    rows: int
-    width: int
-    begin: Expr
-    end: Expr
 
 
 @record(frozen=True, slots=True)
