@@ -23,7 +23,8 @@ else it is written out like the loop over k.
 The order of the additions of one sum is that of k, in every tile: a row has the same bits whatever its neighbours.
 Columns that fill no vector share those of other sums (`joined_tails`). Sums of products of pairs go to the matrix unit,
 where there is one (`matrix_tiles`).
-A nest whose last axis is not contiguous in memory runs over k in vectors if that is, and else point by point.
+A nest whose last axis is not contiguous in memory, or has one column (`one_column`), runs over k in vectors if that is
+contiguous, and else point by point.
 
 Requires: `fuse`.
 """
@@ -47,7 +48,8 @@ from rnncc.passes.loop.chunks import weights_read
 from rnncc.passes.loop.machine import Machine
 from rnncc.passes.loop.matrix_tiles import matrix_tile, matrix_tiling_of
 from rnncc.passes.loop.nest import Nest, all_written_by, is_over_steps, is_packable, nest_of, scalars, walks
-from rnncc.passes.loop.plain_tiles import is_contiguous_in, point_tile, vector_tile
+from rnncc.passes.loop.one_column import in_lines
+from rnncc.passes.loop.plain_tiles import point_tile, vector_tile
 from rnncc.passes.loop.register_tiles import Tiling, register_tile, tiling_of, weight_bytes
 from rnncc.passes.loop.schedule import Schedule, check_names
 from rnncc.passes.loop.share_threads import WORTH_BYTES
@@ -121,13 +123,15 @@ class _Tiler:
 
     def nest(self, nest: Nest, written: Sequence[str], is_step: bool) -> tuple[Stmt, ...]:
         """The tiles of `nest`, which writes the buffers `written`."""
+        sums: Sums
         epilogue, sums = _split_reductions(nest.body, self.fresh)
         plain = replace(nest, body=epilogue)
         if not nest.variables and not sums:
             return nest.body
         is_flat = nest.variables and _is_contiguous(nest, epilogue, sums, self.weights)
         if is_flat and sums and nest.sizes[-1] == ONE:
-            is_flat = not all(is_contiguous_in(one.value, one.variable) for one in sums.values())
+            lined = in_lines(sums, nest.variables[-1], self.weights, self.machine, self)
+            is_flat, sums = lined is None, lined or sums
         if not is_flat:
             self.note(f"{', '.join(written)}: point by point{', each sum in vectors over k' if sums else ''}")
             return point_tile(plain, sums, self.machine, self)
@@ -190,7 +194,7 @@ def _split_reductions(
     return statements, {name: reduction for reduction, name in names.items()}
 
 
-def _is_contiguous(nest: Nest, epilogue: tuple[Stmt, ...], sums: dict[str, Reduce], weights: set[str]) -> bool:
+def _is_contiguous(nest: Nest, epilogue: tuple[Stmt, ...], sums: Sums, weights: set[str]) -> bool:
     """True when the last loop walks memory with stride one (or not at all) in all that the nest touches.
 
     Weights inside of a reduction do not count: `pack` brings them into the order in which they are read.
