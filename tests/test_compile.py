@@ -142,12 +142,42 @@ def test_sums_of_every_length(size: Any, target: str) -> None:
     """In vectors, with a last one that is not whole."""
 
     def sums(x: Any) -> Any:
-        return [ops.sum(x, -1), ops.sum(ops.exp(x), -1), ops.max(x, -1), ops.min(-x, -1), ops.softmax(x)]
+        whole = ops.cast(x * 100, "int32")
+        kinds = [ops.sum(x, -1), ops.sum(ops.exp(x), -1), ops.max(x, -1), ops.min(-x, -1), ops.softmax(x)]
+        return [*kinds, ops.sum(whole, -1), ops.max(whole, -1), ops.sum(1 / x, -1)]
 
     graph = rnncc.trace(sums, ("float32", ("B", size)))
     fn = rnncc.compile(graph, target=target)
     for extent in range(1, 70) if size == "N" else [size]:
-        check(fn, graph, [np.random.default_rng(extent).normal(-3, 1, (3, extent)).astype(np.float32)])
+        x = np.random.default_rng(extent).normal(-3, 0.5, (3, extent)).astype(np.float32)
+        check(fn, graph, [x])
+        x[1, extent // 2], x[2, -1] = -np.inf, np.nan
+        checked = fn(x)[2], fn(x)[7]
+        np.testing.assert_array_equal(np.isnan(checked), [[False, False, True]] * 2)
+
+
+SCORES = [{}, {"dtype": "float64"}, {"threads": 2}, {"target": "x86-64-v2"}, {"precision": "bfloat16"}]
+
+
+@pytest.mark.parametrize("options", SCORES, ids=str)
+@pytest.mark.parametrize("size", [5, 16, 39])
+def test_products_with_one_column(size: int, options: dict[str, Any]) -> None:
+    """What is multiplied is computed in vectors: the scores of an attention, of two weights in one nest."""
+    rng = np.random.default_rng(size)
+    gain, column, other = (rng.normal(size=(size, 1)).astype(np.float32) for _ in range(3))
+
+    def scores(x: Any) -> Any:
+        y = ops.tanh(x)
+        return (y @ (gain * column)) * (y @ column) + y @ other
+
+    graph = rnncc.trace(scores, ("float32", ("B", "S", size)))
+    fn = rnncc.compile(graph, **options)
+    x = rng.normal(size=(5, 7, size)).astype(np.float32)
+    tolerance = 2e-2 if "precision" in options else 1e-5
+    wanted = rnncc.evaluate(graph, x)
+    np.testing.assert_allclose(fn(x), wanted, rtol=tolerance, atol=tolerance * np.abs(wanted).max())
+    for batch in range(1, 5):
+        np.testing.assert_array_equal(fn(x[:batch]), fn(x)[:batch])
 
 
 # ------------------------------------------------------------------ the same bits

@@ -49,6 +49,15 @@ def map_expr(expr: Expr, function: Callable[[Expr], Expr]) -> Expr:
     return changed(expr)
 
 
+def replace_parts(expr: Expr, replacement: Mapping[Expr, Expr]) -> Expr:
+    """`expr` with whole parts of it replaced, the outermost first."""
+
+    def changed(part: Expr) -> Expr:
+        return replacement[part] if part in replacement else map_children(part, changed)
+
+    return changed(expr)
+
+
 def map_children(expr: Expr, function: Callable[[Expr], Expr]) -> Expr:
     """`expr` with `function` applied to its direct operands (starts and limits of spans included)."""
     if type(expr) in _LEAVES:

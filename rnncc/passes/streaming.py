@@ -53,7 +53,8 @@ class Streaming:
 def expose_states(graph: Graph) -> Streaming:
     """`graph` as a step and its initial states. Raises UnsupportedError naming what looks at the whole sequence.
 
-    The last step of a piece is where the states are that it leaves; a piece may be empty.
+    The last step of a piece is where the states are that it leaves; a piece may be empty. Passes that look at who reads
+    a value come first, as they do in the whole (see `pipeline`): in the pieces more is read.
     """
     graph = last_step(center_weights(cse(graph)), may_be_empty=True)
     scans = [node for node in graph.nodes if is_scan(node)]

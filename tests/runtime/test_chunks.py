@@ -172,3 +172,24 @@ SHORT = {
 def test_memory_does_not_grow_with_the_sequence(name: str, threads: int) -> None:
     fn = rnncc.compile(SHORT[name](), threads=threads)
     assert fn.memory(B=3, T=50_000) == fn.memory(B=3, T=500)
+
+
+def test_a_layer_behind_keeps_no_sequence() -> None:
+    """Not that of the states: the results are in the order of users, and the states in that of time."""
+    labels = [layers.LSTM(32, return_sequences=True), layers.Dense(2, activation="relu")]
+    fn = rnncc.compile(rnncc.Sequential([layers.Input((None, 3)), *labels]))
+    assert fn.memory(B=2, T=10_000) == fn.memory(B=2, T=1_000)
+    x = np.random.default_rng(0).normal(size=(3, 150, 3)).astype(np.float32)
+    np.testing.assert_array_equal(fn(x)[:, :70], fn(x[:, :70]))
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_of_two_failures_the_first_is_reported(threads: int) -> None:
+    first, second = layers.Input(("T",), name="first"), layers.Input(("T",), name="second")
+    states = layers.LSTM(5, return_sequences=True)(layers.Embedding(7, 3)(first))
+    joined = layers.Concatenate()([states, layers.Embedding(9, 2)(second)])
+    fn = rnncc.compile(rnncc.Model([first, second], layers.Dense(4)(joined)), threads=threads)
+    a, b = np.zeros((3, 70), int), np.zeros((3, 70), int)
+    a[2, 1], b[0, 68] = 7, 11
+    with pytest.raises(TokenError, match=r"first holds 7 at position \(2, 1\)"):
+        fn(a, b)

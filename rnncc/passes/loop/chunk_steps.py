@@ -88,7 +88,7 @@ class _Chunker:
                     parts.append(unit)
                 else:
                     run.members += unit.members
-            elif isinstance(last, _Run) and _are_apart([unit], last.members) and not _is_checked(unit, last.members):
+            elif isinstance(last, _Run) and _are_apart([unit], last.members) and not _has_to_wait(unit, last.members):
                 last.before.append(unit)
             else:
                 parts.append(unit)
@@ -237,11 +237,11 @@ def _buffers(loops: Sequence[For]) -> list[str]:
     return sorted({name for loop in loops for name in buffers_of(loop)})
 
 
-def _is_checked(statement: Stmt, members: Sequence[For]) -> bool:
-    """True when `statement` looks up what a check in `members` may protect."""
+def _has_to_wait(statement: Stmt, members: Sequence[For]) -> bool:
+    """True when `statement` looks up what a check in `members` may protect, or has one that is not to be the first."""
     indices = (index for load in loads_of(statement) for index in index_exprs(load.index))
     looks_up = any(isinstance(part, Load) for index in indices for part in walk_exprs(index))
-    return looks_up and any(map(has_check, members))
+    return (looks_up or has_check(statement)) and any(map(has_check, members))
 
 
 def _are_apart(some: Sequence[Stmt], others: Sequence[Stmt]) -> bool:

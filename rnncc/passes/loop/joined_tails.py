@@ -17,7 +17,7 @@ from dataclasses import replace
 
 from rnncc.loop.builder import ZERO, add, integer
 from rnncc.loop.ir import Const, Expr, For, Load, Reduce, Stmt, Store, Var
-from rnncc.loop.visit import free_variables, map_children, substitute, walk_exprs
+from rnncc.loop.visit import free_variables, replace_parts, substitute, walk_exprs
 from rnncc.passes.loop.nest import Nest, parts_of_weights
 from rnncc.passes.loop.tile_parts import Names, Sums
 from rnncc.records import record
@@ -117,9 +117,4 @@ def joined_tail(nest: Nest, sums: Sums, lanes: int, weights: Container[str]) -> 
 
 def _pattern(one: Reduce, factor: Expr) -> Reduce:
     """`one` without its own `factor`."""
-    stand_in = Var(_WEIGHT, factor.dtype)
-
-    def without(expr: Expr) -> Expr:
-        return stand_in if expr == factor else map_children(expr, without)
-
-    return replace(one, value=without(one.value))
+    return replace(one, value=replace_parts(one.value, {factor: Var(_WEIGHT, factor.dtype)}))

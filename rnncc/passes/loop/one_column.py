@@ -16,7 +16,7 @@ from dataclasses import replace
 
 from rnncc.loop.builder import ONE, ZERO, integer
 from rnncc.loop.ir import Const, Expr, For, Load, Reduce, Stmt, Store, Var
-from rnncc.loop.visit import map_children, substitute, walk_exprs
+from rnncc.loop.visit import replace_parts, substitute, walk_exprs
 from rnncc.passes.loop.machine import Machine
 from rnncc.passes.loop.nest import parts_of_weights
 from rnncc.passes.loop.plain_tiles import is_contiguous_in
@@ -27,7 +27,7 @@ def in_lines(sums: Sums, column: str, weights: Container[str], machine: Machine,
     """`sums` at the only `column`, with weights in lines; None where what else they read does not lie k after k."""
     parts = {name: list(parts_of_weights(one.value, one.variable, column, weights)) for name, one in sums.items()}
     for name, one in sums.items():
-        without = _mapped(one.value, dict.fromkeys(parts[name], ZERO))
+        without = replace_parts(one.value, dict.fromkeys(parts[name], ZERO))
         if not is_contiguous_in(without, one.variable) or (parts[name] and not isinstance(one.size, Const)):
             return None
     lines: dict[Expr, Expr] = {}
@@ -35,22 +35,15 @@ def in_lines(sums: Sums, column: str, weights: Container[str], machine: Machine,
         for part in parts[name]:
             if part not in lines:
                 lines[part] = _line(part, one, column, machine, names)
-    return {name: replace(one, value=_mapped(one.value, lines)) for name, one in sums.items()}
-
-
-def _mapped(value: Expr, replacement: dict[Expr, Expr]) -> Expr:
-    def mapped(expr: Expr) -> Expr:
-        return replacement[expr] if expr in replacement else map_children(expr, mapped)
-
-    return mapped(value)
+    return {name: replace(one, value=replace_parts(one.value, lines)) for name, one in sums.items()}
 
 
 def _line(part: Expr, one: Reduce, column: str, machine: Machine, names: Names) -> Load:
-    """`part` of a sum, stored for all k; the axes are those of `pack`, all but the lanes of one element."""
+    """`part` of a sum, stored for all k on the last of the axes that `pack` gives weights; the others have length 1."""
     assert isinstance(one.size, Const), "lines of weights have a constant length"
     size = int(one.size.value)
     lanes = machine.lanes(one.dtype, size)
-    whole = -(-size // lanes) * lanes  # vectors are whole here, and the last ones are zeros
+    whole = -(-size // lanes) * lanes  # vectors are read whole: of 8-byte numbers there are fewer in one, not more
     first = next(load for load in walk_exprs(part) if isinstance(load, Load))
     name = names.packed(f"{first.buffer}_line", part.dtype, ONE, ONE, ONE, ONE, integer(whole))
     k = Var(names.fresh("k"))

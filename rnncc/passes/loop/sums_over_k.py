@@ -9,8 +9,9 @@
                                                    tail[0, k - 32] += where(k < 39, x[b, k], 0.0)
                                                s += sum(tail[0, lane] for lane in range(8))
 
-What is left over is a vector as well, whose last lanes add nothing. It is no longer than need be: what was stored just
-before, in a vector of that length, is read from there at once.
+What is left over is a vector as well, whose last lanes add nothing. It is no longer than need be: a core that loads
+what it has just stored does not wait for the cache, if it stored all of it at once. Where only the call knows how much
+is left, the lanes of `part[0]` take it.
 """
 
 from __future__ import annotations
@@ -66,7 +67,8 @@ class _SumOverK:
             statements += self.whole_vectors(full, lane)
         left = 0 if self.fixed is None else self.fixed % self.lanes
         if left:
-            statements += self.rest(full, left, lane, None if full == ZERO else self.one.function)
+            has_others = full != ZERO
+            statements += self.rest(full, left, lane, self.one.function if has_others else None)
         return statements
 
     def whole_vectors(self, full: Expr, lane: Var) -> list[Stmt]:

@@ -20,7 +20,8 @@
 
 The end of a tile is a loop, with the sums on the stack, where it is long, or one for each of its stages (`end_stages`);
 else it is written out like the loop over k.
-The order of the additions of one sum is that of k, in every tile: a row has the same bits whatever its neighbours.
+The order of the additions of one sum is that of k in every tile, and by the lanes of vectors in what is no tile, for
+however many rows: a row has the same bits whatever its neighbours.
 Columns that fill no vector share those of other sums (`joined_tails`). Sums of products of pairs go to the matrix unit,
 where there is one (`matrix_tiles`).
 A nest whose last axis is not contiguous in memory, or has one column (`one_column`), runs over k in vectors if that is
@@ -123,7 +124,6 @@ class _Tiler:
 
     def nest(self, nest: Nest, written: Sequence[str], is_step: bool) -> tuple[Stmt, ...]:
         """The tiles of `nest`, which writes the buffers `written`."""
-        sums: Sums
         epilogue, sums = _split_reductions(nest.body, self.fresh)
         plain = replace(nest, body=epilogue)
         if not nest.variables and not sums:
@@ -131,7 +131,8 @@ class _Tiler:
         is_flat = nest.variables and _is_contiguous(nest, epilogue, sums, self.weights)
         if is_flat and sums and nest.sizes[-1] == ONE:
             lined = in_lines(sums, nest.variables[-1], self.weights, self.machine, self)
-            is_flat, sums = lined is None, lined or sums
+            if lined is not None:
+                is_flat, sums = False, lined
         if not is_flat:
             self.note(f"{', '.join(written)}: point by point{', each sum in vectors over k' if sums else ''}")
             return point_tile(plain, sums, self.machine, self)
@@ -171,9 +172,7 @@ class _Tiler:
 # ------------------------------------------------------------------ what a nest consists of
 
 
-def _split_reductions(
-    body: tuple[Stmt, ...], fresh: Callable[[str], str]
-) -> tuple[tuple[Stmt, ...], dict[str, Reduce]]:
+def _split_reductions(body: tuple[Stmt, ...], fresh: Callable[[str], str]) -> tuple[tuple[Stmt, ...], Sums]:
     """`body` with every reduction replaced by a variable, and the reductions by that variable's name.
 
     Reductions over equally many elements share one loop variable.
