@@ -156,6 +156,24 @@ def test_sums_of_every_length(size: Any, target: str) -> None:
         np.testing.assert_array_equal(np.isnan(checked), [[False, False, True]] * 2)
 
 
+@pytest.mark.parametrize("target", ["host", "x86-64-v2"])
+@pytest.mark.parametrize("size", [1, 2, 5, 16, 17, 39, "N"])
+def test_functions_of_what_lies_across(size: Any, target: str) -> None:
+    """Its results are walked along another axis than what they are made of."""
+    gain = np.random.default_rng(0).normal(size=39).astype(np.float32)
+
+    def model(x: Any) -> Any:
+        scaled = x if size == "N" else x * gain[:size]
+        kinds = ops.tanh(ops.transpose(scaled, (0, 2, 1))), ops.transpose(ops.exp(x), (2, 1, 0))
+        return [*kinds, ops.softmax(ops.transpose(x, (0, 2, 1)))]
+
+    graph = rnncc.trace(model, ("float32", ("B", "T", size)))
+    fn = rnncc.compile(graph, target=target)
+    for batch, time, extent in [(1, 1, 1), (3, 5, 21), (2, 18, 3), (0, 4, 2), (2, 0, 5)]:
+        shape = batch, time, extent if size == "N" else size
+        check(fn, graph, [np.random.default_rng(time).normal(size=shape).astype(np.float32)])
+
+
 SCORES = [{}, {"dtype": "float64"}, {"threads": 2}, {"target": "x86-64-v2"}, {"precision": "bfloat16"}]
 
 

@@ -25,7 +25,8 @@ however many rows: a row has the same bits whatever its neighbours.
 Columns that fill no vector share those of other sums (`joined_tails`). Sums of products of pairs go to the matrix unit,
 where there is one (`matrix_tiles`).
 A nest whose last axis is not contiguous in memory, or has one column (`one_column`), runs over k in vectors if that is
-contiguous, and else point by point.
+contiguous, and else point by point; costly functions of what lies along another axis are vectors all the same
+(`turned_tiles`).
 
 Requires: `fuse`.
 """
@@ -55,6 +56,7 @@ from rnncc.passes.loop.register_tiles import Tiling, register_tile, tiling_of, w
 from rnncc.passes.loop.schedule import Schedule, check_names
 from rnncc.passes.loop.share_threads import WORTH_BYTES
 from rnncc.passes.loop.tile_parts import Sums
+from rnncc.passes.loop.turned_tiles import axis_across, turned_tile
 from rnncc.passes.manager import Note, nobody
 from rnncc.types import DType
 
@@ -133,6 +135,10 @@ class _Tiler:
             lined = in_lines(sums, nest.variables[-1], self.weights, self.machine, self)
             if lined is not None:
                 is_flat, sums = False, lined
+        axis = None if is_flat or sums else axis_across(plain, self.weights)
+        if axis is not None:
+            self.note(f"{', '.join(written)}: in vectors along what it reads, no sums")
+            return turned_tile(plain, axis, self.weights, self.machine, self)
         if not is_flat:
             self.note(f"{', '.join(written)}: point by point{', each sum in vectors over k' if sums else ''}")
             return point_tile(plain, sums, self.machine, self)
