@@ -1,4 +1,4 @@
-"""The passes in the order that these tests run them in, and helpers to look at the result."""
+"""What all graph passes make of a graph, and helpers to look at the result."""
 
 from __future__ import annotations
 
@@ -9,49 +9,17 @@ from rnncc.graph.ir import Graph, Node, is_scan
 from rnncc.graph.rewrite import map_bodies
 from rnncc.graph.value import Value
 from rnncc.graph.verify import verify
-from rnncc.passes.graph.accumulate import accumulate
-from rnncc.passes.graph.cse import cse
+from rnncc.options import Options
 from rnncc.passes.graph.dataflow import invariants
-from rnncc.passes.graph.dce import dce
-from rnncc.passes.graph.fold import fold
-from rnncc.passes.graph.fold_embedding import fold_embedding
-from rnncc.passes.graph.fuse_gates import fuse_gates
-from rnncc.passes.graph.hoist_scan import hoist_scan
-from rnncc.passes.graph.last_step import last_step
-from rnncc.passes.graph.reassociate import reassociate
 from rnncc.passes.graph.scans import ScanEdit
-from rnncc.passes.graph.simplify import simplify
-from rnncc.passes.graph.sink_scan import sink_scan
-from rnncc.passes.graph.split_gates import split_gates
-from rnncc.passes.graph.unroll import unroll
-
-ORDER = (
-    simplify,
-    fold,
-    last_step,
-    cse,
-    dce,
-    accumulate,
-    split_gates,
-    reassociate,
-    hoist_scan,
-    fuse_gates,
-    fold_embedding,
-    hoist_scan,
-    sink_scan,
-    unroll,
-    simplify,
-    fold,
-    cse,
-    dce,
-)
+from rnncc.pipeline import graph_passes
 
 
 def optimized(graph: Graph) -> Graph:
     """`graph` after all passes, verified after each."""
-    for run in ORDER:
-        graph = run(graph)
-        verify(graph, after=run.__name__)
+    for step in graph_passes(Options()):
+        graph = step.run(graph)
+        verify(graph, after=step.name)
     return graph
 
 
