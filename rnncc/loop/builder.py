@@ -23,6 +23,11 @@ def size_of(dim: Dim) -> Expr:
     return integer(dim) if isinstance(dim, int) else Var(dim)
 
 
+def zero_of(dtype: DType) -> Const:
+    """Zero, of that type."""
+    return Const(0.0 if dtype.is_float else 0, dtype)
+
+
 def load(buffer: str, index: Sequence[Index], dtype: DType) -> Load:
     """`buffer[index]`."""
     return Load(buffer, tuple(index), dtype)

@@ -16,18 +16,13 @@ Requires: `cse`, which makes one of a mean that is written twice.
 from __future__ import annotations
 
 from rnncc.graph.ir import Graph, Node
-from rnncc.graph.rewrite import map_bodies
 from rnncc.graph.value import Value
-from rnncc.passes.graph.site import Site
+from rnncc.passes.graph.site import Site, rewritten
 
 
 def center_weights(graph: Graph) -> Graph:
     """`graph` with centered weights for every such product, in bodies too."""
-
-    def walk(one: Graph) -> Graph:
-        return Site(one, {"sub": (_difference,)}).run()
-
-    return walk(map_bodies(graph, walk))
+    return rewritten(graph, {"sub": (_difference,)})
 
 
 def _difference(site: Site, node: Node) -> Value | None:

@@ -14,10 +14,9 @@ move it. Factors that are broadcast stay: they would be computed anew for every 
 from __future__ import annotations
 
 from rnncc.graph.ir import Graph, Node
-from rnncc.graph.rewrite import map_bodies
 from rnncc.graph.value import Value
 from rnncc.loop.functions import PRODUCTS_OF_QUOTIENTS, QUOTIENTS
-from rnncc.passes.graph.site import Site
+from rnncc.passes.graph.site import Site, rewritten
 
 _MOVES = ("slice", "take", "transpose", "flip", "reshape")
 """Ops whose result has elements of their first operand, in other places."""
@@ -25,11 +24,7 @@ _MOVES = ("slice", "take", "transpose", "flip", "reshape")
 
 def divide_once(graph: Graph) -> Graph:
     """`graph` with a function of two arguments for every such product, in bodies too."""
-
-    def walk(one: Graph) -> Graph:
-        return Site(one, {"mul": (_product,)}).run()
-
-    return walk(map_bodies(graph, walk))
+    return rewritten(graph, {"mul": (_product,)})
 
 
 def _product(site: Site, node: Node) -> Value | None:

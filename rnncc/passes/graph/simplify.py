@@ -14,22 +14,17 @@ inverted, up to rounding.
 from __future__ import annotations
 
 from rnncc.graph.ir import Graph
-from rnncc.graph.rewrite import map_bodies
 from rnncc.passes.graph import rules_arithmetic, rules_move, rules_scan, rules_transpose
-from rnncc.passes.graph.site import Rule, Site
+from rnncc.passes.graph.site import Rule, rewritten
 
 
 def simplify(graph: Graph) -> Graph:
     """`graph` with every rule applied until none applies, in bodies too."""
     while True:
-        result = _walk(map_bodies(graph, _walk))
+        result = rewritten(graph, _RULES)
         if result is graph:
             return graph
         graph = result
-
-
-def _walk(graph: Graph) -> Graph:
-    return Site(graph, _RULES).run()
 
 
 def _merge(*tables: dict[str, tuple[Rule, ...]]) -> dict[str, tuple[Rule, ...]]:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from rnncc.graph.deps import needed_nodes
 from rnncc.graph.ir import Graph, Node, is_scan
 from rnncc.graph.op import Attr, find_op
-from rnncc.graph.rewrite import Rewriter, rewriter_for, substitute, substitute_outputs
+from rnncc.graph.rewrite import Rewriter, map_bodies, rewriter_for, substitute, substitute_outputs
 from rnncc.graph.value import Value
 from rnncc.passes.graph.dataflow import dependents, use_counts
 
@@ -17,6 +17,15 @@ Rule = Callable[["Site", Node], "Value | Sequence[Value] | None"]
 
 Rules = Mapping[str, Sequence[Rule]]
 """Rules by the name of the op that they look at."""
+
+
+def rewritten(graph: Graph, rules: Rules) -> Graph:
+    """`graph` after one walk with `rules`, innermost bodies first; the same object when no rule applied."""
+
+    def walk(one: Graph) -> Graph:
+        return Site(one, rules).run()
+
+    return walk(map_bodies(graph, walk))
 
 
 class Site:

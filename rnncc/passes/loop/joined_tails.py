@@ -15,10 +15,10 @@ from __future__ import annotations
 from collections.abc import Container, Iterator, Mapping
 from dataclasses import replace
 
-from rnncc.loop.builder import ZERO, add, integer
+from rnncc.loop.builder import ZERO, add, integer, zero_of
 from rnncc.loop.ir import Const, Expr, For, Load, Reduce, Stmt, Store, Var
-from rnncc.loop.visit import free_variables, replace_parts, substitute, walk_exprs
-from rnncc.passes.loop.nest import Nest, parts_of_weights
+from rnncc.loop.visit import free_variables, replace_parts, substitute
+from rnncc.passes.loop.nest import Nest, first_buffer, parts_of_weights
 from rnncc.passes.loop.tile_parts import Names, Sums
 from rnncc.records import record
 from rnncc.types import DType
@@ -66,8 +66,7 @@ class JoinedTail:
         """
         pattern, weight = self.pattern, next(iter(self.weights.values()))
         shape = (integer(1), pattern.size, integer(len(self.groups)), integer(1), integer(self.lanes))
-        first = next(part for part in walk_exprs(weight) if isinstance(part, Load))
-        name = names.packed(f"{first.buffer}_tails", weight.dtype, *shape)
+        name = names.packed(f"{first_buffer(weight)}_tails", weight.dtype, *shape)
         names.set_up(self._filled(name, weight.dtype, Var(names.fresh("k")), Var(names.fresh("lane"))))
         return Load(name, (ZERO, Var(pattern.variable), ZERO, ZERO, Var(self.column)), weight.dtype)
 
@@ -81,7 +80,7 @@ class JoinedTail:
 
         place = {self.pattern.variable: k, self.column: add(lane, integer(self.start))}
         for group in range(len(self.groups)):
-            yield loops(group, 0, self.lanes, Const(0.0 if dtype.is_float else 0, dtype))
+            yield loops(group, 0, self.lanes, zero_of(dtype))
         for one, group, first in self.places:
             yield loops(group, first, self.columns, substitute(self.weights[one], place))
 

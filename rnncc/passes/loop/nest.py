@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterator, Sequence
+from dataclasses import replace
 from math import prod
 from typing import TypeGuard
 
@@ -51,6 +52,14 @@ def loops_of(nest: Nest) -> tuple[Stmt, ...]:
     for variable, size in zip(reversed(nest.variables), reversed(nest.sizes), strict=True):
         body = (For(variable, "parallel", ZERO, size, 1, body),)
     return body
+
+
+def without_axis(nest: Nest, axis: int) -> Nest:
+    """`nest` without one of its loops."""
+    variables, sizes = nest.variables, nest.sizes
+    return replace(
+        nest, variables=(*variables[:axis], *variables[axis + 1 :]), sizes=(*sizes[:axis], *sizes[axis + 1 :])
+    )
 
 
 def last_axis(sizes: Sequence[Expr]) -> int | None:
@@ -163,6 +172,11 @@ def parts_of_weights(value: Expr, k: str, j: str, weights: Container[str]) -> It
         return
     for child in children(value):
         yield from parts_of_weights(child, k, j, weights)
+
+
+def first_buffer(expr: Expr) -> str:
+    """The buffer that `expr` reads first; what is stored for it is named after that."""
+    return next(part.buffer for part in walk_exprs(expr) if isinstance(part, Load))
 
 
 def _is_value(expr: Expr, name: str) -> bool:

@@ -23,7 +23,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from rnncc.loop.builder import ZERO, add, floordiv, folded, integer, load, mod, multiply, subtract
+from rnncc.loop.builder import ZERO, add, floordiv, folded, integer, load, mod, multiply, subtract, zero_of
 from rnncc.loop.index import Interval, difference, interval, multiple_of
 from rnncc.loop.ir import Buffer, Call, Const, Expr, For, Load, Procedure, Stmt, Store, Var
 from rnncc.loop.names import Names
@@ -37,7 +37,7 @@ from rnncc.loop.visit import (
     walk_statements,
 )
 from rnncc.names import unused
-from rnncc.passes.loop.nest import is_of_weights, parts_of_weights, scalars
+from rnncc.passes.loop.nest import first_buffer, is_of_weights, parts_of_weights, scalars
 from rnncc.passes.manager import Note, nobody
 from rnncc.records import record
 
@@ -257,8 +257,7 @@ class _Packer:
             width = _common_width(self.widths[key])
             panels = -(-columns // (width * lanes))
             shape = tuple(map(integer, (panels, key.depth, len(members), width, lanes)))
-            first = next(part for part in walk_exprs(members[0]) if isinstance(part, Load))
-            name = self.names.fresh(f"{first.buffer}_packed")
+            name = self.names.fresh(f"{first_buffer(members[0])}_packed")
             self.layouts[key] = _Layout(Buffer(name, members[0].dtype, shape, "packed"), members, columns)
         return self.layouts[key]
 
@@ -362,7 +361,7 @@ def _fill(layout: _Layout, variables: _Variables) -> Iterator[Stmt]:
             if full:
                 yield For(p.name, "parallel", ZERO, integer(full), 1, (copy(p, vector, lanes),))
             if full < panels:
-                zero = Const(0.0 if layout.buffer.dtype.is_float else 0, layout.buffer.dtype)
+                zero = zero_of(layout.buffer.dtype)
                 last = integer(panels - 1)
                 yield _loops(((k, depth), (lane, lanes)), store(last, vector, zero))
                 rest = layout.columns - ((panels - 1) * width + vector) * lanes

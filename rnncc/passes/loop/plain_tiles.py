@@ -4,40 +4,26 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from rnncc.loop.builder import ZERO, add, call, floordiv, integer, multiply
+from rnncc.loop.builder import ZERO
 from rnncc.loop.ir import Const, Expr, For, Load, Stmt, Var
 from rnncc.loop.visit import substitute, walk_exprs
 from rnncc.passes.loop.machine import Machine
-from rnncc.passes.loop.nest import Nest, loops_of, walks
+from rnncc.passes.loop.nest import Nest, loops_of, walks, without_axis
 from rnncc.passes.loop.sums_over_k import sum_over_k
-from rnncc.passes.loop.tile_parts import Names, Sums, widest
+from rnncc.passes.loop.tile_parts import Names, Sums, in_vectors, widest
 
 
 def vector_tile(nest: Nest, machine: Machine, names: Names) -> tuple[Stmt, ...]:
     """No sums: the other axes as they are, the last one in vectors."""
-    *variables, j = nest.variables
-    *sizes, extent = nest.sizes
+    j, extent = nest.variables[-1], nest.sizes[-1]
     fixed = int(extent.value) if isinstance(extent, Const) else None
     lanes = machine.lanes(widest([store.value for store in nest.stores]), fixed)
-    full = multiply(floordiv(extent, integer(lanes)), integer(lanes))
-    start = Var(names.fresh(f"{j}s"))
 
     def vector(begin: Expr, stop: Expr) -> tuple[Stmt, ...]:
         return (For(j, "lanes", begin, stop, 1, nest.body),)
 
-    loops: list[Stmt] = []
-    if full != ZERO:
-        body = vector(start, add(start, integer(lanes)))
-        loops.append(For(start.name, "parallel", ZERO, full, lanes, body))
-    if isinstance(full, Const) and full != extent:
-        loops += vector(full, extent)
-    elif full != extent:
-        rest = call("min", add(start, integer(lanes)), extent)
-        loops.append(For(start.name, "parallel", full, extent, lanes, vector(start, rest)))
-    body = tuple(loops)
-    for variable, size in zip(reversed(variables), reversed(sizes), strict=True):
-        body = (For(variable, "parallel", ZERO, size, 1, body),)
-    return body
+    loops = in_vectors(Var(names.fresh(f"{j}s")), extent, lanes, vector)
+    return loops_of(replace(without_axis(nest, len(nest.variables) - 1), body=loops))
 
 
 def point_tile(nest: Nest, sums: Sums, machine: Machine, names: Names) -> tuple[Stmt, ...]:

@@ -6,7 +6,6 @@ from collections.abc import Container, Mapping, Sequence
 from dataclasses import replace
 
 from rnncc.loop.builder import ZERO, add, call, floordiv, integer, multiply, product, subtract
-from rnncc.loop.functions import identity_of
 from rnncc.loop.ir import Call, Const, Expr, For, Let, Load, Reduce, Stmt, Store, Var
 from rnncc.loop.visit import substitute, walk_exprs
 from rnncc.passes.loop.end_stages import stages_of
@@ -14,7 +13,7 @@ from rnncc.passes.loop.joined_tails import JoinedTail, joined_tail
 from rnncc.passes.loop.machine import FEW_TAILS, TAIL_ROWS, Machine, TileShape, registers_of, tile_shape
 from rnncc.passes.loop.nest import Nest, is_costly
 from rnncc.passes.loop.schedule import Tile, shape_of
-from rnncc.passes.loop.tile_parts import Names, Sums, unrolled, widest
+from rnncc.passes.loop.tile_parts import Names, Sums, identity, unrolled, widest
 from rnncc.passes.loop.tile_rows import Part, RowAxes
 from rnncc.records import record
 from rnncc.types import DType
@@ -227,10 +226,7 @@ class RegisterTile:
             name: self.names.private("register", "acc", one.dtype, rows, vectors, self.lanes)
             for name, one in self.sums.items()
         }
-        zero = [
-            Store(registers[name], place.register, Const(identity_of(one.function, one.dtype), one.dtype))
-            for name, one in self.sums.items()
-        ]
+        zero = [Store(registers[name], place.register, identity(one)) for name, one in self.sums.items()]
         loops: dict[tuple[str, Expr], list[Stmt]] = {}
         for name, one in self.sums.items():
             update = Store(registers[name], place.register, one.value, one.function)
@@ -256,8 +252,7 @@ class RegisterTile:
         if self.held_tail is None:  # the first tile that asks is the one with most rows
             self.held_tail = self.names.private("stack", "held", one.dtype, *shape)
         groups = [(row, integer(group), Var(self.j)) for group in range(len(tail.groups))]
-        start = Const(identity_of(one.function, one.dtype), one.dtype)
-        zero = [Store(registers, group, start) for group in groups]
+        zero = [Store(registers, group, identity(one)) for group in groups]
         updates = [
             Store(registers, group, tail.value(number, self.tail_weights), one.function)
             for number, group in enumerate(groups)

@@ -30,11 +30,11 @@ from rnncc.passes.loop.nest import is_over_steps, loops_of, nest_of
 def steps_first(procedure: Procedure) -> Procedure:
     """Move the loop over steps outside in every nest that reads, step by step, what a loop over steps writes."""
     body = procedure.body
-    loops = {place: statement for place, statement in enumerate(body) if is_over_steps(statement)}
+    loops = [statement for statement in body if is_over_steps(statement)]
     sequences = {
         buffer.name: buffer
         for buffer in procedure.buffers
-        for loop in loops.values()
+        for loop in loops
         if buffer.space == "temporary" and buffer.shape[:1] == (loop.stop,) and buffer.name in accesses_of(loop).written
     }
     moved = {place: moved for place, one in enumerate(body) if (moved := _moved(one, sequences)) is not None}

@@ -19,10 +19,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from rnncc.loop.builder import ZERO, add, call, floordiv, integer, multiply, subtract
-from rnncc.loop.functions import identity_of
 from rnncc.loop.ir import Const, Expr, For, Load, Reduce, Stmt, Store, Var
 from rnncc.loop.visit import substitute
-from rnncc.passes.loop.tile_parts import Names, unrolled
+from rnncc.passes.loop.tile_parts import Names, identity, unrolled
 
 SUM_CHAINS = 4
 """Vectors that a long sum at one point is added up in, side by side: an addition takes some cycles, and two may begin
@@ -33,7 +32,7 @@ def sum_over_k(register: str, one: Reduce, lanes: int, names: Names) -> list[Stm
     """What leaves the sum `one` in a register, point by point (`lanes` is 1) or in vectors."""
     if lanes == 1:
         update = Store(register, (ZERO,), one.value, one.function)
-        return [Store(register, (ZERO,), _identity(one)), For(one.variable, "range", ZERO, one.size, 1, (update,))]
+        return [Store(register, (ZERO,), identity(one)), For(one.variable, "range", ZERO, one.size, 1, (update,))]
     return _SumOverK(register, one, lanes, names).statements()
 
 
@@ -56,7 +55,7 @@ class _SumOverK:
     @property
     def there(self) -> Expr:
         """The value at k, or what adds nothing beyond the last one."""
-        return call("where", call("less", self.k, self.one.size), self.one.value, _identity(self.one))
+        return call("where", call("less", self.k, self.one.size), self.one.value, identity(self.one))
 
     def statements(self) -> list[Stmt]:
         """The whole vectors, then what they leave over."""
@@ -95,7 +94,7 @@ class _SumOverK:
 
         wide = chains * lanes
         most = multiply(floordiv(one.size, integer(wide)), integer(wide))
-        statements: list[Stmt] = [*for_chains(0, _over_lanes(lane, lanes, partial, chain, _identity(one)))]
+        statements: list[Stmt] = [*for_chains(0, _over_lanes(lane, lanes, partial, chain, identity(one)))]
         statements.append(vectors(ZERO, most, chain, wide))
         if most != full:
             statements.append(vectors(most, full, ZERO, lanes))
@@ -118,7 +117,7 @@ class _SumOverK:
         value = one.value if left == count else self.there
         update = Store(tail, (ZERO, subtract(self.k, full)), value, one.function)
         return [
-            _over_lanes(lane, count, tail, ZERO, _identity(one)),
+            _over_lanes(lane, count, tail, ZERO, identity(one)),
             For(one.variable, "lanes", full, one.size, 1, (update,)),
             self.folded(tail, count, lane, combine),
         ]
@@ -131,7 +130,3 @@ class _SumOverK:
 
 def _over_lanes(lane: Var, lanes: int, register: str, number: Expr, value: Expr, combine: str | None = None) -> For:
     return For(lane.name, "lanes", ZERO, integer(lanes), 1, (Store(register, (number, lane), value, combine),))
-
-
-def _identity(one: Reduce) -> Const:
-    return Const(identity_of(one.function, one.dtype), one.dtype)

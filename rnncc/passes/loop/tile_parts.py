@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 
-from rnncc.loop.builder import integer
-from rnncc.loop.ir import Expr, For, Reduce, Stmt
+from rnncc.loop.builder import ZERO, add, call, floordiv, integer, multiply
+from rnncc.loop.functions import identity_of
+from rnncc.loop.ir import Const, Expr, For, Reduce, Stmt, Var
 from rnncc.types import DType
 
 Sums = Mapping[str, Reduce]
@@ -41,6 +42,27 @@ def unrolled(loops: Sequence[tuple[str, int, int]], statements: Sequence[Stmt]) 
     for variable, first, stop in reversed(loops):
         body = (For(variable, "unroll", integer(first), integer(stop), 1, body),)
     return body
+
+
+def identity(one: Reduce) -> Const:
+    """What a sum starts with."""
+    return Const(identity_of(one.function, one.dtype), one.dtype)
+
+
+def in_vectors(
+    start: Var, extent: Expr, lanes: int, vector: Callable[[Expr, Expr], tuple[Stmt, ...]]
+) -> tuple[Stmt, ...]:
+    """Loops over `extent` elements, with what `vector` does from one to another: `lanes` of them, in the end fewer."""
+    full = multiply(floordiv(extent, integer(lanes)), integer(lanes))
+    loops: list[Stmt] = []
+    if full != ZERO:
+        loops.append(For(start.name, "parallel", ZERO, full, lanes, vector(start, add(start, integer(lanes)))))
+    if isinstance(full, Const) and full != extent:
+        loops += vector(full, extent)
+    elif full != extent:
+        rest = call("min", add(start, integer(lanes)), extent)
+        loops.append(For(start.name, "parallel", full, extent, lanes, vector(start, rest)))
+    return tuple(loops)
 
 
 def widest(values: Sequence[Expr]) -> DType:

@@ -13,14 +13,16 @@ A function of one number takes as long as of a vector of them. What only moves i
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence
+from collections.abc import Container
+from dataclasses import replace
 
-from rnncc.loop.builder import ONE, ZERO, add, call, floordiv, integer, multiply, subtract
+from rnncc.loop.builder import ONE, ZERO, add, integer, subtract
+from rnncc.loop.index import difference
 from rnncc.loop.ir import Const, Expr, For, Let, Load, Stmt, Store, Var
 from rnncc.loop.visit import free_variables, map_index, map_statements, replace_parts, substitute, walk_exprs
 from rnncc.passes.loop.machine import Machine
-from rnncc.passes.loop.nest import Nest, is_costly, scalars, walks
-from rnncc.passes.loop.tile_parts import Names, widest
+from rnncc.passes.loop.nest import Nest, is_costly, loops_of, scalars, walks, without_axis
+from rnncc.passes.loop.tile_parts import Names, in_vectors, widest
 from rnncc.passes.loop.weight_lines import weight_line
 
 
@@ -41,7 +43,8 @@ def axis_across(nest: Nest, weights: Container[str]) -> int | None:
         return None
     names = {let.name for let in nest.body if isinstance(let, Let)}
     for axis, (variable, size) in enumerate(zip(nest.variables[:-1], nest.sizes[:-1], strict=True)):
-        others = [load for load in loads if load not in _lines(nest, axis, weights)]
+        lines = _lines(nest, axis, weights)
+        others = [load for load in loads if load not in lines]
         walked = all(walks(load.index, variable, (0, 1)) and names.isdisjoint(_mentioned(load)) for load in others)
         if size != ONE and walked and any(variable in _mentioned(load) for load in others):
             return axis
@@ -75,8 +78,10 @@ def turned_tile(nest: Nest, axis: int, weights: Container[str], machine: Machine
     held = [names.private("stack", "held", store.value.dtype, lanes) for store in nest.stores]
     start, lane = Var(names.fresh(f"{variable}v")), Var(names.fresh("lane"))
 
-    def vector(begin: Expr, stop: Expr, kind: str, count: Expr) -> tuple[Stmt, ...]:
-        """The vector at `begin`, up to `stop`, whose `count` lanes a loop of `kind` puts down."""
+    def vector(begin: Expr, stop: Expr) -> tuple[Stmt, ...]:
+        """The vector from `begin` to `stop`, and the loop that puts down its lanes, written out where it can be."""
+        count = difference(stop, begin)
+        kind, size = ("range", subtract(extent, begin)) if count is None else ("unroll", integer(count))
         place = subtract(Var(variable), begin)
         buffers = iter(held)
         body = tuple(Store(next(buffers), (place,), one.value) if isinstance(one, Store) else one for one in statements)
@@ -84,31 +89,10 @@ def turned_tile(nest: Nest, axis: int, weights: Container[str], machine: Machine
             _at_lane(store, {variable: add(begin, lane)}, Load(buffer, (lane,), store.value.dtype))
             for store, buffer in zip(nest.stores, held, strict=True)
         )
-        return (For(variable, "lanes", begin, stop, 1, body), For(lane.name, kind, ZERO, count, 1, put))
+        return (For(variable, "lanes", begin, stop, 1, body), For(lane.name, kind, ZERO, size, 1, put))
 
-    full = multiply(floordiv(extent, integer(lanes)), integer(lanes))
-    loops: list[Stmt] = []
-    if full != ZERO:
-        whole = vector(start, add(start, integer(lanes)), "unroll", integer(lanes))
-        loops.append(For(start.name, "parallel", ZERO, full, lanes, whole))
-    if isinstance(full, Const) and full != extent:
-        loops += vector(full, extent, "unroll", subtract(extent, full))
-    elif full != extent:
-        stop = call("min", add(start, integer(lanes)), extent)
-        loops.append(
-            For(start.name, "parallel", full, extent, lanes, vector(start, stop, "range", subtract(extent, start)))
-        )
-    return _inside(nest, axis, loops)
+    return loops_of(replace(without_axis(nest, axis), body=in_vectors(start, extent, lanes, vector)))
 
 
 def _at_lane(store: Store, place: dict[str, Expr], value: Expr) -> Store:
     return Store(store.buffer, map_index(store.index, lambda item: substitute(item, place)), value)
-
-
-def _inside(nest: Nest, axis: int, body: Sequence[Stmt]) -> tuple[Stmt, ...]:
-    """`body` in loops over all axes of `nest` but one."""
-    loops = tuple(body)
-    for place, (variable, size) in reversed(list(enumerate(zip(nest.variables, nest.sizes, strict=True)))):
-        if place != axis:
-            loops = (For(variable, "parallel", ZERO, size, 1, loops),)
-    return loops

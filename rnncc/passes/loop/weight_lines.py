@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from rnncc.loop.builder import ONE, ZERO, integer
-from rnncc.loop.ir import Const, Expr, For, Load, Stmt, Store, Var
-from rnncc.loop.visit import substitute, walk_exprs
+from rnncc.loop.builder import ONE, ZERO, integer, zero_of
+from rnncc.loop.ir import Expr, For, Load, Stmt, Store, Var
+from rnncc.loop.visit import substitute
+from rnncc.passes.loop.nest import first_buffer
 from rnncc.passes.loop.tile_parts import Names
 
 
@@ -20,8 +21,7 @@ def weight_line(part: Expr, variable: str, size: int, lanes: int, names: Names) 
     whole: behind the last element there are zeros.
     """
     whole = -(-size // lanes) * lanes
-    first = next(load for load in walk_exprs(part) if isinstance(load, Load))
-    name = names.packed(f"{first.buffer}_line", part.dtype, ONE, ONE, ONE, ONE, integer(whole))
+    name = names.packed(f"{first_buffer(part)}_line", part.dtype, ONE, ONE, ONE, ONE, integer(whole))
     place = Var(names.fresh(variable))
 
     def fill(count: int, value: Expr) -> Iterator[Stmt]:
@@ -29,6 +29,6 @@ def weight_line(part: Expr, variable: str, size: int, lanes: int, names: Names) 
         yield For(place.name, "parallel", ZERO, integer(count), 1, (store,))
 
     if whole > size:
-        names.set_up(fill(whole, Const(0.0 if part.dtype.is_float else 0, part.dtype)))
+        names.set_up(fill(whole, zero_of(part.dtype)))
     names.set_up(fill(size, substitute(part, {variable: place})))
     return Load(name, (ZERO, ZERO, ZERO, ZERO, Var(variable)), part.dtype)
