@@ -173,7 +173,7 @@ class Model(Layer):
 
     @property
     def weights_version(self) -> int:
-        """Grows with every assignment to a weight: a compiled model compares it with what it was bound to."""
+        """Grows with every assignment to a weight."""
         return sum(weight.version for weight in self.weights)
 
     def get_layer(self, name: str | None = None, index: int | None = None) -> Layer:

@@ -19,14 +19,13 @@ from rnncc.graph.ir import Feed, Graph, Source
 from rnncc.graph.value import Value
 from rnncc.layers.stateful import StateSlot, run_with_states
 from rnncc.loop.ir import PACKED_AXES, Procedure
-from rnncc.memory import as_memory_limit, memory_errors
 from rnncc.numeric import whole_number
 from rnncc.ops.structure import arranged
 from rnncc.records import record
 from rnncc.runtime.frame import Frame, Frames, Layout, Native, Places, address_of
 from rnncc.runtime.jit import Loaded
 from rnncc.runtime.memory import shape_of, slot_offsets
-from rnncc.runtime.prepared import PreparedCall, check_failed
+from rnncc.runtime.prepared import PreparedCall
 from rnncc.runtime.threads import (
     NO_TEAM,
     ROW_WEIGHTS,
@@ -121,6 +120,7 @@ class CompiledModel:
         self._layouts: dict[tuple[int, ...], Layout] = {}
         self.inputs = tuple(map(_port, graph.arguments[: len(graph.arguments) - len(self._kept)]))
         self.outputs = tuple(map(_port, graph.outputs[: len(graph.outputs) - len(self._kept)]))
+        self._is_single = len(self.outputs) == 1 and structure is None
 
     def __repr__(self) -> str:
         takes = ", ".join(f"{port.name}: {port.dtype}{_shape_text(port.shape)}" for port in self.inputs)
@@ -138,15 +138,12 @@ class CompiledModel:
             TokenError: a token id lies outside its table.
             MemoryLimitError: the call needs more memory than there is.
         """
-        return arranged(self.call(*arrays, **named), self._structure)
+        outputs = self._call(arrays, named)
+        return outputs[0] if self._is_single else arranged(outputs, self._structure)
 
     def call(self, /, *arrays: Any, **named: Any) -> list[np.ndarray]:
         """Like calling the model, but always a list of outputs."""
-        if self._kept:
-            return run_with_states(
-                self._graph, self._kept, partial(self.call_with, self._weights.bind()), arrays, named
-            )
-        return self.call_with(self._weights.bind(), *arrays, **named)
+        return self._call(arrays, named)
 
     def reset_states(self) -> None:
         """Let the next call start from zeros, with any batch size, where layers are stateful."""
@@ -161,10 +158,7 @@ class CompiledModel:
     def call_with(self, bound: BoundWeights, /, *arrays: Any, **named: Any) -> list[np.ndarray]:
         """`call` with weights that were bound before, whatever was assigned to them since; states come and go with the
         arrays."""
-        inputs, extents = bind_arguments(self._graph.name, self._arguments, arrays, named)
-        if self._feeds:
-            inputs = [*inputs, *(feed.draw() for feed in self._feeds)]
-        return self._run(inputs, extents, bound)
+        return self._run(bound, arrays, named)
 
     def bind(self) -> BoundWeights:
         """The weights as they are now, prepared for the machine code."""
@@ -239,7 +233,7 @@ class CompiledModel:
         for places, array in zip((*self._places.inputs, *self._places.outputs), (*inputs, *outputs), strict=True):
             for place in places:
                 frame.pointers[place] = address_of(array)
-        return PreparedCall(frame, outputs, (bound, inputs), self._emitted.checks, extents, hidden)
+        return PreparedCall(frame, outputs, (bound, inputs), hidden)
 
     def ir(self, stage: str) -> str:
         """The text of one stage: graph, fused, loop, scheduled, llvm, llvm-opt or asm."""
@@ -281,49 +275,32 @@ class CompiledModel:
 
     # -------------------------------------------------------------- one call
 
-    def _run(self, inputs: Sequence[np.ndarray], extents: Mapping[str, int], bound: BoundWeights) -> list[np.ndarray]:
+    def _call(self, arrays: Sequence[Any], named: Mapping[str, Any]) -> list[np.ndarray]:
+        bound = self._weights.bind()
+        if self._kept:
+            return run_with_states(self._graph, self._kept, partial(self.call_with, bound), arrays, named)
+        return self._run(bound, arrays, named)
+
+    def _run(self, bound: BoundWeights, arrays: Sequence[Any], named: Mapping[str, Any]) -> list[np.ndarray]:
         frame = self._frames.own
         if frame.is_busy:  # a signal handler, or a finalizer, that came in the middle of a call
             frame = Frame()
         frame.is_busy = True
         try:
-            return self._run_in(frame, inputs, extents, bound)
+            if named or self._feeds or not frame.takes(arrays, bound):
+                arrays = self._prepare(frame, bound, arrays, named)
+            return frame.run(arrays)
         finally:
             frame.is_busy = False
 
-    def _run_in(
-        self, frame: Frame, inputs: Sequence[np.ndarray], extents: Mapping[str, int], bound: BoundWeights
+    def _prepare(
+        self, frame: Frame, bound: BoundWeights, arrays: Sequence[Any], named: Mapping[str, Any]
     ) -> list[np.ndarray]:
+        """What `frame` runs on for these arguments, of any kind; makes it ready for their shapes."""
+        inputs, extents = bind_arguments(self._graph.name, self._arguments, arrays, named)
         layout = self._layout(tuple([extents[dim] for dim in self._procedure.dims]))
-        if frame.bound is not bound or frame.layout is not layout:
-            frame.prepare(self._places, bound, layout, self._native or self._load_native())
-        pointers = frame.pointers
-        kept = []  # arrays that were converted must live until the call is over
-        for array, spare, places, value in zip(
-            inputs, frame.inputs, self._places.inputs, self._graph.inputs, strict=True
-        ):
-            if spare is not None:
-                spare[...] = array
-                continue
-            ready = array if array.flags.c_contiguous and array.flags.aligned else _in_order(value.name, array)
-            kept.append(ready)
-            for place in places:
-                pointers[place] = address_of(ready)
-        outputs: list[np.ndarray] = []
-        for port, spare, places in zip(layout.outputs, frame.outputs, self._places.outputs, strict=True):
-            if spare is None:
-                output = _empty(*port)
-                for place in places:
-                    pointers[place] = address_of(output)
-            else:
-                output = spare
-            outputs.append(output)
-        code = frame.native()
-        if code:
-            raise check_failed(self._emitted.checks[code - 1], frame.status, extents)
-        return [
-            output if spare is None else output.copy() for output, spare in zip(outputs, frame.outputs, strict=True)
-        ]
+        frame.prepare(self._places, bound, layout, self._native or self._load_native())
+        return [*inputs, *(feed.draw() for feed in self._feeds)]
 
     def _layout(self, sizes: tuple[int, ...]) -> Layout:
         """What a call with these extents needs; the last few are remembered."""
@@ -355,25 +332,9 @@ class CompiledModel:
             *((ctypes.c_int64, ctypes.c_int64, ctypes.c_void_p) if self._emitted.shares else ()),
         )
         function = prototype(address)
-        if self._emitted.shares:
-            self._native = Native(loaded, address, lambda *memory: function(*memory, 0, 1, NO_TEAM))
-        else:
-            self._native = Native(loaded, address, function)
+        alone = (lambda *memory: function(*memory, 0, 1, NO_TEAM)) if self._emitted.shares else function
+        self._native = Native(loaded, address, alone, self._emitted.checks)
         return self._native
-
-
-def _in_order(name: str, array: np.ndarray) -> np.ndarray:
-    """`array` as the machine code reads it: aligned, the last axis fastest."""
-    with memory_errors(f"a copy of {name} in row-major order"):
-        return np.require(array, None, ["C", "A"])
-
-
-def _empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray:
-    """Memory for a result."""
-    try:
-        return np.empty(shape, dtype)
-    except MemoryError as error:
-        raise as_memory_limit(error, "the results of this call") from None
 
 
 def _port(value: Value) -> Port:

@@ -8,7 +8,7 @@ import numpy as np
 
 from rnncc.graph.interp import interpret as interpret_graph
 from rnncc.graph.ir import Graph, Source
-from rnncc.layers.weights import together
+from rnncc.layers.weights import last_assignment, together
 from rnncc.loop.ir import Procedure
 from rnncc.memory import memory_errors
 from rnncc.records import record
@@ -36,7 +36,8 @@ class WeightBinder:
         self._sources = [sources[value.name] for value in setup.consts]
         self._procedure = procedure
         self._bound: BoundWeights | None = None
-        self._constant = not any(hasattr(source, "version") for source in self._sources)
+        self._seen: object = None
+        """The last assignment to any weight when `_bound` was compared with the weights."""
 
     def versions(self) -> tuple[int, ...]:
         """Grows with every assignment to a weight."""
@@ -44,8 +45,9 @@ class WeightBinder:
 
     def bind(self) -> BoundWeights:
         """The arrays for the weights as they are now."""
-        bound = self._bound
-        if bound is not None and (self._constant or bound.versions == self.versions()):
+        bound, now = self._bound, last_assignment()
+        if bound is not None and (self._seen is now or bound.versions == self.versions()):
+            self._seen = now
             return bound
         with together():
             versions, values = self.versions(), [source.value for source in self._sources]

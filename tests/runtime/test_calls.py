@@ -9,7 +9,7 @@ import pytest
 
 import rnncc
 from rnncc import layers
-from rnncc.errors import TokenError
+from rnncc.errors import ArgumentError, ShapeError, TokenError
 
 SIZES = [(1, 1), (3, 5), (2, 700), (90, 2), (90, 700)]
 """Batch and length: inputs, outputs, both or none of them are small."""
@@ -48,6 +48,27 @@ def test_layouts_do_not_matter(fn: rnncc.CompiledModel, size: tuple[int, int]) -
     frozen = x.copy()
     frozen.flags.writeable = False
     assert np.array_equal(fn(frozen), expected)
+
+
+def test_a_call_like_the_last_one_is_checked_as_well() -> None:
+    """It takes a shorter way, which sees nothing but shapes and types."""
+    rnncc.set_random_seed(7)
+    model = rnncc.Sequential([layers.Input((None, 2)), layers.GRU(5, recurrent_dropout=0.5)])
+    fn = rnncc.compile(model, training=True)
+    x = samples(3, 4)
+    key = np.zeros(2, "int32")  # what such a layer draws for each call: no input of a user's
+    fn(x)
+    with pytest.raises(ArgumentError, match="takes 1 input, 2 given"):
+        fn(x, key)
+    with pytest.raises(ShapeError, match="axis 2 has size 3 instead of 2"):
+        fn(np.zeros((3, 4, 3), "float32"))
+    fn = rnncc.compile(model)
+    before = fn(x)
+    assert np.array_equal(fn(x.astype("float64")), before)
+    model.set_weights([weight * 2 for weight in model.get_weights()])
+    assert not np.array_equal(fn(x), before)
+    model.set_weights([weight / 2 for weight in model.get_weights()])
+    assert np.array_equal(fn(x), before)
 
 
 def test_threads_do_not_share_memory(fn: rnncc.CompiledModel) -> None:

@@ -14,6 +14,7 @@ import rnncc
 from rnncc import layers, ops
 from rnncc.errors import ArgumentError, DTypeError, ShapeError, TokenError, UnsupportedError
 from rnncc.runtime import compiled
+from rnncc.runtime import frame as frames
 
 TABLE = np.arange(10, dtype=np.float32)
 
@@ -169,25 +170,29 @@ def test_a_call_in_the_middle_of_a_call() -> None:
     rnncc.set_random_seed(0)
     fn = rnncc.compile(rnncc.Sequential([layers.Input((None, 8)), layers.GRU(16)]))
     one, other = np.random.default_rng(0).normal(size=(2, 3, 30, 8)).astype(np.float32)
+    larger = np.concatenate([other, other])
     expected, lines = fn(one), []
 
     def interrupt(frame: Any, event: str, arg: Any) -> Any:
-        if frame.f_code.co_filename != compiled.__file__:
+        if frame.f_code.co_filename not in (compiled.__file__, frames.__file__):
             return None
         if event == "line":
             sys.settrace(None)
-            lines.append(frame.f_lineno)
+            lines.append((frame.f_code.co_filename, frame.f_lineno))
             fn(other)
+            fn(larger)
             sys.settrace(interrupt)
         return interrupt
 
-    sys.settrace(interrupt)
-    try:
-        result = fn(one)
-    finally:
-        sys.settrace(None)
-    assert len(lines) > 20
-    assert np.array_equal(result, expected)
+    for before in (one, larger):  # a call like the one before, and one that is not
+        fn(before)
+        sys.settrace(interrupt)
+        try:
+            result = fn(one)
+        finally:
+            sys.settrace(None)
+        assert np.array_equal(result, expected)
+    assert len(set(lines)) > 50
     assert np.array_equal(fn(one), expected)
 
 
