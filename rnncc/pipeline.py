@@ -67,6 +67,7 @@ from rnncc.passes.loop.split_nests import split_nests
 from rnncc.passes.loop.steps_first import steps_first
 from rnncc.passes.loop.tile import tile
 from rnncc.passes.loop.turn_sequences import turn_sequences
+from rnncc.passes.loop.two_turns import two_turns
 from rnncc.passes.loop.unroll import unroll
 from rnncc.passes.loop.vectorize import vectorize
 from rnncc.passes.loop.wavefront import wavefront
@@ -174,6 +175,7 @@ def loop_passes(
         Pass("vectorize", "lanes become vectors", vectorize),
         Pass("unroll_tiles", "register tiles are written out; what is loaded twice is loaded once", unroll),
         Pass("prefetch", "what a tile's end reads comes while its sums are added up", prefetch),
+        Pass("two_turns", "counting takes the ports of multiply-adds: half as often is enough", two_turns),
         Pass(
             "plan_memory",
             "temporaries that are never alive together share memory",

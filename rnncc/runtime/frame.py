@@ -135,9 +135,9 @@ class _Found(NamedTuple):
 class Frame:
     """What one thread keeps between calls: the pointers it passed last, and the memory behind them.
 
-    What was in the caches before a call is not there after it: what takes 2.6 us around a call of nothing takes 9 around
-    0.18 ms of machine code, and 30 where that reads more than level 2 holds. So a call like the last one looks at as
-    little as it can.
+    What was in the caches before a call is not there after it: what takes 2.6 us around a call of nothing takes 9
+    around 0.18 ms of machine code, and 30 where that reads more than level 2 holds. So a call like the last one looks
+    at as little as it can.
     """
 
     def __init__(self) -> None:

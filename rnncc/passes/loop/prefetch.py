@@ -40,6 +40,7 @@ from rnncc.loop.visit import (
     walk_exprs,
     walk_statements,
 )
+from rnncc.passes.loop.two_turns import AT_ONCE
 from rnncc.records import record
 from rnncc.types import DType
 
@@ -103,10 +104,10 @@ class _Prefetcher:
         if not by_row:
             return [*at_once, loop]
         assert loop.start == ZERO and loop.step == 1, "a loop over k takes every k"
-        size = integer(-(-int(loop.stop.value) // parts))  # the last parts may be empty
+        size = integer(AT_ONCE * -(-int(loop.stop.value) // (AT_ONCE * parts)))  # the last parts may be empty
         start = multiply(part, size)
         stop = add(start, size)
-        if int(loop.stop.value) % parts:
+        if parts * int(size.value) > loop.stop.value:
             stop = call("min", stop, loop.stop)
         piece = replace(loop, start=start, stop=stop)
         first, later = ([line for one in some for line in one.statements()] for some in (others, by_row))

@@ -30,6 +30,11 @@ def unroll(procedure: Procedure) -> Procedure:
     return procedure if body == procedure.body else replace(procedure, body=body)
 
 
+def written_out(loop: For, names: Names) -> list[Stmt]:
+    """The turns of `loop`, one after the other."""
+    return _Unroller(names).copies(loop, {})
+
+
 @record(frozen=True, slots=True)
 class _Unroller:
     """Writes out loops from the outside in, so that every copy is made once, when all its numbers are known."""
