@@ -18,15 +18,10 @@ from rnncc.types import DType, TensorType
 _ASSIGNING = lock_over_fork()
 
 
-class _Last:
-    """`assignment` stands for the last one to any weight of this process."""
+class Last:
+    """`Last.assignment` is another object after every assignment to any weight: while it is the same, none changed."""
 
     assignment = object()
-
-
-def last_assignment() -> object:
-    """Another object after every assignment to any weight: while it is the same, no weight has changed."""
-    return _Last.assignment
 
 
 def together() -> AbstractContextManager[object]:
@@ -87,7 +82,7 @@ class Weight:
         """Replace the numbers by what `converted` returned."""
         self._value = value
         self.version += 1
-        _Last.assignment = object()
+        Last.assignment = object()
 
     def converted(self, value: Any) -> np.ndarray:
         """`value` as this weight keeps it. Raises ShapeError or DTypeError when it does not fit."""

@@ -18,14 +18,16 @@ from rnncc.graph.arguments import bind_arguments
 from rnncc.graph.ir import Feed, Graph, Source
 from rnncc.graph.value import Value
 from rnncc.layers.stateful import StateSlot, run_with_states
+from rnncc.layers.weights import Last
 from rnncc.loop.ir import PACKED_AXES, Procedure
 from rnncc.numeric import whole_number
 from rnncc.ops.structure import arranged
 from rnncc.records import record
-from rnncc.runtime.frame import Frame, Frames, Layout, Native, Places, address_of
+from rnncc.runtime.frame import Frame, Frames, Layout, Native, Places
 from rnncc.runtime.jit import Loaded
 from rnncc.runtime.memory import shape_of, slot_offsets
 from rnncc.runtime.prepared import PreparedCall
+from rnncc.runtime.repeat import address_of
 from rnncc.runtime.threads import (
     NO_TEAM,
     ROW_WEIGHTS,
@@ -138,12 +140,12 @@ class CompiledModel:
             TokenError: a token id lies outside its table.
             MemoryLimitError: the call needs more memory than there is.
         """
-        outputs = self._call(arrays, named)
+        outputs = self._run(arrays, named)
         return outputs[0] if self._is_single else arranged(outputs, self._structure)
 
     def call(self, /, *arrays: Any, **named: Any) -> list[np.ndarray]:
         """Like calling the model, but always a list of outputs."""
-        return self._call(arrays, named)
+        return self._run(arrays, named)
 
     def reset_states(self) -> None:
         """Let the next call start from zeros, with any batch size, where layers are stateful."""
@@ -158,7 +160,7 @@ class CompiledModel:
     def call_with(self, bound: BoundWeights, /, *arrays: Any, **named: Any) -> list[np.ndarray]:
         """`call` with weights that were bound before, whatever was assigned to them since; states come and go with the
         arrays."""
-        return self._run(bound, arrays, named)
+        return self._run(arrays, named, bound)
 
     def bind(self) -> BoundWeights:
         """The weights as they are now, prepared for the machine code."""
@@ -230,7 +232,9 @@ class CompiledModel:
         frame.prepare(self._places, bound, layout, native)
         fresh = layout.outputs[: len(layout.outputs) - len(results)]
         outputs = [*(np.empty(shape, dtype) for shape, dtype in fresh), *results]
-        for places, array in zip((*self._places.inputs, *self._places.outputs), (*inputs, *outputs), strict=True):
+        for places, array in zip(
+            (*self._places.inputs.values(), *self._places.outputs.values()), (*inputs, *outputs), strict=True
+        ):
             for place in places:
                 frame.pointers[place] = address_of(array)
         return PreparedCall(frame, outputs, (bound, inputs), hidden)
@@ -275,21 +279,29 @@ class CompiledModel:
 
     # -------------------------------------------------------------- one call
 
-    def _call(self, arrays: Sequence[Any], named: Mapping[str, Any]) -> list[np.ndarray]:
-        bound = self._weights.bind()
-        if self._kept:
-            return run_with_states(self._graph, self._kept, partial(self.call_with, bound), arrays, named)
-        return self._run(bound, arrays, named)
-
-    def _run(self, bound: BoundWeights, arrays: Sequence[Any], named: Mapping[str, Any]) -> list[np.ndarray]:
+    def _run(
+        self, arrays: Sequence[Any], named: Mapping[str, Any], bound: BoundWeights | None = None
+    ) -> list[np.ndarray]:
+        """The outputs for weights that were `bound`, or for those of this moment; a call like the last one is short."""
+        if bound is None:
+            bound, seen = self._weights.current
+            if bound is None or seen is not Last.assignment:
+                bound = self._weights.bind()
+            if self._kept:
+                return run_with_states(self._graph, self._kept, partial(self.call_with, bound), arrays, named)
         frame = self._frames.own
         if frame.is_busy:  # a signal handler, or a finalizer, that came in the middle of a call
             frame = Frame()
         frame.is_busy = True
         try:
-            if named or self._feeds or not frame.takes(arrays, bound):
-                arrays = self._prepare(frame, bound, arrays, named)
-            return frame.run(arrays)
+            if frame.bound is bound and not named and not self._feeds:
+                outputs = frame.repeat(arrays, False)
+                if outputs is not None:
+                    return outputs
+            ready = self._prepare(frame, bound, arrays, named)
+            outputs = frame.repeat(ready, True)
+            assert outputs is not None, "the arrays are what was prepared for"
+            return outputs
         finally:
             frame.is_busy = False
 

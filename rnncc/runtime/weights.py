@@ -8,7 +8,7 @@ import numpy as np
 
 from rnncc.graph.interp import interpret as interpret_graph
 from rnncc.graph.ir import Graph, Source
-from rnncc.layers.weights import last_assignment, together
+from rnncc.layers.weights import Last, together
 from rnncc.loop.ir import Procedure
 from rnncc.memory import memory_errors
 from rnncc.records import record
@@ -25,7 +25,12 @@ class BoundWeights:
 
 
 class WeightBinder:
-    """Keeps the arrays of a compiled model in step with its weights."""
+    """Keeps the arrays of a compiled model in step with its weights.
+
+    Attributes:
+        current: arrays that were up to date, and the last assignment to any weight at that time: if there was none
+            since, they are. One object, so that no thread sees those of two moments.
+    """
 
     def __init__(
         self, setup: Graph, sources: Mapping[str, Source], procedure: Procedure, pointers: Collection[str | int]
@@ -35,9 +40,7 @@ class WeightBinder:
         self._read = frozenset(pointers)
         self._sources = [sources[value.name] for value in setup.consts]
         self._procedure = procedure
-        self._bound: BoundWeights | None = None
-        self._seen: object = None
-        """The last assignment to any weight when `_bound` was compared with the weights."""
+        self.current: tuple[BoundWeights | None, object] = None, None
 
     def versions(self) -> tuple[int, ...]:
         """Grows with every assignment to a weight."""
@@ -45,15 +48,15 @@ class WeightBinder:
 
     def bind(self) -> BoundWeights:
         """The arrays for the weights as they are now."""
-        bound, now = self._bound, last_assignment()
-        if bound is not None and (self._seen is now or bound.versions == self.versions()):
-            self._seen = now
-            return bound
-        with together():
-            versions, values = self.versions(), [source.value for source in self._sources]
-        # Two threads may both come here; both make the same arrays.
-        with memory_errors("the weights as the machine code reads them", "use fewer units, or more memory"):
-            self._bound = bound = BoundWeights(versions, self._prepare(values))
+        now = Last.assignment
+        bound, _ = self.current
+        if bound is None or bound.versions != self.versions():
+            with together():
+                versions, values = self.versions(), [source.value for source in self._sources]
+            # Two threads may both come here; both make the same arrays.
+            with memory_errors("the weights as the machine code reads them", "use fewer units, or more memory"):
+                bound = BoundWeights(versions, self._prepare(values))
+        self.current = bound, now
         return bound
 
     def _prepare(self, values: Sequence[np.ndarray]) -> Mapping[str, np.ndarray]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ import pytest
 import rnncc
 from rnncc import layers
 from rnncc.errors import ArgumentError, ShapeError, TokenError
+from rnncc.runtime import weights
 
 SIZES = [(1, 1), (3, 5), (2, 700), (90, 2), (90, 700)]
 """Batch and length: inputs, outputs, both or none of them are small."""
@@ -69,6 +71,26 @@ def test_a_call_like_the_last_one_is_checked_as_well() -> None:
     assert not np.array_equal(fn(x), before)
     model.set_weights([weight / 2 for weight in model.get_weights()])
     assert np.array_equal(fn(x), before)
+
+
+def test_weights_that_change_while_others_are_bound_are_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    rnncc.set_random_seed(7)
+    model = rnncc.Sequential([layers.Input((None, 2)), layers.SimpleRNN(5)])
+    fn, x = rnncc.compile(model), samples(3, 4)
+    others = [weight + 1 for weight in model.get_weights()]
+    pack = weights.pack
+
+    def slowly(*args: Any) -> Any:
+        packed = pack(*args)
+        monkeypatch.undo()
+        model.set_weights(others)
+        return packed
+
+    monkeypatch.setattr(weights, "pack", slowly)
+    before = fn(x)
+    after = fn(x)
+    assert not np.array_equal(before, after)
+    assert np.array_equal(after, rnncc.compile(model)(x))
 
 
 def test_threads_do_not_share_memory(fn: rnncc.CompiledModel) -> None:

@@ -13,7 +13,7 @@ import pytest
 import rnncc
 from rnncc import layers, ops
 from rnncc.errors import ArgumentError, DTypeError, ShapeError, TokenError, UnsupportedError
-from rnncc.runtime import compiled
+from rnncc.runtime import compiled, repeat
 from rnncc.runtime import frame as frames
 
 TABLE = np.arange(10, dtype=np.float32)
@@ -174,7 +174,7 @@ def test_a_call_in_the_middle_of_a_call() -> None:
     expected, lines = fn(one), []
 
     def interrupt(frame: Any, event: str, arg: Any) -> Any:
-        if frame.f_code.co_filename not in (compiled.__file__, frames.__file__):
+        if frame.f_code.co_filename not in (compiled.__file__, frames.__file__, repeat.__file__):
             return None
         if event == "line":
             sys.settrace(None)
