@@ -80,9 +80,9 @@ class Weight:
 
     def take(self, value: np.ndarray) -> None:
         """Replace the numbers by what `converted` returned."""
-        self._value = value
-        self.version += 1
-        Last.assignment = object()
+        Last.assignment = object()  # first, for an interrupt may come between any two lines
+        self._value, self.version = value, self.version + 1
+        Last.assignment = object()  # and last, for threads that have looked at the old numbers since
 
     def converted(self, value: Any) -> np.ndarray:
         """`value` as this weight keeps it. Raises ShapeError or DTypeError when it does not fit."""

@@ -295,11 +295,11 @@ class CompiledModel:
         frame.is_busy = True
         try:
             if frame.bound is bound and not named and not self._feeds:
-                outputs = frame.repeat(arrays, False)
+                outputs = frame.repeat(arrays)
                 if outputs is not None:
                     return outputs
             ready = self._prepare(frame, bound, arrays, named)
-            outputs = frame.repeat(ready, True)
+            outputs = frame.repeat(ready, fit=True)
             assert outputs is not None, "the arrays are what was prepared for"
             return outputs
         finally:

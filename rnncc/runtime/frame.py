@@ -106,7 +106,7 @@ class Frame:
         """True during a call: what runs in the middle of it, on the same thread, needs a frame of its own."""
         self.native: Callable[[], int] = int
         self.failure: Callable[..., RnnccError]
-        """The error for what `native` returned, and axes that the user does not see, by input."""
+        """The error for the number that `native` returned; may be told of axes that the user does not see."""
         self.repeat: Repeat
         """A call like the one that was prepared last."""
         self.bound: BoundWeights | None = None

@@ -8,7 +8,7 @@ the way comes from memory. A function that has all it needs in its closure looks
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -17,8 +17,12 @@ from rnncc.memory import as_memory_limit, memory_errors
 Shaped = tuple[tuple[int, ...], np.dtype[Any]]
 """What an array is like."""
 
-Repeat = Callable[[Sequence[Any], bool], list[np.ndarray] | None]
-"""The outputs for one array per input; None if they have other shapes and types, and nobody says that they have not."""
+
+class Repeat(Protocol):
+    """A call for one array per input."""
+
+    def __call__(self, arrays: Sequence[Any], *, fit: bool = False) -> list[np.ndarray] | None:
+        """The outputs; None if an array has another shape or type than before, except where they `fit` for certain."""
 
 
 class Port(NamedTuple):
@@ -53,15 +57,20 @@ def repeat_of(
     given = [(*port.like, port.spare, port) for port in inputs]
     small = [(number, port.spare.copy) for number, port in enumerate(outputs) if port.spare is not None]
     large = [(number, port.like, port.pointers) for number, port in enumerate(outputs) if port.spare is None]
-    count, nothing, array_type = len(given), [np.empty(0)] * len(outputs), np.ndarray
+    count, array_type = len(given), np.ndarray
+    unfilled: list[Any] = [None] * len(outputs)
 
-    def repeat(arrays: Sequence[Any], is_like: bool) -> list[np.ndarray] | None:
+    def repeat(arrays: Sequence[Any], *, fit: bool = False) -> list[np.ndarray] | None:
         if len(arrays) != count:
             return None
         kept = []  # arrays that were converted must live until the call is over
         for array, (shape, dtype, spare, port) in zip(arrays, given, strict=True):
-            # "is" for the type of the elements is enough: numpy has one object for each, and others take the long way.
-            if not is_like and (array.__class__ is not array_type or array.dtype is not dtype or array.shape != shape):
+            # numpy has one object for each type of elements, but for arrays that come out of pickles.
+            if not fit and (
+                array.__class__ is not array_type
+                or (array.dtype is not dtype and array.dtype != dtype)
+                or array.shape != shape
+            ):
                 return None
             if spare is not None:
                 spare[...] = array
@@ -73,7 +82,7 @@ def repeat_of(
                 address = address_of(kept[-1])
             for pointer in port.pointers:
                 table[pointer] = address
-        results = nothing.copy()
+        results = unfilled.copy()
         for number, like, pointers in large:
             results[number] = result = _empty(like)
             for pointer in pointers:

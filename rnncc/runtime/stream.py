@@ -245,7 +245,8 @@ def _step_of_one(steps: Sequence[_Step], input_: _Input, turn: list[int], match:
     copies = [step.copies[0] for step in steps]
 
     def step(item: Any = _NOTHING, /, *more: Any, **named: Any) -> np.ndarray:
-        # "is" for the type of the elements is enough: numpy has one object for each, and others take the long way.
+        # "is" for the type of the elements is enough: numpy has one object for each, and what comes out of pickles
+        # takes the long way.
         if item.__class__ is array_type and item.dtype is dtype and item.shape == shape and not more and not named:
             place[...] = item
         else:

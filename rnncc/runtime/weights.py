@@ -43,12 +43,12 @@ class WeightBinder:
         self.current: tuple[BoundWeights | None, object] = None, None
 
     def versions(self) -> tuple[int, ...]:
-        """Grows with every assignment to a weight."""
+        """How often each weight was assigned to."""
         return tuple(getattr(source, "version", 0) for source in self._sources)
 
     def bind(self) -> BoundWeights:
         """The arrays for the weights as they are now."""
-        now = Last.assignment
+        now = Last.assignment  # before the versions: what comes after them is another assignment
         bound, _ = self.current
         if bound is None or bound.versions != self.versions():
             with together():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -45,7 +46,8 @@ def test_layouts_do_not_matter(fn: rnncc.CompiledModel, size: tuple[int, int]) -
     expected = fn(x)
     shifted = np.frombuffer(b"\0" + x.tobytes(), np.uint8)[1:].view("float32").reshape(x.shape)
     assert not shifted.flags.aligned
-    for same in (np.asfortranarray(x), x.repeat(2, axis=1)[:, ::2], shifted, x[::-1][::-1], x.astype(">f4")):
+    pickled = pickle.loads(pickle.dumps(x))  # with an object of its own for the type of the elements
+    for same in (np.asfortranarray(x), x.repeat(2, axis=1)[:, ::2], shifted, x[::-1][::-1], x.astype(">f4"), pickled):
         assert np.array_equal(fn(same), expected)
     frozen = x.copy()
     frozen.flags.writeable = False

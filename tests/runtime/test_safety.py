@@ -13,6 +13,7 @@ import pytest
 import rnncc
 from rnncc import layers, ops
 from rnncc.errors import ArgumentError, DTypeError, ShapeError, TokenError, UnsupportedError
+from rnncc.layers import weights
 from rnncc.runtime import compiled, repeat
 from rnncc.runtime import frame as frames
 
@@ -194,6 +195,31 @@ def test_a_call_in_the_middle_of_a_call() -> None:
         assert np.array_equal(result, expected)
     assert len(set(lines)) > 50
     assert np.array_equal(fn(one), expected)
+
+
+def test_an_assignment_that_is_interrupted_is_seen_or_never_was() -> None:
+    model = rnncc.Sequential([layers.Input((3,)), layers.Dense(2, kernel_initializer="ones")])
+    fn, x = rnncc.compile(model), np.ones((1, 3), np.float32)
+    (kernel, _), values = model.weights, []
+    take, start = weights.Weight.take.__code__, weights.Weight.take.__code__.co_firstlineno
+    for line in {line for *_, line in take.co_lines() if line is not None and line > start}:
+
+        def interrupt(frame: Any, event: str, arg: Any, line: int = line) -> Any:
+            if event == "line" and frame.f_code is take and frame.f_lineno == line:
+                raise KeyboardInterrupt
+            return interrupt
+
+        fn(x)
+        sys.settrace(interrupt)
+        try:
+            with pytest.raises(KeyboardInterrupt):
+                kernel.assign(kernel.value + 1)
+        finally:
+            sys.settrace(None)
+        values.append(float(kernel.value[0, 0]))
+        assert fn(x).tolist() == [[3 * values[-1]] * 2]
+    assert len(values) > 2
+    assert values[0] < values[-1]
 
 
 def test_a_call_goes_on_after_one_that_failed() -> None:
