@@ -15,9 +15,9 @@ each of them. What every tile reads alike (a bias) is near anyway.
 
 A core waits for a few dozen lines at a time, and the weights that the loop over k begins with would stand in line
 behind those of all rows. So each row is asked for before its own part of a long loop over k; parts have an even number
-of turns, for `two_turns`. Measured on four sums
-of 1,024 columns with 32 rows: 4 % of the time in bfloat16, 2 % in float32. Before each of the loops of a matrix unit a
-share of all is asked for: 6 % there, with AMX. To ask for what a tile writes as well made it slower by a tenth.
+of turns, for `two_turns`. Measured on four sums of 1,024 columns with 32 rows: 4 % of the time in bfloat16, 2 % in
+float32. Before each of the loops of a matrix unit a share of all is asked for: 6 % there, with AMX. To ask for what a
+tile writes as well made it slower by a tenth.
 
 Requires: `unroll`.
 """
