@@ -99,7 +99,7 @@ class CompiledModel:
         profile: Callable[[Sequence[Any], Mapping[str, Any]], Profile] | None = None,
     ) -> None:
         self._graph = graph = replace(graph, feeds=feeds or {})
-        self._feeds = [graph.feeds[value.name] for value in graph.inputs[len(graph.arguments) :]]
+        self._draws = [graph.feeds[value.name].draw for value in graph.inputs[len(graph.arguments) :]]
         self._arguments = graph.arguments
         self._kept = tuple(kept)
         self._make_stream = make_stream
@@ -294,7 +294,7 @@ class CompiledModel:
             frame = Frame()
         frame.is_busy = True
         try:
-            if frame.bound is bound and not named and not self._feeds:
+            if frame.bound is bound and not named:
                 outputs = frame.repeat(arrays)
                 if outputs is not None:
                     return outputs
@@ -311,8 +311,8 @@ class CompiledModel:
         """What `frame` runs on for these arguments, of any kind; makes it ready for their shapes."""
         inputs, extents = bind_arguments(self._graph.name, self._arguments, arrays, named)
         layout = self._layout(tuple([extents[dim] for dim in self._procedure.dims]))
-        frame.prepare(self._places, bound, layout, self._native or self._load_native())
-        return [*inputs, *(feed.draw() for feed in self._feeds)]
+        frame.prepare(self._places, bound, layout, self._native or self._load_native(), self._draws)
+        return inputs
 
     def _layout(self, sizes: tuple[int, ...]) -> Layout:
         """What a call with these extents needs; the last few are remembered."""

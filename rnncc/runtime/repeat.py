@@ -49,29 +49,35 @@ def repeat_of(
     outputs: Sequence[Port],
     native: Callable[[], int],
     failed: Callable[[int], Exception],
+    draws: Sequence[Callable[[], np.ndarray]] = (),
 ) -> Repeat:
     """What calls `native` for other arrays of the same shapes and types; `table` has the addresses that it reads.
 
-    It raises what `failed` returns when `native` returns a number.
+    It raises what `failed` returns when `native` returns a number. `draws` make the arrays of the last inputs, once for
+    every call that takes place.
     """
-    given = [(*port.like, port.spare, port) for port in inputs]
+    count, array_type = len(inputs) - len(draws), np.ndarray
+    likes = [port.like for port in inputs[:count]]
+    given = [(port.spare, port) for port in inputs]
     small = [(number, port.spare.copy) for number, port in enumerate(outputs) if port.spare is not None]
     large = [(number, port.like, port.pointers) for number, port in enumerate(outputs) if port.spare is None]
-    count, array_type = len(given), np.ndarray
     unfilled: list[Any] = [None] * len(outputs)
 
     def repeat(arrays: Sequence[Any], *, fit: bool = False) -> list[np.ndarray] | None:
         if len(arrays) != count:
             return None
-        kept = []  # arrays that were converted must live until the call is over
-        for array, (shape, dtype, spare, port) in zip(arrays, given, strict=True):
+        for array, (shape, dtype) in zip(arrays, likes, strict=True) if not fit else ():
             # numpy has one object for each type of elements, but for arrays that come out of pickles.
-            if not fit and (
+            if (
                 array.__class__ is not array_type
                 or (array.dtype is not dtype and array.dtype != dtype)
                 or array.shape != shape
             ):
                 return None
+        if draws:
+            arrays = [*arrays, *(draw() for draw in draws)]
+        kept = []  # arrays that were converted must live until the call is over
+        for array, (spare, port) in zip(arrays, given, strict=True):
             if spare is not None:
                 spare[...] = array
                 continue
