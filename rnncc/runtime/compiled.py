@@ -232,9 +232,7 @@ class CompiledModel:
         frame.prepare(self._places, bound, layout, native)
         fresh = layout.outputs[: len(layout.outputs) - len(results)]
         outputs = [*(np.empty(shape, dtype) for shape, dtype in fresh), *results]
-        for places, array in zip(
-            (*self._places.inputs.values(), *self._places.outputs.values()), (*inputs, *outputs), strict=True
-        ):
+        for places, array in zip(self._places.ports, (*inputs, *outputs), strict=True):
             for place in places:
                 frame.pointers[place] = address_of(array)
         return PreparedCall(frame, outputs, (bound, inputs), hidden)

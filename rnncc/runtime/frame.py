@@ -63,6 +63,11 @@ class Places:
     inputs: Mapping[str, tuple[int, ...]]
     outputs: Mapping[str, tuple[int, ...]]
 
+    @property
+    def ports(self) -> tuple[tuple[int, ...], ...]:
+        """Those of the inputs, and then those of the outputs."""
+        return (*self.inputs.values(), *self.outputs.values())
+
     @staticmethod
     def of(procedure: Procedure, pointers: Sequence[str | int]) -> Places:
         """Sort the pointers of an entry point by kind. What the code does not read has no place."""
@@ -171,7 +176,7 @@ class Frame:
         pointers = type(self.pointers)(*self.pointers)
         for place, slot in places.slots:
             pointers[place] = start + part.offsets[slot]
-        ports = zip((*places.inputs.values(), *places.outputs.values()), layout.row_bytes, strict=True)
+        ports = zip(places.ports, layout.row_bytes, strict=True)
         shifts = tuple((place, part.first * size) for port, size in ports for place in port)
         return _Part(pointers, part.extents, shifts, arena)
 
