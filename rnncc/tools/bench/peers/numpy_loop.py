@@ -16,7 +16,8 @@ def make(problem: Problem, threads: int) -> Function:
     """The number of threads is that of NumPy's BLAS, which is set before NumPy is loaded."""
 
     def call(*inputs: np.ndarray) -> list[np.ndarray]:
-        with np.errstate(over="ignore"):  # the sigmoid of a large negative number is 1 / inf
+        # The sigmoid of a large negative number is 1 / inf; OpenBLAS looks at what lies beside a row of five numbers.
+        with np.errstate(over="ignore", invalid="ignore"):
             return run_network(_LIBRARY, problem.network, problem.weights, inputs)
 
     return Function(call)
