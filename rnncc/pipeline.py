@@ -50,6 +50,7 @@ from rnncc.passes.loop.chunk_steps import chunk_steps
 from rnncc.passes.loop.chunks import step_weights
 from rnncc.passes.loop.forward_copies import forward_copies
 from rnncc.passes.loop.fuse import fuse
+from rnncc.passes.loop.in_place import in_place
 from rnncc.passes.loop.inline_moves import inline_moves
 from rnncc.passes.loop.instrument import instrument
 from rnncc.passes.loop.machine import MIDDLE_BYTES, NEAR_BYTES, Machine
@@ -162,6 +163,7 @@ def loop_passes(
             row_bytes=UNIT_ROW_BYTES if machine.has_matrix_unit else ROW_BYTES,
         ),
         Pass("instrument", "what the cycles of a kernel are is known as long as it is one nest", instrument),
+        deciding("in_place", "what nobody needs any more is written over", in_place),
         deciding(
             "tile",
             "sums in registers, the loop over k around them",

@@ -15,18 +15,22 @@ Requires: `inline_moves`; each temporary is copied to at most one place this way
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from rnncc.loop.ir import Expr, For, Load, Procedure, Stmt, Store, Var
 from rnncc.loop.visit import loads_of, map_expr, map_statement
 from rnncc.passes.loop.nest import definition_of, last_axis, nest_of, scalars
 
+Axes = tuple[int, ...]
+"""For each axis of a buffer, which one it is of another one with the same elements."""
+
 
 def forward_copies(procedure: Procedure) -> Procedure:
     """Redirect loads and stores of copied temporaries to the outputs they end in."""
     outputs = {buffer.name: buffer.shape for buffer in procedure.buffers if buffer.space == "output"}
     temporaries = {buffer.name: buffer.shape for buffer in procedure.buffers if buffer.space == "temporary"}
-    targets: dict[str, tuple[str, tuple[int, ...]]] = {}
+    targets: dict[str, tuple[str, Axes]] = {}
     kept: list[Stmt] = []
     for statement in procedure.body:
         found = _copy(statement, outputs, temporaries)
@@ -37,6 +41,13 @@ def forward_copies(procedure: Procedure) -> Procedure:
             targets[source] = (target, axes)
     if not targets:
         return procedure
+
+    buffers = tuple(buffer for buffer in procedure.buffers if buffer.name not in targets)
+    return replace(procedure, buffers=buffers, body=redirected(kept, targets))
+
+
+def redirected(statements: Sequence[Stmt], targets: Mapping[str, tuple[str, Axes]]) -> tuple[Stmt, ...]:
+    """`statements` with every access to a buffer of `targets` at another one, the order of whose axes is given."""
 
     def moved(buffer: str, index: tuple[Expr, ...]) -> tuple[str, tuple[Expr, ...]]:
         target, axes = targets[buffer]
@@ -56,34 +67,37 @@ def forward_copies(procedure: Procedure) -> Procedure:
             return replace(statement, buffer=name, index=index)
         return statement
 
-    body = tuple(redirect(map_statement(statement, lambda expr: map_expr(expr, load))) for statement in kept)
-    buffers = tuple(buffer for buffer in procedure.buffers if buffer.name not in targets)
-    return replace(procedure, buffers=buffers, body=body)
+    return tuple(redirect(map_statement(statement, lambda expr: map_expr(expr, load))) for statement in statements)
 
 
 def _copy(
     statement: Stmt, outputs: dict[str, tuple[Expr, ...]], temporaries: dict[str, tuple[Expr, ...]]
-) -> tuple[str, str, tuple[int, ...]] | None:
-    """`(source, target, axes)` when `statement` fills an output with a whole temporary: target axis i is axes[i]."""
+) -> tuple[str, str, Axes] | None:
+    """`(source, target, axes)` when `statement` fills an output with a whole temporary."""
     nest = nest_of(statement)
     if nest is None or not nest.stores:
         return None
     definition = definition_of(nest, outputs.get(nest.stores[0].buffer))
-    if definition is None or not isinstance(definition.value, Load):
+    if definition is None or not isinstance(definition.value, Load) or definition.value.buffer not in temporaries:
         return None
     source = definition.value
-    if source.buffer not in temporaries or sorted(map(repr, source.index)) != sorted(
-        repr(Var(name)) for name in definition.variables
-    ):
+    axes = axes_at_point(source, temporaries[source.buffer], nest.variables, nest.sizes)
+    return None if axes is None else (source.buffer, definition.buffer, axes)
+
+
+def axes_at_point(load: Load, shape: Sequence[Expr], variables: Sequence[str], sizes: Sequence[Expr]) -> Axes | None:
+    """For each of `variables` the axis of `load` that it is the index of, if that goes once over all of `shape`.
+
+    None as well where neighbours would not stay neighbours.
+    """
+    index = scalars(load.index)
+    if len(index) != len(variables) or any(Var(name) not in index for name in variables):
         return None
-    index = scalars(source.index)
-    axes = tuple(index.index(Var(name)) for name in definition.variables)
-    if tuple(temporaries[source.buffer][axis] for axis in axes) != definition.sizes:
+    axes = tuple(index.index(Var(name)) for name in variables)
+    if tuple(shape[axis] for axis in axes) != tuple(sizes):
         return None
-    last, last_of_source = last_axis(definition.sizes), last_axis(temporaries[source.buffer])
-    if last is not None and axes[last] != last_of_source:
-        return None
-    return source.buffer, definition.buffer, axes
+    last = last_axis(sizes)
+    return axes if last is None or axes[last] == last_axis(shape) else None
 
 
 def _reads_output(body: tuple[Stmt, ...], target: str) -> bool:

@@ -19,8 +19,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import chain
 
 from rnncc.loop.ir import For, Let, Procedure, Stmt, Var
+from rnncc.loop.names import Names
 from rnncc.loop.visit import substitute, walk_statements
 from rnncc.passes.loop.dependences import indices_of, shared_by
 
@@ -28,25 +30,25 @@ from rnncc.passes.loop.dependences import indices_of, shared_by
 def merge_rows(procedure: Procedure) -> Procedure:
     """Merge neighbouring loops over the same rows in every block."""
     registers = {buffer.name for buffer in procedure.buffers if buffer.is_private}
-    body = _block(procedure.body, registers)
+    body = _block(procedure.body, registers, Names(procedure))
     return procedure if body == procedure.body else replace(procedure, body=body)
 
 
-def _block(statements: Sequence[Stmt], registers: set[str]) -> tuple[Stmt, ...]:
+def _block(statements: Sequence[Stmt], registers: set[str], names: Names) -> tuple[Stmt, ...]:
     merged: list[Stmt] = []
     for statement in statements:
-        both = _merged(merged[-1], statement, registers) if merged else None
+        both = _merged(merged[-1], statement, registers, names) if merged else None
         if both is None:
             merged.append(statement)
         else:
             merged[-1] = both
     return tuple(
-        replace(statement, body=_block(statement.body, registers)) if isinstance(statement, For) else statement
+        replace(statement, body=_block(statement.body, registers, names)) if isinstance(statement, For) else statement
         for statement in merged
     )
 
 
-def _merged(first: Stmt, second: Stmt, registers: set[str]) -> For | None:
+def _merged(first: Stmt, second: Stmt, registers: set[str], names: Names) -> For | None:
     """The two as one loop, if both are over the same rows and no row of the one needs another row of the other."""
     if not (isinstance(first, For) and isinstance(second, For) and _is_over_rows(first) and _is_over_rows(second)):
         return None
@@ -54,9 +56,11 @@ def _merged(first: Stmt, second: Stmt, registers: set[str]) -> For | None:
         return None
     if _names(first) & _names(second) or not _is_row_by_row(first, second, registers):
         return None
-    if first.variable in {inner.variable for inner in walk_statements(second.body) if isinstance(inner, For)}:
-        return None
-    return replace(first, body=(*first.body, *substitute(second.body, {second.variable: Var(first.variable)})))
+    inside = {inner.variable for inner in walk_statements((*first.body, *second.body)) if isinstance(inner, For)}
+    row = next((name for name in (first.variable, second.variable) if name not in inside), None)
+    row = row or names.fresh(first.variable)
+    bodies = (substitute(loop.body, {loop.variable: Var(row)}) for loop in (first, second))
+    return replace(first, variable=row, body=tuple(chain.from_iterable(bodies)))
 
 
 def _is_over_rows(loop: For) -> bool:
