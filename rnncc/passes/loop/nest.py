@@ -153,8 +153,7 @@ def is_packable(load: Load, k: str, j: str) -> bool:
     index = scalars(load.index)
     if any(isinstance(part, Load) for item in index for part in walk_exprs(item)):
         return False
-    mentioned = frozenset[str]().union(*map(free_variables, index))
-    return mentioned == {k, j} and all(stride_in(item, j) in (0, 1) for item in index)
+    return free_variables(load) == {k, j} and all(stride_in(item, j) in (0, 1) for item in index)
 
 
 def is_of_weights(expr: Expr, k: str, j: str, weights: Container[str]) -> bool:

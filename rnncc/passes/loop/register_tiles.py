@@ -130,20 +130,23 @@ class RegisterTile:
         """All panels of the rows of `parts`."""
         if not parts:
             return []
-        wide = self.shape.panel * self.lanes if isinstance(self.extent, Const) else self.lanes
+        wide = self.shape.panel * self.lanes
         full = multiply(floordiv(self.extent, integer(wide)), integer(wide))
         loops: list[Stmt] = []
         panel = Var(self.names.fresh("js"))
         if full != ZERO:
-            body = self.panel(parts, panel, wide // self.lanes, False)
+            body = self.panel(parts, panel, self.shape.panel, False)
             loops.append(For(panel.name, "parallel", ZERO, full, wide, body))
         if isinstance(self.extent, Const) and isinstance(full, Const):
             left = int(self.extent.value) - int(full.value)
             if left:
                 loops += self.panel(parts, full, -(-left // self.lanes), left % self.lanes != 0)
         elif not isinstance(self.extent, Const):
-            rest = self.panel(parts, panel, 1, True)
-            loops.append(For(panel.name, "parallel", full, self.extent, self.lanes, rest))
+            vectors = multiply(floordiv(self.extent, integer(self.lanes)), integer(self.lanes))
+            for start, stop, partial in ((full, vectors, False), (vectors, self.extent, True)):
+                if start != stop:
+                    body = self.panel(parts, panel, 1, partial)
+                    loops.append(For(panel.name, "parallel", start, stop, self.lanes, body))
         return loops
 
     def panels_of_row(self, parts: Sequence[Part], tail: JoinedTail) -> list[Stmt]:

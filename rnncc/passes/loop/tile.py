@@ -20,6 +20,8 @@
 
 The end of a tile is a loop, with the sums on the stack, where it is long, or one for each of its stages (`end_stages`);
 else it is written out like the loop over k.
+A product of two results, each with a matrix for every sequence, is tiled for one sequence after the other: rows of
+several would share no columns.
 The order of the additions of one sum is that of k in every tile, and by the lanes of vectors in what is no tile, for
 however many rows: a row has the same bits whatever its neighbours.
 Columns that fill no vector share those of other sums (`joined_tails`). Sums of products of pairs go to the matrix unit,
@@ -49,7 +51,17 @@ from rnncc.loop.visit import (
 from rnncc.passes.loop.chunks import weights_read
 from rnncc.passes.loop.machine import Machine
 from rnncc.passes.loop.matrix_tiles import matrix_tile, matrix_tiling_of
-from rnncc.passes.loop.nest import Nest, all_written_by, is_over_steps, is_packable, nest_of, scalars, walks
+from rnncc.passes.loop.nest import (
+    Nest,
+    all_written_by,
+    is_over_steps,
+    is_packable,
+    loops_of,
+    nest_of,
+    scalars,
+    walks,
+    without_axis,
+)
 from rnncc.passes.loop.one_column import in_lines
 from rnncc.passes.loop.plain_tiles import point_tile, vector_tile
 from rnncc.passes.loop.register_tiles import Tiling, register_tile, tiling_of, weight_bytes
@@ -148,18 +160,19 @@ class _Tiler:
         return vector_tile(plain, self.machine, self)
 
     def with_sums(self, nest: Nest, sums: Sums, written: Sequence[str], is_step: bool) -> tuple[Stmt, ...]:
-        """The tiles of `nest` that hold its sums."""
+        """The tiles of `nest` that hold its sums: of each member of a batch by itself, if it is one."""
+        batch, nest = _batch_of(nest, sums, self.weights)
         name, chosen = written[0], self.chosen.get(written[0])
         tiling = matrix_tiling_of(nest, sums, self.machine, self.known)
         make = register_tile if tiling is None else matrix_tile
-        is_minor = not is_step and 0 < weight_bytes(nest, sums) * MINOR <= self.step_bytes
+        is_minor = bool(batch.sizes) or (not is_step and 0 < weight_bytes(nest, sums) * MINOR <= self.step_bytes)
         tiling = tiling or tiling_of(nest, sums, self.machine, name, chosen, is_minor=is_minor, weights=self.weights)
         if self.threads > 1 and tiling.bytes >= WORTH_BYTES:
             tiling = replace(tiling, tail_goes_along=False)
         self.tiles[name] = tiling
         told = "" if chosen is None else " (not as told: it has one shape)" if tiling.is_matrix else " (as told)"
         self.note(f"{', '.join(written)}: {tiling.text}{told}")
-        return make(nest, sums, tiling, self)
+        return loops_of(replace(batch, body=make(nest, sums, tiling, self)))
 
     def private(self, space: str, hint: str, dtype: DType, *shape: int) -> str:
         name = self.fresh(hint)
@@ -217,6 +230,21 @@ def _is_contiguous(nest: Nest, epilogue: tuple[Stmt, ...], sums: Sums, weights: 
             if not (known and is_packable(part, reduction.variable, j)):
                 loads.append(part)
     return all(_walks(load.index, j, moving, (0, 1)) for load in loads)
+
+
+def _batch_of(nest: Nest, sums: Sums, weights: set[str]) -> tuple[Nest, Nest]:
+    """The axes of `nest` at each place of which there are other columns for all rows of the others, and the others."""
+    loads = [part for one in sums.values() for part in walk_exprs(one.value) if isinstance(part, Load)]
+    names = [free_variables(load) for load in loads if load.buffer not in weights]
+    own = frozenset[str]().union(*(some for some in names if nest.variables[-1] in some))
+    axes = [axis for axis, variable in enumerate(nest.variables[:-1]) if variable in own]
+    rows = [size for variable, size in zip(nest.variables[:-1], nest.sizes, strict=False) if variable not in own]
+    if all(size == ONE for size in rows):
+        axes = []
+    inner = nest
+    for axis in reversed(axes):
+        inner = without_axis(inner, axis)
+    return Nest(tuple(nest.variables[axis] for axis in axes), tuple(nest.sizes[axis] for axis in axes), ()), inner
 
 
 def _moving(body: tuple[Stmt, ...], variable: str) -> set[str]:

@@ -45,14 +45,10 @@ def axis_across(nest: Nest, weights: Container[str]) -> int | None:
     for axis, (variable, size) in enumerate(zip(nest.variables[:-1], nest.sizes[:-1], strict=True)):
         lines = _lines(nest, axis, weights)
         others = [load for load in loads if load not in lines]
-        walked = all(walks(load.index, variable, (0, 1)) and names.isdisjoint(_mentioned(load)) for load in others)
-        if size != ONE and walked and any(variable in _mentioned(load) for load in others):
+        walked = all(walks(load.index, variable, (0, 1)) and names.isdisjoint(free_variables(load)) for load in others)
+        if size != ONE and walked and any(variable in free_variables(load) for load in others):
             return axis
     return None
-
-
-def _mentioned(load: Load) -> frozenset[str]:
-    return frozenset[str]().union(*map(free_variables, scalars(load.index)))
 
 
 def _lines(nest: Nest, axis: int, weights: Container[str]) -> list[Load]:
@@ -62,7 +58,7 @@ def _lines(nest: Nest, axis: int, weights: Container[str]) -> list[Load]:
     return [
         load
         for load in loads
-        if isinstance(size, Const) and _mentioned(load) == {variable} and not walks(load.index, variable, (1,))
+        if isinstance(size, Const) and free_variables(load) == {variable} and not walks(load.index, variable, (1,))
     ]
 
 
