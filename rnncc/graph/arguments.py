@@ -11,7 +11,7 @@ import numpy as np
 from rnncc.arrays import PAD_ROWS, as_numpy
 from rnncc.errors import ArgumentError, DTypeError, ShapeError, caller, nearest
 from rnncc.graph.value import Value
-from rnncc.memory import memory_errors
+from rnncc.memory import as_memory_limit, memory_errors
 from rnncc.types import DType
 
 
@@ -60,24 +60,30 @@ def _bind_arrays(inputs: Sequence[Value], args: Sequence[Any]) -> tuple[list[np.
             if (dim if isinstance(dim, int) else extents.setdefault(dim, size)) != size:
                 return None
         if array.dtype != type_.dtype.numpy:
-            if not _converts(array.dtype, type_.dtype):
+            if not converts(array.dtype, type_.dtype.numpy):
                 return None
-            array = _converted(value.name, array, type_.dtype)
+            array = converted(value.name, array, type_.dtype.numpy)
         arrays.append(array)
     return arrays, extents
 
 
 @cache
-def _converts(given: np.dtype[Any], needed: DType) -> bool:
+def converts(given: np.dtype[Any], needed: np.dtype[Any]) -> bool:
     """True when every number of one type is one of the other, or a float for one that is needed."""
-    if needed.is_float:
+    if needed.kind == "f":
         return given.kind in "fiub"
-    return given.kind in "iub" and needed.is_integer and np.can_cast(given, needed.numpy)
+    return given.kind in "iub" and needed.kind == "i" and np.can_cast(given, needed)
 
 
-def _converted(name: str, array: np.ndarray, dtype: DType) -> np.ndarray:
-    with memory_errors(f"{name} as an array of {dtype}"), np.errstate(over="ignore"):
-        return array.astype(dtype.numpy, copy=False)
+def converted(name: str, array: np.ndarray, dtype: np.dtype[Any]) -> np.ndarray:
+    """`array`, which is given for `name`, with elements of another type."""
+    try:
+        if array.dtype.kind != "f":  # no integer is too large for a float
+            return array.astype(dtype, copy=False)
+        with np.errstate(over="ignore"):
+            return array.astype(dtype, copy=False)
+    except MemoryError as error:  # to write what it is for takes longer than most conversions
+        raise as_memory_limit(error, f"{name} as an array of {dtype}") from None
 
 
 def spread_arguments(
@@ -143,7 +149,7 @@ def _count(number: int) -> str:
 
 def as_input(name: str, value: Any, dtype: DType) -> np.ndarray:
     """`value` as an array of `dtype`, or a DTypeError when that would change its values."""
-    with memory_errors(f"{name} as an array of {dtype}"):
+    with memory_errors(f"{name} as an array of {dtype.numpy}"):
         array = _numbers(name, value, dtype)
         if dtype is DType.BOOL and array.dtype.kind != "b":
             raise DTypeError(f"{name} holds {array.dtype}, bool is needed", place=caller(), remedy="compare: x != 0")
@@ -151,7 +157,7 @@ def as_input(name: str, value: Any, dtype: DType) -> np.ndarray:
             _check_whole(name, array)
         if dtype.is_integer:
             _check_range(name, array, dtype)
-    return _converted(name, array, dtype)
+    return converted(name, array, dtype.numpy)
 
 
 def _numbers(name: str, value: Any, dtype: DType) -> np.ndarray:

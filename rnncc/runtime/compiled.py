@@ -23,7 +23,7 @@ from rnncc.loop.ir import PACKED_AXES, Procedure
 from rnncc.numeric import whole_number
 from rnncc.ops.structure import arranged
 from rnncc.records import record
-from rnncc.runtime.frame import Frame, Frames, Layout, Native, Places
+from rnncc.runtime.frame import REMEMBERED, Frame, Frames, Layout, Native, Places
 from rnncc.runtime.jit import Loaded
 from rnncc.runtime.memory import shape_of, slot_offsets
 from rnncc.runtime.prepared import PreparedCall
@@ -40,9 +40,6 @@ from rnncc.runtime.weights import BoundWeights, WeightBinder
 
 if TYPE_CHECKING:
     from rnncc.runtime.profile import Profile
-
-_REMEMBERED = 256
-"""How many different extents a compiled model remembers the layout of."""
 
 _OF_THE_MODEL = ("summary", "layers", "weights", "get_weights", "set_weights", "count_params", "reset_states")
 _OF_MODELS = {
@@ -229,13 +226,13 @@ class CompiledModel:
         native = self._native or self._load_native()
         layout = self._layout(tuple(extents[dim] for dim in self._procedure.dims))
         frame = Frame()
-        frame.prepare(self._places, bound, layout, native)
+        ready = frame.prepare(self._places, bound, layout, native)
         fresh = layout.outputs[: len(layout.outputs) - len(results)]
         outputs = [*(np.empty(shape, dtype) for shape, dtype in fresh), *results]
         for places, array in zip(self._places.ports, (*inputs, *outputs), strict=True):
             for place in places:
-                frame.pointers[place] = address_of(array)
-        return PreparedCall(frame, outputs, (bound, inputs), hidden)
+                ready.pointers[place] = address_of(array)
+        return PreparedCall(ready, outputs, (frame, inputs), hidden)
 
     def ir(self, stage: str) -> str:
         """The text of one stage: graph, fused, loop, scheduled, llvm, llvm-opt or asm."""
@@ -280,7 +277,7 @@ class CompiledModel:
     def _run(
         self, arrays: Sequence[Any], named: Mapping[str, Any], bound: BoundWeights | None = None
     ) -> list[np.ndarray]:
-        """The outputs for weights that were `bound`, or for those of this moment; a call like the last one is short."""
+        """The outputs for weights that were `bound`, or for those of this moment; a call like one before is short."""
         if bound is None:
             bound, seen = self._weights.current
             if bound is None or seen is not Last.assignment:
@@ -294,10 +291,12 @@ class CompiledModel:
         try:
             if frame.bound is bound and not named:
                 outputs = frame.repeat(arrays)
+                if outputs is None and frame.recall(arrays):
+                    outputs = frame.repeat(arrays)
                 if outputs is not None:
                     return outputs
-            ready = self._prepare(frame, bound, arrays, named)
-            outputs = frame.repeat(ready, fit=True)
+            inputs = self._prepare(frame, bound, arrays, named)
+            outputs = frame.repeat(inputs, fit=True)
             assert outputs is not None, "the arrays are what was prepared for"
             return outputs
         finally:
@@ -317,7 +316,7 @@ class CompiledModel:
         layout = self._layouts.get(sizes)
         if layout is None:
             layout = Layout.of(self._procedure, sizes, self._plan(sizes))
-            if len(self._layouts) >= _REMEMBERED:
+            if len(self._layouts) >= REMEMBERED:
                 self._layouts.clear()
             self._layouts[sizes] = layout
         return layout

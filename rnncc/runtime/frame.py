@@ -20,9 +20,12 @@ from rnncc.ops.refusals import refused
 from rnncc.records import record
 from rnncc.runtime.jit import Loaded
 from rnncc.runtime.memory import Arena, check_available, shape_of, slot_offsets
-from rnncc.runtime.repeat import Port, Repeat, Shaped, address_of, repeat_of
+from rnncc.runtime.repeat import Port, Repeat, Shape, Shaped, address_of, repeat_of
 from rnncc.runtime.threads import POOL, Plan
 from rnncc.runtime.weights import BoundWeights
+
+REMEMBERED = 256
+"""How many different extents a compiled model remembers the layout of, and a thread what it needs for a call."""
 
 _SMALL = 4096
 """Inputs and outputs of at most as many bytes are copied: longer ones take longer to copy than to find."""
@@ -39,17 +42,17 @@ class Native:
     checks: tuple[tuple[str, str], ...]
     """What a check that fails has to say, and of which input."""
 
-    def run(self, frame: Frame) -> int:
-        """Run a call on as many threads as its plan says; what is in `frame` is ready for one."""
-        layout = frame.layout
-        assert layout is not None and layout.plan is not None, "the call has a plan"
+    def run(self, ready: Ready) -> int:
+        """Run a call on as many threads as its plan says; what is in `ready` is for one."""
+        layout = ready.layout
+        assert layout.plan is not None, "the call has a plan"
         with POOL.team(layout.plan.threads, self.loaded) as team:
-            code, number = team.run(self.address, frame.parts(), together=not layout.plan.rows)
+            code, number = team.run(self.address, ready.parts(), together=not layout.plan.rows)
         if not code:
             return 0
         if layout.plan.rows:  # once more, all rows on one thread: what is reported is the place in the whole input
-            return self.function(frame.pointers, layout.extents, frame.status)
-        frame.status[:] = frame.statuses[number]
+            return self.function(ready.pointers, layout.extents, ready.status)
+        ready.status[:] = ready.statuses[number]
         return code
 
 
@@ -93,7 +96,6 @@ class _Part:
     pointers: Any
     extents: Any
     shifts: tuple[tuple[int, int], ...]
-    arena: Arena
 
 
 class Frames(threading.local):
@@ -104,25 +106,17 @@ class Frames(threading.local):
 
 
 class Frame:
-    """What one thread keeps between calls: the pointers it passed last, and the memory behind them."""
+    """What one thread keeps between calls: those that are ready to be made again, and the memory that they share."""
 
     def __init__(self) -> None:
         self.is_busy = False
         """True during a call: what runs in the middle of it, on the same thread, needs a frame of its own."""
-        self.native: Callable[[], int] = int
-        self.failure: Callable[..., RnnccError]
-        """The error for the number that `native` returned; may be told of axes that the user does not see."""
-        self.repeat: Repeat
-        """A call like the one that was prepared last."""
         self.bound: BoundWeights | None = None
-        """The weights that were prepared last."""
-        self.layout: Layout | None = None
-        self.pointers: Any = None
-        self.status = (ctypes.c_int64 * (STATUS_VALUES + 1))()
-        self.statuses: list[Any] = []
-        self._parts: list[_Part] = []
-        self._arena = Arena()
-        self._alive: Native | None = None
+        """The weights of all calls that are ready."""
+        self.repeat: Repeat = _none_yet
+        """A call like the last one."""
+        self._ready: dict[tuple[Shape, ...], Ready] = {}
+        self._arenas: list[Arena] = []
 
     def prepare(
         self,
@@ -131,15 +125,70 @@ class Frame:
         layout: Layout,
         native: Native,
         draws: Sequence[Callable[[], np.ndarray]] = (),
-    ) -> None:
-        """Point at weights, intermediate values and small ports; large inputs and outputs change with every call.
+    ) -> Ready:
+        """Make the last call one with these weights and extents. `draws` make the arrays of the last inputs."""
+        if self.bound is not bound:
+            self.forget()
+            self.bound = bound
+        key = tuple([shape for shape, _ in layout.inputs[: len(layout.inputs) - len(draws)]])
+        ready = self._ready.get(key)
+        if ready is None:
+            ready = Ready(places, bound, layout, native, self.reserve, draws)
+            if len(self._ready) >= REMEMBERED:
+                self.forget()
+            self._ready[key] = ready
+        self.repeat = ready.repeat
+        return ready
 
-        `draws` make the arrays of the last inputs.
-        """
-        if self.bound is bound and self.layout is layout:
-            return
-        self.bound = self.layout = None
-        start = self._arena.reserve(layout.arena_size)
+    def recall(self, arrays: Sequence[Any]) -> bool:
+        """Make the last call one for arrays of the shapes of `arrays`; False if none is ready."""
+        for array in arrays:
+            if array.__class__ is not np.ndarray:
+                return False
+        ready = self._ready.get(tuple([array.shape for array in arrays]))
+        if ready is not None:
+            self.repeat = ready.repeat
+        return ready is not None
+
+    def forget(self) -> None:
+        """No call is ready any more."""
+        self.repeat = _none_yet
+        self._ready = {}
+
+    def reserve(self, number: int, size: int) -> int:
+        """The address of at least `size` bytes for part `number` of a call."""
+        while number >= len(self._arenas):
+            self._arenas.append(Arena())
+        arena = self._arenas[number]
+        if arena.size < size:
+            self.forget()  # they point at memory that is about to be another one
+        return arena.reserve(size)
+
+
+def _none_yet(arrays: Sequence[Any], *, fit: bool = False) -> None:
+    """No call was prepared."""
+
+
+class Ready:
+    """A call for arrays of certain shapes: pointers at weights, intermediate values and small ports are in place.
+
+    Those at large inputs and outputs change with every call. Scratch memory is what `reserve` has for a part of it.
+    """
+
+    def __init__(
+        self,
+        places: Places,
+        bound: BoundWeights,
+        layout: Layout,
+        native: Native,
+        reserve: Callable[[int, int], int],
+        draws: Sequence[Callable[[], np.ndarray]] = (),
+    ) -> None:
+        self.layout = layout
+        self.status = (ctypes.c_int64 * (STATUS_VALUES + 1))()
+        self.statuses: list[Any] = []
+        self._parts: list[_Part] = []
+        start = reserve(0, layout.arena_size)
         self.pointers = (ctypes.c_void_p * places.count)()
         for name, place in places.weights.items():
             self.pointers[place] = address_of(bound.arrays[name])
@@ -147,16 +196,21 @@ class Frame:
             self.pointers[place] = start + layout.offsets[slot]
         inputs, outputs = self._ports(places.inputs, layout.inputs), self._ports(places.outputs, layout.outputs)
         plan = layout.plan
-        self._alive = native  # its code: another thread's may have taken its place in the model
+        self._alive = native, bound  # code and weights: others may have taken their place in the model
         # Numbers: to convert an array to its address takes ctypes as long as the rest of a call.
         memory = map(ctypes.addressof, (self.pointers, layout.extents, self.status))
-        self.native = partial(native.function, *memory) if plan is None else partial(native.run, self)
+        self.native: Callable[[], int] = (
+            partial(native.function, *memory) if plan is None else partial(native.run, self)
+        )
         if plan is not None:
             self.statuses = [(ctypes.c_int64 * len(self.status))() for _ in range(plan.threads)]
-            self._parts = [self._part(places, layout, part) for part in layout.parts]
-        self.failure = partial(_failure, native.checks, self.status, layout.sizes)
+            self._parts = [
+                self._part(places, part, reserve(n, part.arena_size)) for n, part in enumerate(layout.parts, 1)
+            ]
+        self.failure: Callable[..., RnnccError] = partial(_failure, native.checks, self.status, layout.sizes)
+        """The error for the number that `native` returned; may be told of axes that the user does not see."""
         self.repeat = repeat_of(self.pointers, inputs, outputs, self.native, self.failure, draws)
-        self.bound, self.layout = bound, layout
+        """The call for other arrays."""
 
     def _ports(self, places: Mapping[str, tuple[int, ...]], shapes: Sequence[Shaped]) -> list[Port]:
         """Inputs or outputs of such shapes; pointers point at the memory of those of few bytes."""
@@ -169,20 +223,17 @@ class Frame:
                     self.pointers[place] = address_of(spare)
         return ports
 
-    def _part(self, places: Places, layout: Layout, part: _PartLayout) -> _Part:
-        """The rows of `part`, with intermediate values of their own."""
-        arena = Arena()
-        start = arena.reserve(part.arena_size)
+    def _part(self, places: Places, part: _PartLayout, start: int) -> _Part:
+        """The rows of `part`, with intermediate values of their own from `start` on."""
         pointers = type(self.pointers)(*self.pointers)
         for place, slot in places.slots:
             pointers[place] = start + part.offsets[slot]
-        ports = zip(places.ports, layout.row_bytes, strict=True)
+        ports = zip(places.ports, self.layout.row_bytes, strict=True)
         shifts = tuple((place, part.first * size) for port, size in ports for place in port)
-        return _Part(pointers, part.extents, shifts, arena)
+        return _Part(pointers, part.extents, shifts)
 
     def parts(self) -> list[tuple[Any, Any, Any]]:
         """Pointers, dims and status for every thread of the plan, for the ports that `pointers` has now."""
-        assert self.layout is not None, "the frame is prepared"
         if not self._parts:
             return [(self.pointers, self.layout.extents, status) for status in self.statuses]
         for part in self._parts:

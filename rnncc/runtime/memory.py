@@ -54,6 +54,11 @@ class Arena:
     def __init__(self) -> None:
         self._block: np.ndarray = aligned(0)
 
+    @property
+    def size(self) -> int:
+        """Bytes that are there."""
+        return self._block.nbytes
+
     def reserve(self, size: int) -> int:
         """The address of at least `size` bytes. Raises MemoryLimitError when there are not as many."""
         if self._block.nbytes < size:

@@ -7,17 +7,17 @@ from collections.abc import Mapping
 import numpy as np
 
 from rnncc.errors import RnnccError
-from rnncc.runtime.frame import Frame
+from rnncc.runtime.frame import Ready
 
 
 class PreparedCall:
     """A native call with everything in place: `run` does it. `outputs` are overwritten by every run."""
 
-    __slots__ = ("_alive", "_frame", "_hidden", "native", "outputs")
+    __slots__ = ("_alive", "_hidden", "_ready", "native", "outputs")
 
-    def __init__(self, frame: Frame, outputs: list[np.ndarray], alive: object, hidden: Mapping[str, int]) -> None:
-        self._frame, self._alive, self._hidden = frame, alive, hidden
-        self.native = frame.native
+    def __init__(self, ready: Ready, outputs: list[np.ndarray], alive: object, hidden: Mapping[str, int]) -> None:
+        self._ready, self._alive, self._hidden = ready, alive, hidden
+        self.native = ready.native
         """`run`, except that a check that failed is a number, for `failure`, and 0 says that none did."""
         self.outputs = outputs
 
@@ -29,4 +29,4 @@ class PreparedCall:
 
     def failure(self, code: int) -> RnnccError:
         """The error for what `native` returned."""
-        return self._frame.failure(code, self._hidden)
+        return self._ready.failure(code, self._hidden)

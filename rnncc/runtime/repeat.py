@@ -12,9 +12,12 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
+from rnncc.graph.arguments import converted, converts
 from rnncc.memory import as_memory_limit, memory_errors
 
-Shaped = tuple[tuple[int, ...], np.dtype[Any]]
+Shape = tuple[int, ...]
+
+Shaped = tuple[Shape, np.dtype[Any]]
 """What an array is like."""
 
 
@@ -22,7 +25,8 @@ class Repeat(Protocol):
     """A call for one array per input."""
 
     def __call__(self, arrays: Sequence[Any], *, fit: bool = False) -> list[np.ndarray] | None:
-        """The outputs; None if an array has another shape or type than before, except where they `fit` for certain."""
+        """The outputs; None if an array has another shape than before, or a type that does not convert without a
+        question, except where they `fit` for certain."""
 
 
 class Port(NamedTuple):
@@ -66,14 +70,17 @@ def repeat_of(
     def repeat(arrays: Sequence[Any], *, fit: bool = False) -> list[np.ndarray] | None:
         if len(arrays) != count:
             return None
+        are_alike = True
         for array, (shape, dtype) in zip(arrays, likes, strict=True) if not fit else ():
-            # numpy has one object for each type of elements, but for arrays that come out of pickles.
-            if (
-                array.__class__ is not array_type
-                or (array.dtype is not dtype and array.dtype != dtype)
-                or array.shape != shape
-            ):
+            if array.__class__ is not array_type or array.shape != shape:
                 return None
+            # numpy has one object for each type of elements, but for arrays that come out of pickles.
+            if array.dtype is not dtype and array.dtype != dtype:
+                if not converts(array.dtype, dtype):
+                    return None
+                are_alike = False
+        if not are_alike:
+            arrays = [converted(port.name, array, port.like[1]) for port, array in zip(inputs, arrays, strict=False)]
         if draws:
             arrays = [*arrays, *(draw() for draw in draws)]
         kept = []  # arrays that were converted must live until the call is over

@@ -11,8 +11,8 @@ import pytest
 
 import rnncc
 from rnncc import layers
-from rnncc.errors import ArgumentError, ShapeError, TokenError
-from rnncc.runtime import weights
+from rnncc.errors import ArgumentError, DTypeError, ShapeError, TokenError
+from rnncc.runtime import frame, weights
 
 SIZES = [(1, 1), (3, 5), (2, 700), (90, 2), (90, 700)]
 """Batch and length: inputs, outputs, both or none of them are small."""
@@ -40,6 +40,37 @@ def test_results_stay_what_they_were(fn: rnncc.CompiledModel) -> None:
     assert np.array_equal(fn(inputs[0]), kept[0])
 
 
+@pytest.mark.parametrize("threads", [1, 2])
+def test_shapes_in_turn_are_prepared_once(threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Until a larger one needs more memory for intermediate values: what was ready points at the old one."""
+    made: list[tuple[int, ...]] = []
+
+    class Counted(frame.Ready):
+        def __init__(self, *args: Any) -> None:
+            super().__init__(*args)
+            made.append(self.layout.inputs[0][0])
+
+    monkeypatch.setattr(frame, "Ready", Counted)
+    rnncc.set_random_seed(7)
+    model = rnncc.Sequential([layers.Input((None, 2)), layers.GRU(70, return_sequences=True), layers.LSTM(13)])
+    fn = rnncc.compile(model, threads=threads)
+    inputs = [samples(*size) for size in SIZES]
+    results = [[fn(x) for x in inputs] for _ in range(3)]
+    shapes = [x.shape for x in inputs]
+    again = made[len(shapes) :]
+    assert made[: len(shapes)] == shapes
+    assert 0 < len(again) == len(set(again)) < len(shapes)
+    for result, *others in zip(*results, strict=True):
+        for other in others:
+            assert np.array_equal(result, other)
+    assert np.array_equal(fn(inputs[0].astype("float64")), results[0][0])
+    assert np.array_equal(fn(inputs[1].tolist()), results[0][1])
+    model.set_weights([weight + 1 for weight in model.get_weights()])
+    fresh = rnncc.compile(model, threads=threads)
+    for x in inputs:
+        assert np.array_equal(fn(x), fresh(x))
+
+
 @pytest.mark.parametrize("size", SIZES)
 def test_layouts_do_not_matter(fn: rnncc.CompiledModel, size: tuple[int, int]) -> None:
     x = samples(*size)
@@ -52,6 +83,28 @@ def test_layouts_do_not_matter(fn: rnncc.CompiledModel, size: tuple[int, int]) -
     frozen = x.copy()
     frozen.flags.writeable = False
     assert np.array_equal(fn(frozen), expected)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_types_that_convert_take_the_short_way_too(fn: rnncc.CompiledModel, size: tuple[int, int]) -> None:
+    whole = np.round(samples(*size))
+    expected = fn(whole)
+    for dtype in ("float64", "float16", ">f4", "int8", "int64"):
+        for _ in range(2):
+            assert np.array_equal(fn(whole.astype(dtype)), expected)
+    far = np.full(whole.shape, 1e300)  # infinite as float32, and no warning
+    for _ in range(2):
+        np.testing.assert_array_equal(fn(far), fn(np.full(whole.shape, np.inf, "float32")))
+    ids = layers.Input((None,), dtype="int32")
+    looked_up = rnncc.compile(rnncc.Model(ids, layers.Embedding(9, 4)(ids)))
+    tokens = np.random.default_rng(0).integers(0, 9, size)
+    expected = looked_up(tokens)
+    for dtype in ("int32", "uint8", "uint64", "float32"):
+        for _ in range(2):
+            assert np.array_equal(looked_up(tokens.astype(dtype)), expected)
+    for wrong in (tokens + 0.5, tokens.astype("uint64") + np.uint64(2**63)):
+        with pytest.raises((DTypeError, TokenError)):
+            looked_up(wrong)
 
 
 def test_a_call_like_the_last_one_is_checked_as_well() -> None:

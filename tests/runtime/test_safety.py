@@ -173,6 +173,7 @@ def test_a_call_in_the_middle_of_a_call() -> None:
     one, other = np.random.default_rng(0).normal(size=(2, 3, 30, 8)).astype(np.float32)
     larger = np.concatenate([other, other])
     expected, lines = fn(one), []
+    between = [other, larger]
 
     def interrupt(frame: Any, event: str, arg: Any) -> Any:
         if frame.f_code.co_filename not in (compiled.__file__, frames.__file__, repeat.__file__):
@@ -180,13 +181,17 @@ def test_a_call_in_the_middle_of_a_call() -> None:
         if event == "line":
             sys.settrace(None)
             lines.append((frame.f_code.co_filename, frame.f_lineno))
-            fn(other)
-            fn(larger)
+            for x in between:
+                fn(x)
             sys.settrace(interrupt)
         return interrupt
 
-    for before in (one, larger):  # a call like the one before, and one that is not
-        fn(before)
+    for before in (one, larger, None):  # a call like the one before, like an earlier one, and one like none
+        if before is None:
+            fn._frames.own.forget()
+            between[0] = other[:2]
+        else:
+            fn(before)
         sys.settrace(interrupt)
         try:
             result = fn(one)
