@@ -98,6 +98,7 @@ class CompiledModel:
         self._graph = graph = replace(graph, feeds=feeds or {})
         self._draws = [graph.feeds[value.name].draw for value in graph.inputs[len(graph.arguments) :]]
         self._arguments = graph.arguments
+        self._names = dict.fromkeys(value.name for value in graph.arguments)
         self._kept = tuple(kept)
         self._make_stream = make_stream
         self._profile = profile
@@ -289,10 +290,11 @@ class CompiledModel:
             frame = Frame()
         frame.is_busy = True
         try:
-            if frame.bound is bound and not named:
-                outputs = frame.repeat(arrays)
-                if outputs is None and frame.recall(arrays):
-                    outputs = frame.repeat(arrays)
+            given = self._in_order(arrays, named)
+            if frame.bound is bound and given is not None:
+                outputs = frame.repeat(given)
+                if outputs is None and frame.recall(given):
+                    outputs = frame.repeat(given)
                 if outputs is not None:
                     return outputs
             inputs = self._prepare(frame, bound, arrays, named)
@@ -301,6 +303,17 @@ class CompiledModel:
             return outputs
         finally:
             frame.is_busy = False
+
+    def _in_order(self, arrays: Sequence[Any], named: Mapping[str, Any]) -> Sequence[Any] | None:
+        """One item per input, if what is given is clearly that: one by one, by name, in a list or in a dict."""
+        if not named:
+            if len(arrays) != 1 or arrays[0].__class__ not in (list, tuple, dict):
+                return arrays
+            only: Any = arrays[0]
+            if only.__class__ is not dict:
+                return only if len(only) == len(self._names) else None
+            arrays, named = (), only
+        return None if arrays or named.keys() != self._names.keys() else [named[name] for name in self._names]
 
     def _prepare(
         self, frame: Frame, bound: BoundWeights, arrays: Sequence[Any], named: Mapping[str, Any]

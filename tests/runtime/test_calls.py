@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 import rnncc
-from rnncc import layers
+from rnncc import layers, ops
 from rnncc.errors import ArgumentError, DTypeError, ShapeError, TokenError
-from rnncc.runtime import frame, weights
+from rnncc.runtime import compiled, frame, weights
 
 SIZES = [(1, 1), (3, 5), (2, 700), (90, 2), (90, 700)]
 """Batch and length: inputs, outputs, both or none of them are small."""
@@ -105,6 +105,35 @@ def test_types_that_convert_take_the_short_way_too(fn: rnncc.CompiledModel, size
     for wrong in (tokens + 0.5, tokens.astype("uint64") + np.uint64(2**63)):
         with pytest.raises((DTypeError, TokenError)):
             looked_up(wrong)
+
+
+def test_all_ways_to_give_arrays_are_short_and_checked(monkeypatch: pytest.MonkeyPatch) -> None:
+    a, b = layers.Input((None, 2), name="a"), layers.Input((3,), name="b")
+    model = rnncc.Model([a, b], layers.Concatenate()([layers.GRU(4)(a), layers.Dense(2)(b)]))
+    fn, one = rnncc.compile(model), rnncc.compile(rnncc.Model(a, layers.GRU(4)(a)))
+    x, y = samples(2, 5), samples(2, 3)[:, :, 0]
+    expected, alone = fn(x, y), one(x)
+    with monkeypatch.context() as patch:
+        patch.delattr(compiled.CompiledModel, "_prepare")
+        for result in (fn([x, y]), fn((x, y)), fn(a=x, b=y), fn(b=y, a=x), fn({"b": y, "a": x})):
+            assert np.array_equal(result, expected)
+        for result in (one([x]), one(a=x), one({"a": x})):
+            assert np.array_equal(result, alone)
+    assert np.array_equal(fn(x, b=y), expected)
+    assert np.array_equal(fn([x.tolist(), y.tolist()]), expected)
+    assert np.array_equal(one(x.tolist()), alone)
+    for wrong in ({"a": x}, {"a": x, "b": y, "c": y}, {}, [x], [x, y, y], []):
+        with pytest.raises(ArgumentError):
+            fn(wrong)
+    for names in ({"a": x}, {"a": x, "c": y}, {}):
+        with pytest.raises(ArgumentError):
+            fn(**names)
+    with pytest.raises(ArgumentError, match="given twice"):
+        fn(x, y, a=x)
+    nothing = rnncc.compile(rnncc.trace(lambda: ops.ones((2,))))
+    assert nothing().tolist() == nothing([]).tolist() == [1, 1]
+    with pytest.raises(ArgumentError, match="no input 'a'"):
+        nothing(a=x)
 
 
 def test_a_call_like_the_last_one_is_checked_as_well() -> None:
