@@ -98,7 +98,7 @@ class CompiledModel:
         self._graph = graph = replace(graph, feeds=feeds or {})
         self._draws = [graph.feeds[value.name].draw for value in graph.inputs[len(graph.arguments) :]]
         self._arguments = graph.arguments
-        self._names = dict.fromkeys(value.name for value in graph.arguments)
+        self._names = dict.fromkeys(value.name for value in graph.arguments)  # in order, and a set as well
         self._kept = tuple(kept)
         self._make_stream = make_stream
         self._profile = profile
@@ -311,7 +311,7 @@ class CompiledModel:
                 return arrays
             only: Any = arrays[0]
             if only.__class__ is not dict:
-                return only if len(only) == len(self._names) else None
+                return only if only and len(only) == len(self._names) else None
             arrays, named = (), only
         return None if arrays or named.keys() != self._names.keys() else [named[name] for name in self._names]
 

@@ -42,17 +42,17 @@ class Native:
     checks: tuple[tuple[str, str], ...]
     """What a check that fails has to say, and of which input."""
 
-    def run(self, ready: Ready) -> int:
-        """Run a call on as many threads as its plan says; what is in `ready` is for one."""
-        layout = ready.layout
+    def run(self, operands: Operands) -> int:
+        """Run a call on as many threads as its plan says."""
+        layout = operands.layout
         assert layout.plan is not None, "the call has a plan"
         with POOL.team(layout.plan.threads, self.loaded) as team:
-            code, number = team.run(self.address, ready.parts(), together=not layout.plan.rows)
+            code, number = team.run(self.address, operands.parts(), together=not layout.plan.rows)
         if not code:
             return 0
         if layout.plan.rows:  # once more, all rows on one thread: what is reported is the place in the whole input
-            return self.function(ready.pointers, layout.extents, ready.status)
-        ready.status[:] = ready.statuses[number]
+            return self.function(operands.pointers, layout.extents, operands.status)
+        operands.status[:] = operands.statuses[number]
         return code
 
 
@@ -106,7 +106,10 @@ class Frames(threading.local):
 
 
 class Frame:
-    """What one thread keeps between calls: those that are ready to be made again, and the memory that they share."""
+    """What one thread keeps between calls: those that are ready to be made again, and the memory that they share.
+
+    That is as much as the largest of them needs, for the whole of it and for each of its parts.
+    """
 
     def __init__(self) -> None:
         self.is_busy = False
@@ -169,59 +172,25 @@ def _none_yet(arrays: Sequence[Any], *, fit: bool = False) -> None:
     """No call was prepared."""
 
 
-class Ready:
-    """A call for arrays of certain shapes: pointers at weights, intermediate values and small ports are in place.
+class Operands:
+    """What the entry point takes: pointers, dims and status, for one thread and for every thread of a plan.
 
-    Those at large inputs and outputs change with every call. Scratch memory is what `reserve` has for a part of it.
+    Intermediate values are in what `reserve` has for the call and for its parts.
     """
 
-    def __init__(
-        self,
-        places: Places,
-        bound: BoundWeights,
-        layout: Layout,
-        native: Native,
-        reserve: Callable[[int, int], int],
-        draws: Sequence[Callable[[], np.ndarray]] = (),
-    ) -> None:
+    def __init__(self, places: Places, bound: BoundWeights, layout: Layout, reserve: Callable[[int, int], int]) -> None:
         self.layout = layout
         self.status = (ctypes.c_int64 * (STATUS_VALUES + 1))()
-        self.statuses: list[Any] = []
-        self._parts: list[_Part] = []
         start = reserve(0, layout.arena_size)
-        self.pointers = (ctypes.c_void_p * places.count)()
+        self.pointers: Any = (ctypes.c_void_p * places.count)()
         for name, place in places.weights.items():
             self.pointers[place] = address_of(bound.arrays[name])
         for place, slot in places.slots:
             self.pointers[place] = start + layout.offsets[slot]
-        inputs, outputs = self._ports(places.inputs, layout.inputs), self._ports(places.outputs, layout.outputs)
-        plan = layout.plan
-        self._alive = native, bound  # code and weights: others may have taken their place in the model
-        # Numbers: to convert an array to its address takes ctypes as long as the rest of a call.
-        memory = map(ctypes.addressof, (self.pointers, layout.extents, self.status))
-        self.native: Callable[[], int] = (
-            partial(native.function, *memory) if plan is None else partial(native.run, self)
-        )
-        if plan is not None:
-            self.statuses = [(ctypes.c_int64 * len(self.status))() for _ in range(plan.threads)]
-            self._parts = [
-                self._part(places, part, reserve(n, part.arena_size)) for n, part in enumerate(layout.parts, 1)
-            ]
-        self.failure: Callable[..., RnnccError] = partial(_failure, native.checks, self.status, layout.sizes)
-        """The error for the number that `native` returned; may be told of axes that the user does not see."""
-        self.repeat = repeat_of(self.pointers, inputs, outputs, self.native, self.failure, draws)
-        """The call for other arrays."""
-
-    def _ports(self, places: Mapping[str, tuple[int, ...]], shapes: Sequence[Shaped]) -> list[Port]:
-        """Inputs or outputs of such shapes; pointers point at the memory of those of few bytes."""
-        ports: list[Port] = []
-        for (name, to), (shape, dtype) in zip(places.items(), shapes, strict=True):
-            spare = np.zeros(shape, dtype) if math.prod(shape) * dtype.itemsize <= _SMALL else None
-            ports.append(Port(name, (shape, dtype), to, spare))
-            if spare is not None:
-                for place in to:
-                    self.pointers[place] = address_of(spare)
-        return ports
+        threads = 0 if layout.plan is None else layout.plan.threads
+        self.statuses: list[Any] = [(ctypes.c_int64 * len(self.status))() for _ in range(threads)]
+        parts = enumerate(layout.parts, 1)
+        self._parts = [self._part(places, part, reserve(number, part.arena_size)) for number, part in parts]
 
     def _part(self, places: Places, part: _PartLayout, start: int) -> _Part:
         """The rows of `part`, with intermediate values of their own from `start` on."""
@@ -240,6 +209,47 @@ class Ready:
             for place, shift in part.shifts:
                 part.pointers[place] = (self.pointers[place] or 0) + shift
         return [(part.pointers, part.extents, status) for part, status in zip(self._parts, self.statuses, strict=True)]
+
+
+class Ready:
+    """A call for arrays of certain shapes: pointers at weights, intermediate values and small ports are in place.
+
+    Those at large inputs and outputs change with every call. Nothing in it knows it: weights that others take the place
+    of are gone when it is.
+    """
+
+    def __init__(
+        self,
+        places: Places,
+        bound: BoundWeights,
+        layout: Layout,
+        native: Native,
+        reserve: Callable[[int, int], int],
+        draws: Sequence[Callable[[], np.ndarray]] = (),
+    ) -> None:
+        operands = Operands(places, bound, layout, reserve)
+        self.layout, self.pointers = layout, operands.pointers
+        inputs, outputs = self._ports(places.inputs, layout.inputs), self._ports(places.outputs, layout.outputs)
+        self._alive = native, bound  # code and weights: others may have taken their place in the model
+        # Numbers: to convert an array to its address takes ctypes as long as the rest of a call.
+        memory = map(ctypes.addressof, (operands.pointers, layout.extents, operands.status))
+        alone, together = partial(native.function, *memory), partial(native.run, operands)
+        self.native: Callable[[], int] = alone if layout.plan is None else together
+        self.failure: Callable[..., RnnccError] = partial(_failure, native.checks, operands.status, layout.sizes)
+        """The error for the number that `native` returned; may be told of axes that the user does not see."""
+        self.repeat = repeat_of(self.pointers, inputs, outputs, self.native, self.failure, draws)
+        """The call for other arrays."""
+
+    def _ports(self, places: Mapping[str, tuple[int, ...]], shapes: Sequence[Shaped]) -> list[Port]:
+        """Inputs or outputs of such shapes; pointers point at the memory of those of few bytes."""
+        ports: list[Port] = []
+        for (name, to), (shape, dtype) in zip(places.items(), shapes, strict=True):
+            spare = np.zeros(shape, dtype) if math.prod(shape) * dtype.itemsize <= _SMALL else None
+            ports.append(Port(name, (shape, dtype), to, spare))
+            if spare is not None:
+                for place in to:
+                    self.pointers[place] = address_of(spare)
+        return ports
 
 
 def _failure(

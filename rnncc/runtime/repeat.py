@@ -25,8 +25,7 @@ class Repeat(Protocol):
     """A call for one array per input."""
 
     def __call__(self, arrays: Sequence[Any], *, fit: bool = False) -> list[np.ndarray] | None:
-        """The outputs; None if an array has another shape than before, or a type that does not convert without a
-        question, except where they `fit` for certain."""
+        """The outputs; None if an array has another shape, or a type that needs a closer look. `fit`: none has."""
 
 
 class Port(NamedTuple):
@@ -91,7 +90,7 @@ def repeat_of(
             about = array.__array_interface__
             address = about["data"][0]
             if about["strides"] is not None or address % array.itemsize:
-                kept.append(_in_order(port.name, array))
+                kept.append(_row_major(port.name, array))
                 address = address_of(kept[-1])
             for pointer in port.pointers:
                 table[pointer] = address
@@ -110,7 +109,7 @@ def repeat_of(
     return repeat
 
 
-def _in_order(name: str, array: np.ndarray) -> np.ndarray:
+def _row_major(name: str, array: np.ndarray) -> np.ndarray:
     """`array` as the machine code reads it: aligned, the last axis fastest."""
     with memory_errors(f"a copy of {name} in row-major order"):
         return np.require(array, None, ["C", "A"])

@@ -23,7 +23,7 @@ from rnncc.loop.visit import loads_of, map_expr, map_statement
 from rnncc.passes.loop.nest import definition_of, last_axis, nest_of, scalars
 
 Axes = tuple[int, ...]
-"""For each axis of a buffer, which one it is of another one with the same elements."""
+"""For each axis of a target, which axis of its source that is: `out[i, j] = source[j, i]` -> (1, 0)."""
 
 
 def forward_copies(procedure: Procedure) -> Procedure:
@@ -47,7 +47,7 @@ def forward_copies(procedure: Procedure) -> Procedure:
 
 
 def redirected(statements: Sequence[Stmt], targets: Mapping[str, tuple[str, Axes]]) -> tuple[Stmt, ...]:
-    """`statements` with every access to a buffer of `targets` at another one, the order of whose axes is given."""
+    """`statements` where every access to a source in `targets` is one to its target."""
 
     def moved(buffer: str, index: tuple[Expr, ...]) -> tuple[str, tuple[Expr, ...]]:
         target, axes = targets[buffer]
@@ -73,7 +73,7 @@ def redirected(statements: Sequence[Stmt], targets: Mapping[str, tuple[str, Axes
 def _copy(
     statement: Stmt, outputs: dict[str, tuple[Expr, ...]], temporaries: dict[str, tuple[Expr, ...]]
 ) -> tuple[str, str, Axes] | None:
-    """`(source, target, axes)` when `statement` fills an output with a whole temporary."""
+    """`(source, target, axes)` when `statement` fills an output with a whole temporary: target axis i is axes[i]."""
     nest = nest_of(statement)
     if nest is None or not nest.stores:
         return None
@@ -86,9 +86,9 @@ def _copy(
 
 
 def axes_at_point(load: Load, shape: Sequence[Expr], variables: Sequence[str], sizes: Sequence[Expr]) -> Axes | None:
-    """For each of `variables` the axis of `load` that it is the index of, if that goes once over all of `shape`.
+    """Where each of `variables`, with these `sizes`, stands in the index of `load`, of a source of this `shape`.
 
-    None as well where neighbours would not stay neighbours.
+    None if they do not go over each element of the source once, or where neighbours would not stay neighbours.
     """
     index = scalars(load.index)
     if len(index) != len(variables) or any(Var(name) not in index for name in variables):

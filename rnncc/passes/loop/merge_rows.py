@@ -54,11 +54,11 @@ def _merged(first: Stmt, second: Stmt, registers: set[str], names: Names) -> For
         return None
     if (first.start, first.stop, first.step) != (second.start, second.stop, second.step):
         return None
-    if _names(first) & _names(second) or not _is_row_by_row(first, second, registers):
+    if _values(first) & _values(second) or not _is_row_by_row(first, second, registers):
         return None
     inside = {inner.variable for inner in walk_statements((*first.body, *second.body)) if isinstance(inner, For)}
-    row = next((name for name in (first.variable, second.variable) if name not in inside), None)
-    row = row or names.fresh(first.variable)
+    free = [name for name in (first.variable, second.variable) if name not in inside]
+    row = free[0] if free else names.fresh(first.variable)
     bodies = (substitute(loop.body, {loop.variable: Var(row)}) for loop in (first, second))
     return replace(first, variable=row, body=tuple(chain.from_iterable(bodies)))
 
@@ -68,7 +68,7 @@ def _is_over_rows(loop: For) -> bool:
     return loop.kind == "parallel" and loop.step == 1 and any(isinstance(inner, For) for inner in loop.body)
 
 
-def _names(loop: For) -> set[str]:
+def _values(loop: For) -> set[str]:
     return {inner.name for inner in walk_statements(loop.body) if isinstance(inner, Let)}
 
 

@@ -19,8 +19,9 @@ takes as many tiles as there are vectors at one k. Measured on four sums of 1,02
 with 2 MiB of level 2: 13 % of the time of a step. Two vectors of each k at a time, which do not lie side by side,
 gained nothing. A row on its own reads one stream, which a prefetcher of the machine follows.
 
-Weights are large when those of a loop take more than half of level 2: the other half has what is passed on. 64 rows of
-four sums of n columns of n products, twice: 800 KiB 0 %, 1.2 to 3.1 MiB 3 to 5 % of the time.
+Weights are large when those of one statement, such as a loop over steps, take more than half of level 2: the other half
+has what is passed on. 64 rows of four sums of n columns of n products, twice: 800 KiB 0 %, 1.2 to 3.1 MiB 3 to 5 % of
+the time.
 
 Of several turns at once, each asks for one vector. Requires: `alternate_panels`.
 """
@@ -51,7 +52,7 @@ def prefetch_panels(procedure: Procedure, machine: Machine, note: Note = nobody)
     body = walker.block(procedure.body, (), {})
     for name, size in far.items():
         if name in walker.asked:
-            why = f"{size >> 10:,} KiB of weights in its loop are more than half of level 2"
+            why = f"{size >> 10:,} KiB of weights are read in turn, more than half of level 2"
             note(f"{name}: the next panel is asked for by the first rows of this one, {why}")
     return procedure if body == procedure.body else replace(procedure, body=body)
 

@@ -62,13 +62,13 @@ def tiling_of(
     name: str = "",
     tile: Tile | None = None,
     *,
-    is_minor: bool = False,
+    few_tails: bool = False,
     weights: Container[str] = (),
 ) -> Tiling:
     """The register tile of a nest: `tile`, which a user has chosen for `name`, or that of the cost model.
 
-    `is_minor`: it is a small part of the work of any call. `weights` are the buffers of those whose columns may share
-    vectors.
+    `few_tails`: fewer shapes of tiles are enough, see `FEW_TAILS`. `weights` are the buffers of those whose columns may
+    share vectors.
     """
     extent = nest.sizes[-1]
     fixed = int(extent.value) if isinstance(extent, Const) else None
@@ -76,7 +76,7 @@ def tiling_of(
     vectors = None if fixed is None else -(-fixed // lanes)
     size = weight_bytes(nest, sums)
     streams = size > machine.near_bytes
-    tails = FEW_TAILS if is_minor or len(nest.sizes) > 2 else TAIL_ROWS
+    tails = FEW_TAILS if few_tails or len(nest.sizes) > 2 else TAIL_ROWS
     if tile is not None:
         shape = shape_of(name, tile, machine, len(sums), vectors, tails)
     else:

@@ -165,8 +165,9 @@ class _Tiler:
         name, chosen = written[0], self.chosen.get(written[0])
         tiling = matrix_tiling_of(nest, sums, self.machine, self.known)
         make = register_tile if tiling is None else matrix_tile
-        is_minor = bool(batch.sizes) or (not is_step and 0 < weight_bytes(nest, sums) * MINOR <= self.step_bytes)
-        tiling = tiling or tiling_of(nest, sums, self.machine, name, chosen, is_minor=is_minor, weights=self.weights)
+        is_minor = not is_step and 0 < weight_bytes(nest, sums) * MINOR <= self.step_bytes
+        few = is_minor or bool(batch.sizes)
+        tiling = tiling or tiling_of(nest, sums, self.machine, name, chosen, few_tails=few, weights=self.weights)
         if self.threads > 1 and tiling.bytes >= WORTH_BYTES:
             tiling = replace(tiling, tail_goes_along=False)
         self.tiles[name] = tiling
