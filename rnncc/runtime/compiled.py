@@ -23,10 +23,12 @@ from rnncc.loop.ir import PACKED_AXES, Procedure
 from rnncc.numeric import whole_number
 from rnncc.ops.structure import arranged
 from rnncc.records import record
-from rnncc.runtime.frame import REMEMBERED, Frame, Frames, Layout, Native, Places
+from rnncc.runtime.frame import REMEMBERED, Frame, Frames
 from rnncc.runtime.jit import Loaded
+from rnncc.runtime.layout import Layout, Places
 from rnncc.runtime.memory import shape_of, slot_offsets
 from rnncc.runtime.prepared import PreparedCall
+from rnncc.runtime.ready import Native
 from rnncc.runtime.repeat import address_of
 from rnncc.runtime.threads import (
     NO_TEAM,

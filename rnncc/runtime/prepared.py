@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from rnncc.errors import RnnccError
-from rnncc.runtime.frame import Ready
+from rnncc.runtime.ready import Ready
 
 
 class PreparedCall:

@@ -234,7 +234,10 @@ def _is_contiguous(nest: Nest, epilogue: tuple[Stmt, ...], sums: Sums, weights: 
 
 
 def _batch_of(nest: Nest, sums: Sums, weights: set[str]) -> tuple[Nest, Nest]:
-    """The axes of `nest` at each place of which there are other columns for all rows of the others, and the others."""
+    """`nest` in two: the axes of a batch, at each place of which there are other columns, and the rows that share them.
+
+    There is no batch where no rows are left to share.
+    """
     loads = [part for one in sums.values() for part in walk_exprs(one.value) if isinstance(part, Load)]
     names = [free_variables(load) for load in loads if load.buffer not in weights]
     own = frozenset[str]().union(*(some for some in names if nest.variables[-1] in some))
