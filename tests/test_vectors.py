@@ -114,3 +114,29 @@ def test_tiles_with_no_register_left_share_no_vectors() -> None:
     fn = rnncc.compile(model, target="x86-64-v4", schedule={"h": {"rows": 1, "width": 1, "panel": 10}})
     assert "_tails" not in fn.ir("scheduled")
     check(fn, model, [np.random.default_rng(0).normal(size=(2, 3, 3)).astype(np.float32)])
+
+
+@pytest.mark.parametrize("options", [{}, {"threads": 2}, *({"target": name} for name in NARROW_TARGETS)], ids=str)
+@pytest.mark.parametrize("size", [3, 17, 64, 100])
+def test_products_of_two_results(size: int, options: dict[str, Any]) -> None:
+    """Each sequence has a matrix of its own: what queries score places with, and what the scores weigh."""
+
+    def attention(queries: Any, places: Any, blocks: Any) -> Any:
+        turned = ops.transpose(places, (0, 2, 1))
+        scores = queries @ turned
+        weighed = ops.softmax(scores, axis=-1) @ places
+        return [
+            scores,
+            weighed,
+            blocks @ ops.expand_dims(ops.tanh(turned), 1),
+            blocks @ ops.expand_dims(turned, 1) - 1.0,
+        ]
+
+    kinds = ("float32", ("B", "T", size)), ("float32", ("B", "S", size)), ("float32", ("B", 2, 5, size))
+    graph = rnncc.trace(attention, *kinds)
+    fn = rnncc.compile(graph, **options)
+    rng = np.random.default_rng(size)
+    for batch, queries, places in [(1, 1, 1), (2, 3, 7), (3, 8, 21), (0, 2, 3), (2, 0, 5), (2, 3, 0), (7, 13, 70)]:
+        shapes = (batch, queries, size), (batch, places, size), (batch, 2, 5, size)
+        arrays = [rng.normal(size=shape).astype(np.float32) for shape in shapes]
+        check(fn, graph, arrays)

@@ -100,11 +100,12 @@ class _Prefetcher:
         parts = rows.step if rows is not None and rows.kind == "parallel" else 1
         if rows is None or parts == 1 or not isinstance(loop.stop, Const) or loop.stop.value < parts * TURNS:
             return [*at_once, loop]
+        if loop.start != ZERO or loop.step != 1:  # k in vectors, of which there are few
+            return [*at_once, loop]
         part = Var(self.names.fresh("part"))
         by_row, others = _by_row(wanted, rows, part)
         if not by_row:
             return [*at_once, loop]
-        assert loop.start == ZERO and loop.step == 1, "a loop over k takes every k"
         size = integer(AT_ONCE * -(-int(loop.stop.value) // (AT_ONCE * parts)))  # the last parts may be empty
         start = multiply(part, size)
         stop = add(start, size)

@@ -16,7 +16,9 @@ is left, the lanes of `part[0]` take it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import chain
 
 from rnncc.loop.builder import ZERO, add, call, floordiv, integer, multiply, subtract
 from rnncc.loop.ir import Const, Expr, For, Load, Reduce, Stmt, Store, Var
@@ -28,12 +30,26 @@ SUM_CHAINS = 4
 in each."""
 
 
-def sum_over_k(register: str, one: Reduce, lanes: int, names: Names) -> list[Stmt]:
-    """What leaves the sum `one` in a register, point by point (`lanes` is 1) or in vectors."""
+def sum_over_k(register: str, one: Reduce, lanes: int, names: Names, at: Expr = ZERO) -> list[Stmt]:
+    """What leaves the sum `one` in a register, its element `at`: point by point (`lanes` is 1) or in vectors."""
     if lanes == 1:
-        update = Store(register, (ZERO,), one.value, one.function)
-        return [Store(register, (ZERO,), identity(one)), For(one.variable, "range", ZERO, one.size, 1, (update,))]
-    return _SumOverK(register, one, lanes, names).statements()
+        update = Store(register, (at,), one.value, one.function)
+        return [Store(register, (at,), identity(one)), For(one.variable, "range", ZERO, one.size, 1, (update,))]
+    return _SumOverK(register, one, lanes, names, at).statements()
+
+
+def side_by_side(sums: Sequence[Sequence[Stmt]]) -> list[Stmt]:
+    """What makes several sums that differ only in what they add up, in loops over k that they share."""
+    together: list[Stmt] = []
+    for statements in zip(*sums, strict=True):
+        first = statements[0]
+        if isinstance(first, For) and first.kind == "range":
+            loops = [loop for loop in statements if isinstance(loop, For)]
+            bodies = (substitute(loop.body, {loop.variable: Var(first.variable)}) for loop in loops)
+            together.append(replace(first, body=tuple(chain.from_iterable(bodies))))
+        else:
+            together += statements
+    return together
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +58,7 @@ class _SumOverK:
     one: Reduce
     lanes: int
     names: Names
+    at: Expr
 
     @property
     def fixed(self) -> int | None:
@@ -111,7 +128,7 @@ class _SumOverK:
         """The `left` elements from `full` on, put together with the others by `combine`, if there are others."""
         one = self.one
         if left == 1:
-            return [Store(self.register, (ZERO,), substitute(one.value, {one.variable: full}), combine)]
+            return [Store(self.register, (self.at,), substitute(one.value, {one.variable: full}), combine)]
         count = 1 << (left - 1).bit_length()
         tail = self.names.private("register", f"{self.register}_tail", one.dtype, 1, count)
         value = one.value if left == count else self.there
@@ -125,7 +142,7 @@ class _SumOverK:
     def folded(self, vector: str, lanes: int, lane: Var, combine: str | None) -> Store:
         """The lanes of a register, in one number."""
         fold = Reduce(self.one.function, lane.name, integer(lanes), Load(vector, (ZERO, lane), self.one.dtype))
-        return Store(self.register, (ZERO,), fold, combine)
+        return Store(self.register, (self.at,), fold, combine)
 
 
 def _over_lanes(lane: Var, lanes: int, register: str, number: Expr, value: Expr, combine: str | None = None) -> For:

@@ -27,8 +27,8 @@ however many rows: a row has the same bits whatever its neighbours.
 Columns that fill no vector share those of other sums (`joined_tails`). Sums of products of pairs go to the matrix unit,
 where there is one (`matrix_tiles`).
 A nest whose last axis is not contiguous in memory, or has one column (`one_column`), runs over k in vectors if that is
-contiguous, and else point by point; costly functions of what lies along another axis are vectors all the same
-(`turned_tiles`).
+contiguous, for several points at once that share what they read (`plain_tiles`), and else point by point; costly
+functions of what lies along another axis are vectors all the same (`turned_tiles`).
 
 Requires: `fuse`.
 """
