@@ -193,3 +193,18 @@ def test_of_two_failures_the_first_is_reported(threads: int) -> None:
     a[2, 1], b[0, 68] = 7, 11
     with pytest.raises(TokenError, match=r"first holds 7 at position \(2, 1\)"):
         fn(a, b)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_softmax_over_a_sequence_is_written_over_its_scores(threads: int) -> None:
+    model = rnncc.Sequential(
+        [
+            layers.Input((None, 5)),
+            layers.GRU(7, return_sequences=True),
+            layers.Dense(300, activation="softmax"),
+        ]
+    )
+    fn = rnncc.compile(model, threads=threads)
+    assert fn.memory(B=3, T=2000) - fn.memory(B=3, T=1000) <= 2 * 3 * 1000 * 4  # a maximum and a sum for each step
+    x = np.random.default_rng(0).normal(size=(3, 90, 5)).astype(np.float32)
+    np.testing.assert_allclose(fn(x), rnncc.evaluate(model, x), rtol=1e-5, atol=1e-7)

@@ -8,7 +8,7 @@
 
 (with `z[b, j] = ...` in front, which becomes `y[b, j] = ...`). A temporary disappears, with memory that `plan_memory`
 could not share, since both are alive in one nest: the softmax of 3,200 rows over 10,000 words needs none beside its
-result, and reads and writes half as much. That is 13 % of the time of LSTM(128) with them, and 16 % with 1,000 words.
+result, and reads and writes half as much. That is 13 % of the time of a model of 128 units, and 16 % with 1,000 words.
 Axes may be in another order as long as the last one stays.
 
 Only a nest without reductions overwrites: one that adds up may compute a row twice, see `matrix_tiles`.
