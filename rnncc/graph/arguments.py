@@ -48,7 +48,8 @@ def _bind_arrays(inputs: Sequence[Value], args: Sequence[Any]) -> tuple[list[np.
     """The arrays and the sizes of the extents when every argument is an array of the right shape, and of the right type
     or one that converts without a question; None otherwise.
 
-    This is the way of every call in a loop, so that it is short; what it turns down is looked at again, with care.
+    This is the way of the first call of its shapes, so that it is short; what it turns down is looked at again, with
+    care.
     """
     extents: dict[str, int] = {}
     arrays: list[np.ndarray] = []
@@ -103,6 +104,18 @@ def spread_arguments(
         if len(ranks) > 1 or is_wrapped:
             return list(only), {}
     return [only], {}
+
+
+def one_by_one(names: Mapping[str, object], args: Sequence[Any], named: Mapping[str, Any]) -> Sequence[Any] | None:
+    """One item for each of `names`, in order, if what is given is clearly that; None if it takes a closer look."""
+    if not named:
+        if len(args) != 1 or args[0].__class__ not in (list, tuple, dict):
+            return args
+        only: Any = args[0]
+        if only.__class__ is not dict:
+            return only if only and len(only) == len(names) else None
+        args, named = (), only
+    return None if args or named.keys() != names.keys() else [named[name] for name in names]
 
 
 _INPUT = "make it an input: Model([x, {0}], layer(x, {0}={0}))"

@@ -88,6 +88,16 @@ def floordiv(a: Expr, b: Expr) -> Expr:
     return a if b == ONE else call("floordiv", a, b)
 
 
+def known_size(size: Expr) -> int | None:
+    """`size` as a number; None where only the call knows it."""
+    return int(size.value) if isinstance(size, Const) else None
+
+
+def whole_part(size: Expr, count: int) -> Expr:
+    """How many of `size` elements are in whole groups of `count`."""
+    return multiply(floordiv(size, integer(count)), integer(count))
+
+
 def mod(a: Expr, b: Expr) -> Expr:
     """`a % b` of indices."""
     return ZERO if b == ONE else call("mod", a, b)

@@ -323,6 +323,11 @@ def buffers_of(statement: Stmt) -> frozenset[str]:
     return accesses_of(statement).buffers
 
 
+def buffers_in(statements: Iterable[Stmt]) -> frozenset[str]:
+    """Names of the buffers that any of `statements` reads or writes."""
+    return frozenset[str]().union(*map(buffers_of, statements))
+
+
 # ------------------------------------------------------------------ substitution
 
 

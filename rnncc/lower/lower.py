@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from rnncc.errors import ArgumentError, UnsupportedError
 from rnncc.graph.ir import Graph, Node, Scan, is_scan, scan_view
 from rnncc.graph.value import Value
-from rnncc.loop.builder import ZERO, add, floordiv, integer, load, mod, multiply, size_of, subtract
+from rnncc.loop.builder import ZERO, add, integer, load, mod, size_of, subtract, whole_part
 from rnncc.loop.ir import Buffer, Check, Expr, For, Procedure, Stmt, Store, Var
 from rnncc.names import unused
 from rnncc.ops.lowering import Guard, Operand, Point, Region
@@ -172,7 +172,7 @@ class _Lowering:
             self.buffer(ys.name, value.type, "temporary", lead=(scan.length,))
             for ys, value in zip(scan.ys, scan.body_ys, strict=True)
         ]
-        turns = multiply(floordiv(length, integer(scan.unroll)), integer(scan.unroll))
+        turns = whole_part(length, scan.unroll)
         t = Var(self.fresh("t"))
         if turns != ZERO:
             self.turns(scan, t, (ZERO, turns, scan.unroll), states, collected)

@@ -14,7 +14,7 @@ import numpy as np
 
 from rnncc.codegen.emitted import Emitted
 from rnncc.errors import ArgumentError, MemberError, UnsupportedError, caller
-from rnncc.graph.arguments import bind_arguments
+from rnncc.graph.arguments import bind_arguments, one_by_one
 from rnncc.graph.ir import Feed, Graph, Source
 from rnncc.graph.value import Value
 from rnncc.layers.stateful import StateSlot, run_with_states
@@ -292,7 +292,7 @@ class CompiledModel:
             frame = Frame()
         frame.is_busy = True
         try:
-            given = self._in_order(arrays, named)
+            given = one_by_one(self._names, arrays, named)
             if frame.bound is bound and given is not None:
                 outputs = frame.repeat(given)
                 if outputs is None and frame.recall(given):
@@ -305,17 +305,6 @@ class CompiledModel:
             return outputs
         finally:
             frame.is_busy = False
-
-    def _in_order(self, arrays: Sequence[Any], named: Mapping[str, Any]) -> Sequence[Any] | None:
-        """One item per input, if what is given is clearly that: one by one, by name, in a list or in a dict."""
-        if not named:
-            if len(arrays) != 1 or arrays[0].__class__ not in (list, tuple, dict):
-                return arrays
-            only: Any = arrays[0]
-            if only.__class__ is not dict:
-                return only if only and len(only) == len(self._names) else None
-            arrays, named = (), only
-        return None if arrays or named.keys() != self._names.keys() else [named[name] for name in self._names]
 
     def _prepare(
         self, frame: Frame, bound: BoundWeights, arrays: Sequence[Any], named: Mapping[str, Any]

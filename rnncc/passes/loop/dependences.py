@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 
 from rnncc.loop.index import difference
 from rnncc.loop.ir import Call, Check, Const, Index, Stmt
-from rnncc.loop.visit import accesses_of, buffers_of, loads_of, stores_of, walk_statements
+from rnncc.loop.visit import accesses_of, buffers_in, loads_of, stores_of, walk_statements
 
 _Places = dict[str, set[Index | None]]
 """What a statement touches: for each buffer the first indices, where they tell halves of a state apart, else None."""
@@ -81,7 +81,7 @@ def has_check(statement: Stmt) -> bool:
 def checked_in(statements: Sequence[Stmt]) -> frozenset[str]:
     """Buffers that checks look at: they report where in memory something is."""
     checks = (inner for inner in walk_statements(statements) if isinstance(inner, Check))
-    return frozenset[str]().union(*map(buffers_of, checks))
+    return buffers_in(checks)
 
 
 def _places(accesses: Iterable[tuple[str, Sequence[Index]]]) -> _Places:

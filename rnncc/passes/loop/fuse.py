@@ -26,7 +26,7 @@ from rnncc.loop.index import affine, difference
 from rnncc.loop.ir import Call, Const, Expr, For, Index, Let, Load, Procedure, Ramp, Reduce, Span, Stmt, Store, Var
 from rnncc.loop.names import Names
 from rnncc.loop.visit import (
-    buffers_of,
+    buffers_in,
     children,
     expressions_of,
     loads_of,
@@ -58,7 +58,7 @@ def fuse(procedure: Procedure) -> Procedure:
     shapes = {buffer.name: buffer.shape for buffer in procedure.buffers if buffer.space in ("temporary", "output")}
     outputs = {buffer.name for buffer in procedure.buffers if buffer.space == "output"}
     body = _fuse_block(procedure.body, shapes, outputs, names)
-    used = frozenset[str]().union(*map(buffers_of, body))
+    used = buffers_in(body)
     buffers = tuple(buffer for buffer in procedure.buffers if buffer.space != "temporary" or buffer.name in used)
     fused = replace(procedure, body=body, buffers=buffers)
     return procedure if fused == procedure else fused

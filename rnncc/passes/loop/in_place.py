@@ -18,11 +18,11 @@ Requires: `chunk_steps`, `instrument`, which tell kernels apart by what they wri
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 
 from rnncc.loop.ir import Buffer, Procedure, Reduce, Stmt, Store
-from rnncc.loop.visit import buffers_of, loads_of, stores_of, walk_exprs
+from rnncc.loop.visit import buffers_in, buffers_of, loads_of, stores_of, walk_exprs
 from rnncc.passes.loop.dependences import checked_in
 from rnncc.passes.loop.forward_copies import Axes, axes_at_point, redirected
 from rnncc.passes.loop.nest import definition_of, nest_of
@@ -47,15 +47,15 @@ def in_place(procedure: Procedure, note: Note = nobody) -> Procedure:
 def _places(procedure: Procedure) -> Iterator[tuple[str, str, Axes]]:
     """Temporaries, what can be written over each, and where its axes are there: statement by statement."""
     buffers = {buffer.name: buffer for buffer in procedure.buffers}
-    checked = checked_in(procedure.body)
+    temporaries = {name for name, buffer in buffers.items() if buffer.space == "temporary"} - checked_in(procedure.body)
     used = [buffers_of(statement) for statement in procedure.body]
     last = {name: place for place, names in enumerate(used) for name in names}
     had: set[str] = set()
     for place, (statement, names) in enumerate(zip(procedure.body, used, strict=True)):
-        ended = [name for name in sorted(names & had - checked) if last[name] == place]
+        ended = sorted(name for name in names & had & temporaries if last[name] == place)
         for goal in (buffers[store.buffer] for store in stores_of(statement) if store.buffer not in had):
             for name in ended:
-                axes = _axes(statement, buffers[name], goal) if buffers[name].space == "temporary" else None
+                axes = _axes(statement, buffers[name], goal)
                 if axes is not None:
                     yield name, goal.name, axes
                     ended.remove(name)
@@ -70,13 +70,9 @@ def _axes(statement: Stmt, source: Buffer, goal: Buffer) -> Axes | None:
         return None
     place = next(place for place, part in enumerate(nest.body) if isinstance(part, Store) and part.buffer == goal.name)
     before, filling, after = nest.body[:place], nest.body[place : place + 1], nest.body[place + 1 :]
-    if definition_of(replace(nest, body=filling), goal.shape) is None or source.name in _buffers(after):
+    if definition_of(replace(nest, body=filling), goal.shape) is None or source.name in buffers_in(after):
         return None
     loads = [load for load in loads_of(nest.body) if load.buffer == source.name]
     found = {axes_at_point(load, source.shape, nest.variables, nest.sizes) for load in loads}
     is_written = any(store.buffer == source.name for store in nest.stores)
-    return None if is_written or goal.name in _buffers((*before, *after)) or len(found) != 1 else found.pop()
-
-
-def _buffers(statements: Iterable[Stmt]) -> frozenset[str]:
-    return frozenset[str]().union(*map(buffers_of, statements))
+    return None if is_written or goal.name in buffers_in((*before, *after)) or len(found) != 1 else found.pop()

@@ -25,7 +25,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from rnncc.loop.builder import ZERO, add, call, floordiv, integer, multiply, product, subtract
+from rnncc.loop.builder import ZERO, add, call, integer, product, subtract, whole_part
 from rnncc.loop.index import stride_in
 from rnncc.loop.ir import Buffer, Call, Const, Expr, For, Let, Load, Reduce, Stmt, Store, Var
 from rnncc.loop.matrix import TILE_PAIRS, TILE_ROWS, TILES_OF_SUMS, factors_of
@@ -66,7 +66,7 @@ class _MatrixRows(RowAxes):
     def parts(self, shape: TileShape) -> list[Part]:
         count = self.named("rows", product(self.sizes))
         (most, wide), (least, narrow) = shape.blocks
-        end = multiply(floordiv(count, integer(most)), integer(most))
+        end = whole_part(count, most)
         if end == ZERO:
             return [Part(least, narrow, ZERO, count)]
         end = self.named(f"end_{most}", end)

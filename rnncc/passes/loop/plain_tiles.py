@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from rnncc.loop.builder import ZERO, add, floordiv, integer, multiply
-from rnncc.loop.ir import Const, Expr, For, Load, Reduce, Stmt, Var
+from rnncc.loop.builder import ZERO, add, integer, known_size, whole_part
+from rnncc.loop.ir import Expr, For, Load, Reduce, Stmt, Var
 from rnncc.loop.visit import free_variables, substitute, walk_exprs
 from rnncc.passes.loop.machine import Machine
 from rnncc.passes.loop.nest import Nest, is_costly, loops_of, walks, without_axis
@@ -22,8 +22,7 @@ where there are 16 registers. Of sums of costly functions, it is these that take
 def vector_tile(nest: Nest, machine: Machine, names: Names) -> tuple[Stmt, ...]:
     """No sums: the other axes as they are, the last one in vectors."""
     j, extent = nest.variables[-1], nest.sizes[-1]
-    fixed = int(extent.value) if isinstance(extent, Const) else None
-    lanes = machine.lanes(widest([store.value for store in nest.stores]), fixed)
+    lanes = machine.lanes(widest([store.value for store in nest.stores]), known_size(extent))
 
     def vector(begin: Expr, stop: Expr) -> tuple[Stmt, ...]:
         return (For(j, "lanes", begin, stop, 1, nest.body),)
@@ -38,7 +37,7 @@ def point_tile(nest: Nest, sums: Sums, machine: Machine, names: Names) -> tuple[
     if columns == 1:
         return loops_of(replace(nest, body=_points(nest, sums, (), machine, names)))
     j, extent = nest.variables[-1], nest.sizes[-1]
-    full = multiply(floordiv(extent, integer(columns)), integer(columns))
+    full = whole_part(extent, columns)
     start = names.fresh(f"{j}s")
     places = [add(Var(start), integer(column)) for column in range(columns)]
     loops: tuple[Stmt, ...] = (
@@ -71,9 +70,11 @@ def _points(nest: Nest, sums: Sums, places: Sequence[Expr], machine: Machine, na
 def _columns(nest: Nest, sums: Sums, machine: Machine) -> int:
     """How many points of a row are added up side by side: several where they share what they read, and in vectors."""
     columns = SIDE_BY_SIDE if machine.registers >= 32 else SIDE_BY_SIDE // 2
-    if len(nest.variables) < 2 or len(sums) != 1 or _is_less(nest.sizes[-1], columns):
+    if len(nest.variables) < 2 or len(sums) != 1:
         return 1
-    (one,) = sums.values()
+    (one,), extent = sums.values(), known_size(nest.sizes[-1])
+    if extent is not None and extent < columns:
+        return 1
     if any(map(is_costly, walk_exprs(one.value))):
         return 1
     loads = [part for part in walk_exprs(one.value) if isinstance(part, Load)]
@@ -81,14 +82,9 @@ def _columns(nest: Nest, sums: Sums, machine: Machine) -> int:
     return columns if _lanes(one, machine) > 1 and any(moving) and not all(moving) else 1
 
 
-def _is_less(size: Expr, number: int) -> bool:
-    return isinstance(size, Const) and int(size.value) < number
-
-
 def _lanes(one: Reduce, machine: Machine) -> int:
     """Of the vectors in which `one` is added up."""
-    fixed = int(one.size.value) if isinstance(one.size, Const) else None
-    return machine.lanes(one.dtype, fixed) if is_contiguous_in(one.value, one.variable) else 1
+    return machine.lanes(one.dtype, known_size(one.size)) if is_contiguous_in(one.value, one.variable) else 1
 
 
 def is_contiguous_in(value: Expr, variable: str) -> bool:

@@ -62,7 +62,8 @@ def _far(procedure: Procedure, machine: Machine) -> dict[str, int]:
     sizes = packed_sizes(procedure)
     far: dict[str, int] = {}
     for statement in procedure.body:
-        own = [name for name in sizes if name in buffers_of(statement)]
+        used = buffers_of(statement)
+        own = [name for name in sizes if name in used]
         total = sum(sizes[name] for name in own)
         if total > machine.middle_bytes // 2:
             far |= {name: max(total, far.get(name, 0)) for name in own if sizes[name] > machine.near_bytes}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import replace
 
-from rnncc.loop.builder import ZERO, add, call, floordiv, integer, multiply, product, subtract
+from rnncc.loop.builder import ZERO, add, call, integer, known_size, multiply, product, subtract, whole_part
 from rnncc.loop.ir import Call, Const, Expr, For, Let, Load, Reduce, Stmt, Store, Var
 from rnncc.loop.visit import substitute, walk_exprs
 from rnncc.passes.loop.end_stages import stages_of
@@ -71,7 +71,7 @@ def tiling_of(
     share vectors.
     """
     extent = nest.sizes[-1]
-    fixed = int(extent.value) if isinstance(extent, Const) else None
+    fixed = known_size(extent)
     lanes = machine.lanes(widest(list(sums.values())), fixed)
     vectors = None if fixed is None else -(-fixed // lanes)
     size = weight_bytes(nest, sums)
@@ -131,7 +131,7 @@ class RegisterTile:
         if not parts:
             return []
         wide = self.shape.panel * self.lanes
-        full = multiply(floordiv(self.extent, integer(wide)), integer(wide))
+        full = whole_part(self.extent, wide)
         loops: list[Stmt] = []
         panel = Var(self.names.fresh("js"))
         if full != ZERO:
@@ -142,7 +142,7 @@ class RegisterTile:
             if left:
                 loops += self.panel(parts, full, -(-left // self.lanes), left % self.lanes != 0)
         elif not isinstance(self.extent, Const):
-            vectors = multiply(floordiv(self.extent, integer(self.lanes)), integer(self.lanes))
+            vectors = whole_part(self.extent, self.lanes)
             for start, stop, partial in ((full, vectors, False), (vectors, self.extent, True)):
                 if start != stop:
                     body = self.panel(parts, panel, 1, partial)

@@ -20,8 +20,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 
-from rnncc.loop.builder import ZERO, add, call, floordiv, integer, multiply, subtract
-from rnncc.loop.ir import Const, Expr, For, Load, Reduce, Stmt, Store, Var
+from rnncc.loop.builder import ZERO, add, call, integer, known_size, multiply, subtract, whole_part
+from rnncc.loop.ir import Expr, For, Load, Reduce, Stmt, Store, Var
 from rnncc.loop.visit import substitute
 from rnncc.passes.loop.tile_parts import Names, identity, unrolled
 
@@ -63,7 +63,7 @@ class _SumOverK:
     @property
     def fixed(self) -> int | None:
         """How many elements there are, if that is known."""
-        return int(self.one.size.value) if isinstance(self.one.size, Const) else None
+        return known_size(self.one.size)
 
     @property
     def k(self) -> Var:
@@ -78,7 +78,7 @@ class _SumOverK:
         """The whole vectors, then what they leave over."""
         statements: list[Stmt] = []
         lane = Var(self.names.fresh("lane"))
-        full = multiply(floordiv(self.one.size, integer(self.lanes)), integer(self.lanes))
+        full = whole_part(self.one.size, self.lanes)
         if full != ZERO:
             statements += self.whole_vectors(full, lane)
         left = 0 if self.fixed is None else self.fixed % self.lanes
@@ -110,7 +110,7 @@ class _SumOverK:
             return For(block.name, "range", begin, end, wide, body)
 
         wide = chains * lanes
-        most = multiply(floordiv(one.size, integer(wide)), integer(wide))
+        most = whole_part(one.size, wide)
         statements: list[Stmt] = [*for_chains(0, _over_lanes(lane, lanes, partial, chain, identity(one)))]
         statements.append(vectors(ZERO, most, chain, wide))
         if most != full:

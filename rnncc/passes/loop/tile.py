@@ -60,7 +60,6 @@ from rnncc.passes.loop.nest import (
     nest_of,
     scalars,
     walks,
-    without_axis,
 )
 from rnncc.passes.loop.one_column import in_lines
 from rnncc.passes.loop.plain_tiles import point_tile, vector_tile
@@ -241,14 +240,17 @@ def _batch_of(nest: Nest, sums: Sums, weights: set[str]) -> tuple[Nest, Nest]:
     loads = [part for one in sums.values() for part in walk_exprs(one.value) if isinstance(part, Load)]
     names = [free_variables(load) for load in loads if load.buffer not in weights]
     own = frozenset[str]().union(*(some for some in names if nest.variables[-1] in some))
-    axes = [axis for axis, variable in enumerate(nest.variables[:-1]) if variable in own]
-    rows = [size for variable, size in zip(nest.variables[:-1], nest.sizes, strict=False) if variable not in own]
+    axes = list(zip(nest.variables, nest.sizes, strict=True))
+    rows = [size for variable, size in axes[:-1] if variable not in own]
     if all(size == ONE for size in rows):
-        axes = []
-    inner = nest
-    for axis in reversed(axes):
-        inner = without_axis(inner, axis)
-    return Nest(tuple(nest.variables[axis] for axis in axes), tuple(nest.sizes[axis] for axis in axes), ()), inner
+        own = frozenset()
+    batch = [axis for axis in axes[:-1] if axis[0] in own]
+    inner = [axis for axis in axes if axis not in batch]
+    return _nest(batch, ()), _nest(inner, nest.body)
+
+
+def _nest(axes: Sequence[tuple[str, Expr]], body: tuple[Stmt, ...]) -> Nest:
+    return Nest(tuple(variable for variable, _ in axes), tuple(size for _, size in axes), body)
 
 
 def _moving(body: tuple[Stmt, ...], variable: str) -> set[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 
-from rnncc.loop.builder import ZERO, add, call, floordiv, integer, multiply
+from rnncc.loop.builder import ZERO, add, call, integer, whole_part
 from rnncc.loop.functions import identity_of
 from rnncc.loop.ir import Const, Expr, For, Reduce, Stmt, Var
 from rnncc.types import DType
@@ -53,7 +53,7 @@ def in_vectors(
     start: Var, extent: Expr, lanes: int, vector: Callable[[Expr, Expr], tuple[Stmt, ...]]
 ) -> tuple[Stmt, ...]:
     """Loops over `extent` elements, with what `vector` does from one to another: `lanes` of them, in the end fewer."""
-    full = multiply(floordiv(extent, integer(lanes)), integer(lanes))
+    full = whole_part(extent, lanes)
     loops: list[Stmt] = []
     if full != ZERO:
         loops.append(For(start.name, "parallel", ZERO, full, lanes, vector(start, add(start, integer(lanes)))))

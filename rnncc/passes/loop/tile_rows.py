@@ -13,7 +13,20 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from rnncc.loop.builder import ONE, ZERO, add, call, floordiv, folded, integer, mod, multiply, product, subtract
+from rnncc.loop.builder import (
+    ONE,
+    ZERO,
+    add,
+    call,
+    floordiv,
+    folded,
+    integer,
+    mod,
+    multiply,
+    product,
+    subtract,
+    whole_part,
+)
 from rnncc.loop.ir import Const, Expr, Let, Load, Stmt, Store, Var
 from rnncc.loop.visit import map_expr, substitute
 from rnncc.passes.loop.machine import ODD_ROWS, TileShape
@@ -68,7 +81,7 @@ class RowAxes:
                 end, odd = add(begin, odd), ZERO
             elif rows > 1:
                 left = subtract(subtract(count, odd), begin)
-                end = add(begin, multiply(floordiv(left, integer(rows)), integer(rows)))
+                end = add(begin, whole_part(left, rows))
             if end != begin:
                 end = end if rows == 1 else self.named(f"end_{rows}", end)
                 parts.append(Part(rows, width, begin, end))

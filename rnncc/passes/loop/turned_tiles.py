@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Container
 from dataclasses import replace
 
-from rnncc.loop.builder import ONE, ZERO, add, integer, subtract
+from rnncc.loop.builder import ONE, ZERO, add, integer, known_size, subtract
 from rnncc.loop.index import difference
 from rnncc.loop.ir import Const, Expr, For, Let, Load, Stmt, Store, Var
 from rnncc.loop.visit import free_variables, map_index, map_statements, replace_parts, substitute, walk_exprs
@@ -65,7 +65,7 @@ def _lines(nest: Nest, axis: int, weights: Container[str]) -> list[Load]:
 def turned_tile(nest: Nest, axis: int, weights: Container[str], machine: Machine, names: Names) -> tuple[Stmt, ...]:
     """`nest` in vectors along `axis`: the other axes as they are, this one innermost."""
     variable, extent = nest.variables[axis], nest.sizes[axis]
-    fixed = int(extent.value) if isinstance(extent, Const) else None
+    fixed = known_size(extent)
     lanes = machine.lanes(widest([store.value for store in nest.stores]), fixed)
     lines: dict[Expr, Expr] = {
         load: weight_line(load, variable, fixed, lanes, names) for load in _lines(nest, axis, weights) if fixed
