@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from math import gcd
 
 from rnncc.loop.ir import Call, Const, Expr, For, Index, Let, Load, Span, Store, Var
@@ -124,6 +124,18 @@ def interval(expr: Expr, ranges: Mapping[str, Interval]) -> Interval | None:
         ends = factor * bounds[0], factor * bounds[1]
         low, high = low + min(ends), high + max(ends)
     return low, high
+
+
+def ranges_of(loops: Iterable[For]) -> dict[str, Interval]:
+    """The values that the variables of `loops` take, as far as numbers say it; outer loops first."""
+    ranges: dict[str, Interval] = {}
+    for loop in loops:
+        start, stop = interval(loop.start, ranges), interval(loop.stop, ranges)
+        if start is not None and stop is not None:
+            size = difference(loop.stop, loop.start)
+            last = stop[1] - 1 if size is None else start[1] + (size - 1) // loop.step * loop.step
+            ranges[loop.variable] = start[0], max(start[0], last)
+    return ranges
 
 
 def overlap(a: Interval, b: Interval) -> bool:

@@ -6,9 +6,13 @@
                 acc += h[k] * wp[js // 64, k]                  acc += h[k] * wp[t % 2, js // 64, k]
 
 Of use on cores whose level 2 cache delivers less the sooner it is asked for the same line again. Measured on Zen 5:
-200 GB/s for weights of 64 to 440 KiB, whatever the order they are read in and with any prefetching, and 260 GB/s when
+190 GB/s for weights of 64 to 440 KiB, whatever the order they are read in and with any prefetching, and 255 GB/s when
 half a mebibyte is read between two readings of the same line. Only rows on their own read a weight for one sum: where
 several rows share it, the multiply-adds take longer than the reading, and one copy is enough.
+
+All that the same instructions read, step after step, has to lie side by side: with three copies or more, where others
+read what is in between, that is 130 GB/s. `pack` sees to it for one thread; for those that share panels, copies are of
+use for longer steps only.
 
 Requires: `share_threads`.
 """
@@ -17,9 +21,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
-from rnncc.loop.builder import ZERO, floordiv, integer, mod
-from rnncc.loop.ir import FOR_THREADS, Buffer, Const, Expr, For, Load, Procedure, Stmt, Store, Var
+from rnncc.loop.builder import ZERO, floordiv, integer, known_size, mod
+from rnncc.loop.index import Interval, interval, ranges_of
+from rnncc.loop.ir import FOR_THREADS, Buffer, Const, Expr, For, Index, Load, Procedure, Span, Stmt, Store, Var
 from rnncc.loop.names import Names
 from rnncc.loop.visit import loads_of, map_expr, map_statement, stores_of, walk_statements
 from rnncc.passes.loop.machine import Machine
@@ -28,15 +34,12 @@ from rnncc.passes.loop.schedule import Schedule
 from rnncc.passes.manager import Note, nobody
 from rnncc.records import record
 
-LEAST_BYTES = 96 << 10
-"""What is read in a step where copies pay, whatever the level 1 cache holds."""
-
 
 def rotate_copies(procedure: Procedure, machine: Machine, schedule: Schedule = (), note: Note = nobody) -> Procedure:
     """Copy the weights of every loop over steps that reads too few of them for `machine`, or as `schedule` says."""
     sizes = packed_sizes(procedure)
     chosen = {name: choice.copies for name, choice in schedule if choice.copies is not None}
-    survey = _Survey(sizes, written_by(procedure), machine, chosen)
+    survey = _Survey(procedure, sizes, written_by(procedure), machine, chosen)
     survey.block(procedure.body, _Place(), None)
     for nest in chosen.keys() - survey.obeyed:
         note(f"{nest}: no rows on their own read weights for it at every step: one copy")
@@ -65,10 +68,11 @@ class _Place:
     nest: str = ""
 
 
-@dataclass(slots=True)
+@dataclass
 class _Survey:
     """Looks at what one thread reads in a step, and decides how many copies that needs."""
 
+    procedure: Procedure
     sizes: Mapping[str, int]
     name_of: Callable[[For], str]
     machine: Machine
@@ -78,6 +82,8 @@ class _Survey:
     """Weights whose number of copies is not our decision."""
     obeyed: set[str] = field(default_factory=set)
     """Nests of the schedule that have such weights."""
+    shared: set[str] = field(default_factory=set)
+    """Weights whose panels several threads share."""
 
     def block(self, statements: Sequence[Stmt], place: _Place, read: dict[str, float] | None) -> None:
         """Add to `read`, of the step around (None: there is none), the bytes that one thread reads."""
@@ -97,12 +103,25 @@ class _Survey:
 
     def row(self, loop: For, place: _Place, read: dict[str, float]) -> None:
         """Take note of the weights of `loop`, a loop over k."""
-        for name in {load.buffer for load in loads_of(loop)} & self.sizes.keys():
-            read.setdefault(name, self.sizes[name] / place.threads)
+        for name, panel in {load.buffer: load.index[0] for load in loads_of(loop) if load.buffer in self.sizes}.items():
+            read[name] = max(read.get(name, 0.0), self.bytes_up_to(panel, name) / place.threads)
+            if place.threads > 1:
+                self.shared.add(name)
             if place.nest in self.chosen:
                 self.told.add(name)
                 self.obeyed.add(place.nest)
                 self.copies[name] = self.chosen[place.nest]
+
+    def bytes_up_to(self, panel: Index, name: str) -> float:
+        """What the panels of a buffer take up to `panel`, the index of a loop: other loops may read more of them."""
+        last = interval(panel, self.ranges) if not isinstance(panel, Span) else None
+        panels = known_size(self.procedure.buffer(name).shape[0])
+        return float(self.sizes[name]) if last is None or panels is None else self.sizes[name] * (last[1] + 1) / panels
+
+    @cached_property
+    def ranges(self) -> dict[str, Interval]:
+        """The values of all loop variables."""
+        return ranges_of(loop for loop in walk_statements(self.procedure.body) if isinstance(loop, For))
 
     def decide(self, read: Mapping[str, float]) -> None:
         """How many copies of what is `read` in a step make a long walk, if they fit into the cache.
@@ -110,9 +129,12 @@ class _Survey:
         Of little more than the level 1 cache holds, most is still there when it is read back and forth.
         """
         size, long = sum(read.values()), self.machine.long_walk_bytes
-        if not min(3 * self.machine.near_bytes, LEAST_BYTES) <= size < long:
+        least = self.machine.near_bytes * (5 if self.shared.isdisjoint(read) else 6) // 3
+        if not least < size < long:
             return
         count = -int(-long // size)
+        if count * size > long * 4 // 3 and (count - 1) * size > long * 9 // 10:
+            count -= 1
         if count * size <= long * 4 // 3:
             for name in read.keys() - self.told:
                 self.copies[name] = max(count, self.copies.get(name, 1))

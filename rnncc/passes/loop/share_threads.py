@@ -28,7 +28,7 @@ from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from rnncc.loop.builder import ZERO, add, call, integer, multiply
-from rnncc.loop.index import Interval, difference, interval, overlap
+from rnncc.loop.index import Interval, interval, overlap, ranges_of
 from rnncc.loop.ir import FOR_THREADS, Barrier, Const, Expr, For, Index, Let, Procedure, Span, Stmt, Var
 from rnncc.loop.names import Names
 from rnncc.loop.visit import free_variables, loads_of, stores_of, walk_statements
@@ -259,7 +259,7 @@ class _Sharer:
 
     def traffic_of(self, statement: Stmt) -> _Traffic:
         """What `statement` reads and writes."""
-        ranges = _ranges(statement)
+        ranges = ranges_of(inner for inner in walk_statements([statement]) if isinstance(inner, For))
 
         def access(buffer: str, index: Sequence[Index]) -> _Access:
             last = _last_interval(index[-1], ranges) if index else None
@@ -270,19 +270,6 @@ class _Sharer:
         reads |= {access(store.buffer, store.index) for store in stores if store.combine is not None}
         writes = {access(store.buffer, store.index) for store in stores}
         return _Traffic(reads, writes, isinstance(statement, For) and self.is_shared(statement))
-
-
-def _ranges(statement: Stmt) -> dict[str, Interval]:
-    """What is known of the variables of the loops in `statement`."""
-    ranges: dict[str, Interval] = {}
-    for inner in walk_statements([statement]):
-        if isinstance(inner, For):
-            start, stop = interval(inner.start, ranges), interval(inner.stop, ranges)
-            if start is not None and stop is not None:
-                size = difference(inner.stop, inner.start)
-                last = stop[1] - 1 if size is None else start[1] + (size - 1) // inner.step * inner.step
-                ranges[inner.variable] = start[0], last
-    return ranges
 
 
 def _last_interval(index: Index, ranges: Mapping[str, Interval]) -> Interval | None:
