@@ -15,7 +15,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from math import prod
 
-from rnncc.loop.ir import Buffer, Call, Const, Expr, Procedure, Stmt
+from rnncc.loop.builder import most
+from rnncc.loop.ir import Buffer, Procedure, Stmt
 from rnncc.loop.visit import buffers_of
 from rnncc.passes.loop.dependences import shared_by
 from rnncc.passes.loop.nest import is_over_steps
@@ -72,15 +73,6 @@ def _slots(temporaries: list[Buffer], lives: dict[str, tuple[int, int]]) -> dict
 
 def _by_size(buffer: Buffer) -> tuple[int, int, str]:
     """Sorts large buffers first: by the number of extents that only the call knows, then by the fixed part."""
-    sizes = list(map(_bound, buffer.shape))
+    sizes = list(map(most, buffer.shape))
     fixed = prod(size for size in sizes if size is not None)
     return -sizes.count(None), -fixed * buffer.dtype.size, buffer.name
-
-
-def _bound(size: Expr) -> int | None:
-    """The most that `size` may be, where it says so: a number, or `min` of one and what only the call knows."""
-    match size:
-        case Const(value) | Call("min", (Const(value), _)):
-            return int(value)
-        case _:
-            return None

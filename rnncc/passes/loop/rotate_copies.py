@@ -23,16 +23,19 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
-from rnncc.loop.builder import ZERO, floordiv, integer, known_size, mod
+from rnncc.loop.builder import ZERO, floordiv, integer, known_size, mod, most
 from rnncc.loop.index import Interval, interval, ranges_of
 from rnncc.loop.ir import FOR_THREADS, Buffer, Const, Expr, For, Index, Load, Procedure, Span, Stmt, Store, Var
 from rnncc.loop.names import Names
-from rnncc.loop.visit import loads_of, map_expr, map_statement, stores_of, walk_statements
+from rnncc.loop.visit import buffers_of, loads_of, map_expr, map_statement, stores_of, walk_statements
 from rnncc.passes.loop.machine import Machine
 from rnncc.passes.loop.nest import is_over_steps, packed_sizes, written_by
 from rnncc.passes.loop.schedule import Schedule
 from rnncc.passes.manager import Note, nobody
 from rnncc.records import record
+
+STEPS_OF_COPY = 4
+"""A copy that is read from level 3 once costs what three readings of a copy in level 2 gain."""
 
 
 def rotate_copies(procedure: Procedure, machine: Machine, schedule: Schedule = (), note: Note = nobody) -> Procedure:
@@ -62,10 +65,11 @@ def rotate_copies(procedure: Procedure, machine: Machine, schedule: Schedule = (
 
 @record(frozen=True, slots=True)
 class _Place:
-    """Where a loop over k stands: how many threads share it, and the name of the nest around it."""
+    """Where a loop over k stands: how many threads share it, the name of the nest around it, the piece of time."""
 
     threads: int = 1
     nest: str = ""
+    piece: For | None = None
 
 
 @dataclass
@@ -96,10 +100,11 @@ class _Survey:
             elif _is_step(statement):
                 step: dict[str, float] = {}
                 self.block(statement.body, place, step)
-                self.decide(step)
+                self.decide(step, most(statement.stop), place.piece)
             else:
                 nest = self.name_of(statement) if statement.kind in ("parallel", "claimed") else place.nest
-                self.block(statement.body, _Place(place.threads * _threads_of(statement), nest), read)
+                piece = statement if is_over_steps(statement) else place.piece
+                self.block(statement.body, _Place(place.threads * _threads_of(statement), nest, piece), read)
 
     def row(self, loop: For, place: _Place, read: dict[str, float]) -> None:
         """Take note of the weights of `loop`, a loop over k."""
@@ -123,10 +128,12 @@ class _Survey:
         """The values of all loop variables."""
         return ranges_of(loop for loop in walk_statements(self.procedure.body) if isinstance(loop, For))
 
-    def decide(self, read: Mapping[str, float]) -> None:
+    def decide(self, read: Mapping[str, float], steps: int | None, piece: For | None) -> None:
         """How many copies of what is `read` in a step make a long walk, if they fit into the cache.
 
-        Of little more than the level 1 cache holds, most is still there when it is read back and forth.
+        Of little more than the level 1 cache holds, most is still there when it is read back and forth. Where there are
+        few `steps` in a `piece` of time, all that is read in one has to fit, or each copy is read from afar as often as
+        from near.
         """
         size, long = sum(read.values()), self.machine.long_walk_bytes
         least = self.machine.near_bytes * (5 if self.shared.isdisjoint(read) else 6) // 3
@@ -135,7 +142,11 @@ class _Survey:
         count = -int(-long // size)
         if count * size > long * 4 // 3 and (count - 1) * size > long * 9 // 10:
             count -= 1
-        if count * size <= long * 4 // 3:
+        fits = count * size <= long * 4 // 3
+        if fits and piece is not None and steps is not None and steps < STEPS_OF_COPY * count:
+            whole = sum(self.sizes[name] for name in self.sizes.keys() & buffers_of(piece))
+            fits = whole + (count - 1) * size <= self.machine.middle_bytes * 3 // 4
+        if fits:
             for name in read.keys() - self.told:
                 self.copies[name] = max(count, self.copies.get(name, 1))
 
