@@ -93,15 +93,6 @@ def known_size(size: Expr) -> int | None:
     return int(size.value) if isinstance(size, Const) else None
 
 
-def most(size: Expr) -> int | None:
-    """The most that `size` may be, where it says so: a number, or the smaller of one and what only the call knows."""
-    match size:
-        case Const(value) | Call("min", (Const(value), _)) | Call("min", (_, Const(value))):
-            return int(value)
-        case _:
-            return None
-
-
 def whole_part(size: Expr, count: int) -> Expr:
     """How many of `size` elements are in whole groups of `count`."""
     return multiply(floordiv(size, integer(count)), integer(count))

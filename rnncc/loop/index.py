@@ -126,8 +126,17 @@ def interval(expr: Expr, ranges: Mapping[str, Interval]) -> Interval | None:
     return low, high
 
 
+def at_most(size: Expr) -> int | None:
+    """The most that `size` may be, where it says so: a number, or the smaller of one and what only the call knows."""
+    match size:
+        case Const(value) | Call("min", (Const(value), _)) | Call("min", (_, Const(value))):
+            return int(value)
+        case _:
+            return None
+
+
 def ranges_of(loops: Iterable[For]) -> dict[str, Interval]:
-    """The values that the variables of `loops` take, as far as numbers say it; outer loops first."""
+    """The values that the variables of `loops` take, as far as numbers say it. `loops` has outer loops first."""
     ranges: dict[str, Interval] = {}
     for loop in loops:
         start, stop = interval(loop.start, ranges), interval(loop.stop, ranges)

@@ -15,9 +15,10 @@ are a stream of their own.) Its axes are [panel, k, member, vector of the tile, 
 a layout: the widest one that all of them read in whole panels. A loop that reads some of what another one reads of the
 same panel finds it there. The last panel is filled up with zeros.
 
-What is left of the columns behind the last whole tile is read by a loop of its own, and is a layout of its own: a
-machine may follow the stream of each instruction that loads, so it is not to stop where other instructions go on. (GRU
-of 92 units, one row, Zen 5, five copies of the weights in turn: 140 GB/s from level 2 out of one layout, 245 of two.)
+A machine may follow the stream of each instruction that loads: it should go on where it stops, step after step, and not
+where other instructions go on. So what a row on its own reads behind its last whole panel, in a loop of its own, is a
+layout of its own, even if tiles of several rows read it among their panels. (GRU of 92 units, one row, Zen 5, five
+copies of the weights in turn: 140 GB/s from level 2 out of one layout, 245 out of two.)
 
 Requires: `tile`.
 """
@@ -26,8 +27,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from math import prod
 
-from rnncc.loop.builder import ZERO, add, floordiv, folded, integer, load, mod, multiply, subtract, zero_of
+from rnncc.loop.builder import ZERO, add, floordiv, folded, integer, known_size, load, mod, multiply, subtract, zero_of
 from rnncc.loop.index import difference, interval, multiple_of, ranges_of
 from rnncc.loop.ir import Buffer, Call, Const, Expr, For, Load, Procedure, Stmt, Store, Var
 from rnncc.loop.names import Names
@@ -82,7 +84,7 @@ class _Variables:
 class _Layout:
     """A packed buffer [panel, k, member, vector, lane] and what its members are, as expressions at (k, column).
 
-    It has the columns from `first` on, up to `end`.
+    It has the columns from `first` on, and before `end`.
     """
 
     buffer: Buffer
@@ -95,7 +97,7 @@ class _Layout:
 class _Tile:
     """The columns that a loop over k reads: `vectors` vectors of `lanes` from `start` on.
 
-    `vector` is the loop variable that counts them, None when there is one.
+    `vector` is the loop variable that counts them, None when there is one. `rows` read them.
     """
 
     members: tuple[Expr, ...]
@@ -104,17 +106,17 @@ class _Tile:
     start: Expr
     vectors: int
     vector: str | None
+    rows: int
 
     @property
     def key(self) -> _Key:
         """Loops over k with the same key share a layout."""
-        first = int(self.start.value) if isinstance(self.start, Const) else 0
-        return _Key(self.members, self.depth, self.lanes, first)
+        return _Key(self.members, self.depth, self.lanes, known_size(self.start) or 0)
 
 
 @record(frozen=True, slots=True)
 class _Key:
-    """What tiles have in common that share a layout: `first` is the column of those that no loop over panels moves."""
+    """What tiles have in common that share a layout: `first` is their first column, 0 of those in loops over panels."""
 
     members: tuple[Expr, ...]
     depth: int
@@ -137,6 +139,8 @@ class _Packer:
     """For each key, of every tile: how far its columns go; None where that is not known."""
     places: dict[_Key, set[str]] = field(default_factory=dict)
     """For each key: the loops over panels that it is read in."""
+    alone: set[_Key] = field(default_factory=set)
+    """Keys of tiles of one row."""
     hosts: dict[_Key, _Key] = field(default_factory=dict)
     """For a key without a layout of its own: the one in whose layout all of its members are."""
     layouts: dict[_Key, _Layout] = field(default_factory=dict)
@@ -156,13 +160,18 @@ class _Packer:
             for tile in tiles:
                 multiple = multiple_of(_from(tile.start, tile.key.first), around) // tile.lanes
                 self.widths.setdefault(tile.key, []).append((tile.vectors, multiple))
-                first = interval(tile.start, ranges_of(around.values()))
-                end = None if first is None else first[1] + tile.vectors * tile.lanes
+                starts = interval(tile.start, ranges_of(around.values()))
+                end = None if starts is None else starts[1] + tile.vectors * tile.lanes
+                if tile.rows == 1:
+                    self.alone.add(tile.key)
                 self.ends.setdefault(tile.key, []).append(end)
                 self.places.setdefault(tile.key, set()).update(free_variables(tile.start))
 
     def share(self) -> None:
-        """Find what another loop over k of the same panel reads as well: it is in a cache then, and stored once."""
+        """Find what another loop over k of the same panel reads as well: it is in a cache then, and stored once.
+
+        And so is what several rows read behind their last whole panel, where no row on its own begins there.
+        """
         for key, places in self.places.items():
             hosts = (
                 other
@@ -172,8 +181,14 @@ class _Packer:
             host = max(hosts, key=lambda other: len(other.members), default=None)
             if host is not None:
                 self.hosts[key] = host
+        settled = {*self.alone, *self.hosts, *self.hosts.values()}
+        for key in self.widths:
+            host = replace(key, first=0)  # of all columns
+            if key.first and key not in settled and host in self.widths and host not in self.hosts:
+                self.hosts[key] = host
         for key, host in self.hosts.items():
-            self.widths[host] += self.widths[key]
+            apart = (key.first - host.first) // key.lanes
+            self.widths[host] += [(vectors, multiple + apart) for vectors, multiple in self.widths[key]]
             self.ends[host] += self.ends[key]
 
     def reaches(self, key: _Key, host: _Key) -> bool:
@@ -220,7 +235,8 @@ class _Packer:
             return []
         moving = [outer for outer in around if outer.variable in free_variables(start)]
         depth = int(loop.stop.value)
-        tile = _Tile(tuple(members), depth, lanes, start, 1, None)
+        rows = prod(_constant(outer.stop) for outer in around if outer not in moving)
+        tile = _Tile(tuple(members), depth, lanes, start, 1, None, rows)
         if moving:
             (outer,) = moving
             assert isinstance(outer.stop, Const), "a tile has a constant number of vectors"

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from math import prod
 
-from rnncc.loop.builder import most
+from rnncc.loop.index import at_most
 from rnncc.loop.ir import Buffer, Procedure, Stmt
 from rnncc.loop.visit import buffers_of
 from rnncc.passes.loop.dependences import shared_by
@@ -73,6 +73,6 @@ def _slots(temporaries: list[Buffer], lives: dict[str, tuple[int, int]]) -> dict
 
 def _by_size(buffer: Buffer) -> tuple[int, int, str]:
     """Sorts large buffers first: by the number of extents that only the call knows, then by the fixed part."""
-    sizes = list(map(most, buffer.shape))
+    sizes = list(map(at_most, buffer.shape))
     fixed = prod(size for size in sizes if size is not None)
     return -sizes.count(None), -fixed * buffer.dtype.size, buffer.name

@@ -10,9 +10,9 @@ Of use on cores whose level 2 cache delivers less the sooner it is asked for the
 half a mebibyte is read between two readings of the same line. Only rows on their own read a weight for one sum: where
 several rows share it, the multiply-adds take longer than the reading, and one copy is enough.
 
-All that the same instructions read, step after step, has to lie side by side: with three copies or more, where others
-read what is in between, that is 130 GB/s. `pack` sees to it for one thread; for those that share panels, copies are of
-use for longer steps only.
+With three copies or more, that is 130 GB/s if the same instructions do not read, step after step, what lies side by
+side, but leave out what others read. So `pack` gives them a layout of their own, and threads that share panels, where
+each leaves out those of the others, have copies of larger weights only.
 
 Requires: `share_threads`.
 """
@@ -21,10 +21,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from math import prod
 
-from rnncc.loop.builder import ZERO, floordiv, integer, known_size, mod, most
-from rnncc.loop.index import Interval, interval, ranges_of
+from rnncc.loop.builder import ZERO, floordiv, integer, known_size, mod, subtract
+from rnncc.loop.index import at_most, interval, ranges_of
 from rnncc.loop.ir import FOR_THREADS, Buffer, Const, Expr, For, Index, Load, Procedure, Span, Stmt, Store, Var
 from rnncc.loop.names import Names
 from rnncc.loop.visit import buffers_of, loads_of, map_expr, map_statement, stores_of, walk_statements
@@ -37,12 +37,16 @@ from rnncc.records import record
 STEPS_OF_COPY = 4
 """A copy that is read from level 3 once costs what three readings of a copy in level 2 gain."""
 
+Sizes = Mapping[str, float]
+"""Bytes, by the name of a packed buffer."""
+
 
 def rotate_copies(procedure: Procedure, machine: Machine, schedule: Schedule = (), note: Note = nobody) -> Procedure:
     """Copy the weights of every loop over steps that reads too few of them for `machine`, or as `schedule` says."""
     sizes = packed_sizes(procedure)
     chosen = {name: choice.copies for name, choice in schedule if choice.copies is not None}
-    survey = _Survey(procedure, sizes, written_by(procedure), machine, chosen)
+    panels = {name: known_size(procedure.buffer(name).shape[0]) or 0 for name in sizes}
+    survey = _Survey(sizes, panels, written_by(procedure), machine, chosen)
     survey.block(procedure.body, _Place(), None)
     for nest in chosen.keys() - survey.obeyed:
         note(f"{nest}: no rows on their own read weights for it at every step: one copy")
@@ -52,7 +56,8 @@ def rotate_copies(procedure: Procedure, machine: Machine, schedule: Schedule = (
     if not survey.copies:
         return procedure
     for name, count in survey.copies.items():
-        why = " (as told)" if name in survey.told else f": {sizes[name] >> 10} KiB are few for the level 2 cache"
+        size = survey.steps.get(name, 0) >> 10
+        why = " (as told)" if name in survey.told else f": {size} KiB a step are few for the level 2 cache"
         note(f"{name}: {count} copies, read in turn{why}")
     copy = Var(Names(procedure).fresh("copy"))
     return replace(
@@ -65,29 +70,51 @@ def rotate_copies(procedure: Procedure, machine: Machine, schedule: Schedule = (
 
 @record(frozen=True, slots=True)
 class _Place:
-    """Where a loop over k stands: how many threads share it, the name of the nest around it, the piece of time."""
+    """Where a loop stands: in which loops, outermost first."""
 
-    threads: int = 1
-    nest: str = ""
-    piece: For | None = None
+    around: tuple[For, ...] = ()
+
+    def inside(self, loop: For) -> _Place:
+        """The place of what is in the body of `loop`."""
+        return _Place((*self.around, loop))
+
+    @property
+    def threads(self) -> int:
+        """How many threads share what is here."""
+        return prod(map(_threads_of, self.around))
+
+    @property
+    def panels(self) -> For | None:
+        """The innermost loop over rows or panels."""
+        return next((loop for loop in reversed(self.around) if loop.kind in ("parallel", "claimed")), None)
+
+    @property
+    def piece(self) -> For | None:
+        """The innermost loop over pieces of time."""
+        return next((loop for loop in reversed(self.around) if is_over_steps(loop)), None)
 
 
-@dataclass
+@dataclass(slots=True)
 class _Survey:
     """Looks at what one thread reads in a step, and decides how many copies that needs."""
 
-    procedure: Procedure
     sizes: Mapping[str, int]
+    panels: Mapping[str, int]
+    """How many there are, by the name of the buffer."""
     name_of: Callable[[For], str]
     machine: Machine
     chosen: Mapping[str, int]
     copies: dict[str, int] = field(default_factory=dict)
+    steps: dict[str, int] = field(default_factory=dict)
+    """The bytes that a step reads, by what it reads them from."""
     told: set[str] = field(default_factory=set)
     """Weights whose number of copies is not our decision."""
     obeyed: set[str] = field(default_factory=set)
     """Nests of the schedule that have such weights."""
     shared: set[str] = field(default_factory=set)
     """Weights whose panels several threads share."""
+    more: dict[str, float] = field(default_factory=dict)
+    """The bytes of copies that a piece of time reads, by the variable of its loop."""
 
     def block(self, statements: Sequence[Stmt], place: _Place, read: dict[str, float] | None) -> None:
         """Add to `read`, of the step around (None: there is none), the bytes that one thread reads."""
@@ -99,56 +126,69 @@ class _Survey:
                     self.row(statement, place, read)
             elif _is_step(statement):
                 step: dict[str, float] = {}
-                self.block(statement.body, place, step)
-                self.decide(step, most(statement.stop), place.piece)
+                self.block(statement.body, place.inside(statement), step)
+                self.decide(step, statement, place.piece)
             else:
-                nest = self.name_of(statement) if statement.kind in ("parallel", "claimed") else place.nest
-                piece = statement if is_over_steps(statement) else place.piece
-                self.block(statement.body, _Place(place.threads * _threads_of(statement), nest, piece), read)
+                self.block(statement.body, place.inside(statement), read)
 
     def row(self, loop: For, place: _Place, read: dict[str, float]) -> None:
         """Take note of the weights of `loop`, a loop over k."""
+        nest = self.name_of(place.panels) if place.panels is not None else ""
         for name, panel in {load.buffer: load.index[0] for load in loads_of(loop) if load.buffer in self.sizes}.items():
-            read[name] = max(read.get(name, 0.0), self.bytes_up_to(panel, name) / place.threads)
+            most = self.sizes[name] / place.threads
+            read[name] = min(read.get(name, 0.0) + self.part(name, panel, place) * most, most)
             if place.threads > 1:
                 self.shared.add(name)
-            if place.nest in self.chosen:
+            if nest in self.chosen:
                 self.told.add(name)
-                self.obeyed.add(place.nest)
-                self.copies[name] = self.chosen[place.nest]
+                self.obeyed.add(nest)
+                self.copies[name] = self.chosen[nest]
 
-    def bytes_up_to(self, panel: Index, name: str) -> float:
-        """What the panels of a buffer take up to `panel`, the index of a loop: other loops may read more of them."""
-        last = interval(panel, self.ranges) if not isinstance(panel, Span) else None
-        panels = known_size(self.procedure.buffer(name).shape[0])
-        return float(self.sizes[name]) if last is None or panels is None else self.sizes[name] * (last[1] + 1) / panels
+    def part(self, name: str, panel: Index, place: _Place) -> float:
+        """The part of a packed buffer that a loop at `place` reads: other loops may read more panels than it."""
+        assert not isinstance(panel, Span), "a vector is of one panel"
+        ends = interval(panel, ranges_of(place.around))
+        return 1.0 if ends is None else (ends[1] - ends[0] + 1) / self.panels[name]
 
-    @cached_property
-    def ranges(self) -> dict[str, Interval]:
-        """The values of all loop variables."""
-        return ranges_of(loop for loop in walk_statements(self.procedure.body) if isinstance(loop, For))
+    def decide(self, read: Sizes, step: For, piece: For | None) -> None:
+        """Copy what is `read` in a `step` if that makes a long walk, and the cache has room for all of it."""
+        size = sum(read.values())
+        count = self.count(size, is_shared=not self.shared.isdisjoint(read))
+        if count > 1 and (piece is None or self.has_room((count - 1) * size, count, step, piece)):
+            for name in read:
+                if name not in self.told:
+                    self.copies[name] = max(count, self.copies.get(name, 1))
+                    self.steps[name] = int(size)
 
-    def decide(self, read: Mapping[str, float], steps: int | None, piece: For | None) -> None:
-        """How many copies of what is `read` in a step make a long walk, if they fit into the cache.
+    def count(self, size: float, *, is_shared: bool) -> int:
+        """How many copies of `size` bytes make a long walk, or nearly one if that many are too many.
 
-        Of little more than the level 1 cache holds, most is still there when it is read back and forth. Where there are
-        few `steps` in a `piece` of time, all that is read in one has to fit, or each copy is read from afar as often as
-        from near.
+        More than 600 KiB in all (of 1 MiB) do not stay in level 2 if their pages happen to compete for places there.
+        Of little more than the level 1 cache holds, most is still there when it is read back and forth. GRU of 68 units
+        (60 KiB), one thread: 300 ns a step with one copy, 360 with more; of 80 (77 KiB) 345 and 320. With two threads,
+        GRU of 128 units (96 KiB each) 586 and 614, LSTM of 128 (128 KiB) 840 and 780.
         """
-        size, long = sum(read.values()), self.machine.long_walk_bytes
-        least = self.machine.near_bytes * (5 if self.shared.isdisjoint(read) else 6) // 3
-        if not least < size < long:
-            return
+        long = self.machine.long_walk_bytes
+        if not self.machine.near_bytes * (6 if is_shared else 5) // 3 < size < long:
+            return 1
         count = -int(-long // size)
-        if count * size > long * 4 // 3 and (count - 1) * size > long * 9 // 10:
+        if count * size > long * 5 // 4 and (count - 1) * size > long * 9 // 10:
             count -= 1
-        fits = count * size <= long * 4 // 3
-        if fits and piece is not None and steps is not None and steps < STEPS_OF_COPY * count:
-            whole = sum(self.sizes[name] for name in self.sizes.keys() & buffers_of(piece))
-            fits = whole + (count - 1) * size <= self.machine.middle_bytes * 3 // 4
-        if fits:
-            for name in read.keys() - self.told:
-                self.copies[name] = max(count, self.copies.get(name, 1))
+        return count if count * size <= long * 5 // 4 else 1
+
+    def has_room(self, more: float, count: int, step: For, piece: For) -> bool:
+        """Whether a piece of time may read `more` bytes of copies: its steps are many, or three quarters of level 2
+        have room for all that is read in it. Else each copy is read from afar as often as from near.
+        """
+        steps = at_most(subtract(step.stop, step.start))
+        if steps is None or steps >= STEPS_OF_COPY * count * step.step:
+            return True
+        whole = sum(self.sizes[name] for name in self.sizes.keys() & buffers_of(piece))
+        more += self.more.get(piece.variable, 0.0)
+        if whole + more > self.machine.middle_bytes * 3 // 4:
+            return False
+        self.more[piece.variable] = more
+        return True
 
 
 def _read_in_turn(statements: tuple[Stmt, ...], copies: Mapping[str, int], step: Expr | None) -> tuple[Stmt, ...]:
