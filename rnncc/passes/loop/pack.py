@@ -17,8 +17,8 @@ same panel finds it there. The last panel is filled up with zeros.
 
 A machine may follow the stream of each instruction that loads: it should go on where it stops, step after step, and not
 where other instructions go on. So what a row on its own reads behind its last whole panel, in a loop of its own, is a
-layout of its own, even if tiles of several rows read it among their panels. (GRU of 92 units, one row, Zen 5, five
-copies of the weights in turn: 140 GB/s from level 2 out of one layout, 245 out of two.)
+layout of its own, even if tiles of several rows read it among their panels. (Three sums of 92 columns, one row, Zen 5,
+five copies of the weights in turn: 140 GB/s from level 2 out of one layout, 245 out of two.)
 
 Requires: `tile`.
 """

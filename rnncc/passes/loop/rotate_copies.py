@@ -164,9 +164,9 @@ class _Survey:
         """How many copies of `size` bytes make a long walk, or nearly one if that many are too many.
 
         More than 600 KiB in all (of 1 MiB) do not stay in level 2 if their pages happen to compete for places there.
-        Of little more than the level 1 cache holds, most is still there when it is read back and forth. GRU of 68 units
-        (60 KiB), one thread: 300 ns a step with one copy, 360 with more; of 80 (77 KiB) 345 and 320. With two threads,
-        GRU of 128 units (96 KiB each) 586 and 614, LSTM of 128 (128 KiB) 840 and 780.
+        Of little more than the level 1 cache holds, most is still there when it is read back and forth: steps that read
+        60 KiB take 300 ns with one copy, and 360 with more; 77 KiB 345 and 320. Of two threads, each reads half of what
+        they share: 192 KiB take 590 ns with one copy and 610 with more, 256 KiB 840 and 780.
         """
         long = self.machine.long_walk_bytes
         if not self.machine.near_bytes * (6 if is_shared else 5) // 3 < size < long:
