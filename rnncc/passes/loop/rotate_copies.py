@@ -37,9 +37,6 @@ from rnncc.records import record
 STEPS_OF_COPY = 4
 """A copy that is read from level 3 once costs what three readings of a copy in level 2 gain."""
 
-Sizes = Mapping[str, float]
-"""Bytes, by the name of a packed buffer."""
-
 
 def rotate_copies(procedure: Procedure, machine: Machine, schedule: Schedule = (), note: Note = nobody) -> Procedure:
     """Copy the weights of every loop over steps that reads too few of them for `machine`, or as `schedule` says."""
@@ -150,7 +147,7 @@ class _Survey:
         ends = interval(panel, ranges_of(place.around))
         return 1.0 if ends is None else (ends[1] - ends[0] + 1) / self.panels[name]
 
-    def decide(self, read: Sizes, step: For, piece: For | None) -> None:
+    def decide(self, read: Mapping[str, float], step: For, piece: For | None) -> None:
         """Copy what is `read` in a `step` if that makes a long walk, and the cache has room for all of it."""
         size = sum(read.values())
         count = self.count(size, is_shared=not self.shared.isdisjoint(read))
