@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 
 from rnncc.errors import VerifyError
 from rnncc.loop.builder import ZERO
-from rnncc.loop.index import stride_in
+from rnncc.loop.index import at_most, stride_in
 from rnncc.loop.ir import K_AXIS, PACKED_AXES, Call, Const, Expr, For, Index, Let, Load, Span, Stmt, Store, Var
 from rnncc.loop.visit import free_variables, index_exprs, substitute
 from rnncc.records import record
@@ -84,12 +84,12 @@ def _need(is_so: object, what: str) -> None:
 
 def _tiles(rows: Expr) -> int:
     """Tiles of rows, one after the other; 0 where that is not known."""
-    match rows:
-        case Const(value) if value > 0:
-            return 1 if value < TILE_ROWS else (0 if value % TILE_ROWS else int(value) // TILE_ROWS)
-        case Call("min", (Const(most), _) | (_, Const(most))) if 0 < most <= TILE_ROWS:
-            return 1
-    return 0
+    most = at_most(rows)
+    if most is None or most <= 0:
+        return 0
+    if most <= TILE_ROWS:
+        return 1
+    return most // TILE_ROWS if isinstance(rows, Const) and most % TILE_ROWS == 0 else 0
 
 
 def _sums(body: Sequence[Stmt]) -> Iterator[MatrixSum]:

@@ -158,7 +158,7 @@ class _Packer:
             if not tiles:
                 self.plan(statement.body, {**around, statement.variable: statement})
             for tile in tiles:
-                multiple = multiple_of(_from(tile.start, tile.key.first), around) // tile.lanes
+                multiple = multiple_of(subtract(tile.start, integer(tile.key.first)), around) // tile.lanes
                 self.widths.setdefault(tile.key, []).append((tile.vectors, multiple))
                 starts = interval(tile.start, ranges_of(around.values()))
                 end = None if starts is None else starts[1] + tile.vectors * tile.lanes
@@ -250,7 +250,7 @@ class _Packer:
         layout = self.layout(tile)
         places = {member: number for number, member in enumerate(layout.members)}
         width = _constant(layout.buffer.shape[3])
-        panel = _divided(_from(tile.start, layout.first), width * tile.lanes)
+        panel = _divided(subtract(tile.start, integer(layout.first)), width * tile.lanes)
         vector: Expr = ZERO
         if tile.vector is not None:
             panel = add(panel, floordiv(Var(tile.vector), integer(width))) if tile.vectors > width else panel
@@ -341,11 +341,6 @@ def _map_lane_loops(loop: For, change: Callable[[For], For]) -> For:
         for statement in loop.body
     )
     return replace(loop, body=body)
-
-
-def _from(start: Expr, first: int) -> Expr:
-    """`start`, counted from the column `first` on."""
-    return subtract(start, integer(first)) if first else start
 
 
 def _divided(start: Expr, lanes: int) -> Expr:

@@ -24,7 +24,7 @@ from dataclasses import dataclass, field, replace
 from math import prod
 
 from rnncc.loop.builder import ZERO, floordiv, integer, known_size, mod, subtract
-from rnncc.loop.index import at_most, interval, ranges_of
+from rnncc.loop.index import Interval, at_most, interval, ranges_of
 from rnncc.loop.ir import FOR_THREADS, Buffer, Const, Expr, For, Index, Load, Procedure, Span, Stmt, Store, Var
 from rnncc.loop.names import Names
 from rnncc.loop.visit import buffers_of, loads_of, map_expr, map_statement, stores_of, walk_statements
@@ -32,7 +32,6 @@ from rnncc.passes.loop.machine import Machine
 from rnncc.passes.loop.nest import is_over_steps, packed_sizes, written_by
 from rnncc.passes.loop.schedule import Schedule
 from rnncc.passes.manager import Note, nobody
-from rnncc.records import record
 
 STEPS_OF_COPY = 4
 """A copy that is read from level 3 once costs what three readings of a copy in level 2 gain."""
@@ -42,9 +41,8 @@ def rotate_copies(procedure: Procedure, machine: Machine, schedule: Schedule = (
     """Copy the weights of every loop over steps that reads too few of them for `machine`, or as `schedule` says."""
     sizes = packed_sizes(procedure)
     chosen = {name: choice.copies for name, choice in schedule if choice.copies is not None}
-    panels = {name: known_size(procedure.buffer(name).shape[0]) or 0 for name in sizes}
-    survey = _Survey(sizes, panels, written_by(procedure), machine, chosen)
-    survey.block(procedure.body, _Place(), None)
+    survey = _Survey(procedure, sizes, written_by(procedure), machine, chosen)
+    survey.block(procedure.body, (), None, None)
     for nest in chosen.keys() - survey.obeyed:
         note(f"{nest}: no rows on their own read weights for it at every step: one copy")
     for name in survey.told - {name for name, count in survey.copies.items() if count > 1}:
@@ -65,39 +63,19 @@ def rotate_copies(procedure: Procedure, machine: Machine, schedule: Schedule = (
     )
 
 
-@record(frozen=True, slots=True)
-class _Place:
-    """Where a loop stands: in which loops, outermost first."""
+@dataclass(slots=True)
+class _Piece:
+    """A piece of time, and the bytes of packed buffers that are read in it, those of copies included."""
 
-    around: tuple[For, ...] = ()
-
-    def inside(self, loop: For) -> _Place:
-        """The place of what is in the body of `loop`."""
-        return _Place((*self.around, loop))
-
-    @property
-    def threads(self) -> int:
-        """How many threads share what is here."""
-        return prod(map(_threads_of, self.around))
-
-    @property
-    def panels(self) -> For | None:
-        """The innermost loop over rows or panels."""
-        return next((loop for loop in reversed(self.around) if loop.kind in ("parallel", "claimed")), None)
-
-    @property
-    def piece(self) -> For | None:
-        """The innermost loop over pieces of time."""
-        return next((loop for loop in reversed(self.around) if is_over_steps(loop)), None)
+    read: float
 
 
 @dataclass(slots=True)
 class _Survey:
     """Looks at what one thread reads in a step, and decides how many copies that needs."""
 
+    procedure: Procedure
     sizes: Mapping[str, int]
-    panels: Mapping[str, int]
-    """How many there are, by the name of the buffer."""
     name_of: Callable[[For], str]
     machine: Machine
     chosen: Mapping[str, int]
@@ -110,52 +88,62 @@ class _Survey:
     """Nests of the schedule that have such weights."""
     shared: set[str] = field(default_factory=set)
     """Weights whose panels several threads share."""
-    more: dict[str, float] = field(default_factory=dict)
-    """The bytes of copies that a piece of time reads, by the variable of its loop."""
 
-    def block(self, statements: Sequence[Stmt], place: _Place, read: dict[str, float] | None) -> None:
-        """Add to `read`, of the step around (None: there is none), the bytes that one thread reads."""
+    def block(
+        self, statements: Sequence[Stmt], around: tuple[For, ...], piece: _Piece | None, read: dict[str, float] | None
+    ) -> None:
+        """Look at `statements` inside of the loops `around`, and in a `piece` of time.
+
+        Adds to `read`, of the step around (None: there is none), the bytes that one thread reads.
+        """
         for statement in statements:
             if not isinstance(statement, For):
                 continue
+            inside = (*around, statement)
             if _is_row_alone(statement, self.sizes):
                 if read is not None:
-                    self.row(statement, place, read)
+                    self.row(statement, around, read)
             elif _is_step(statement):
                 step: dict[str, float] = {}
-                self.block(statement.body, place.inside(statement), step)
-                self.decide(step, statement, place.piece)
+                self.block(statement.body, inside, piece, step)
+                self.decide(step, statement, piece)
+            elif is_over_steps(statement):
+                names = self.sizes.keys() & buffers_of(statement)
+                self.block(statement.body, inside, _Piece(sum(self.sizes[name] for name in names)), read)
             else:
-                self.block(statement.body, place.inside(statement), read)
+                self.block(statement.body, inside, piece, read)
 
-    def row(self, loop: For, place: _Place, read: dict[str, float]) -> None:
+    def row(self, loop: For, around: tuple[For, ...], read: dict[str, float]) -> None:
         """Take note of the weights of `loop`, a loop over k."""
-        nest = self.name_of(place.panels) if place.panels is not None else ""
+        threads, ranges = prod(map(_threads_of, around)), ranges_of(around)
+        panels = next((outer for outer in reversed(around) if outer.kind in ("parallel", "claimed")), None)
+        nest = self.name_of(panels) if panels is not None else ""
         for name, panel in {load.buffer: load.index[0] for load in loads_of(loop) if load.buffer in self.sizes}.items():
-            most = self.sizes[name] / place.threads
-            read[name] = min(read.get(name, 0.0) + self.part(name, panel, place) * most, most)
-            if place.threads > 1:
+            most = self.sizes[name] / threads
+            read[name] = min(read.get(name, 0.0) + self.part(name, panel, ranges) * most, most)
+            if threads > 1:
                 self.shared.add(name)
             if nest in self.chosen:
                 self.told.add(name)
                 self.obeyed.add(nest)
                 self.copies[name] = self.chosen[nest]
 
-    def part(self, name: str, panel: Index, place: _Place) -> float:
-        """The part of a packed buffer that a loop at `place` reads: other loops may read more panels than it."""
+    def part(self, name: str, panel: Index, ranges: Mapping[str, Interval]) -> float:
+        """The part of a packed buffer that is read at all values of `panel`: other loops may read more panels of it."""
         assert not isinstance(panel, Span), "a vector is of one panel"
-        ends = interval(panel, ranges_of(place.around))
-        return 1.0 if ends is None else (ends[1] - ends[0] + 1) / self.panels[name]
+        ends, panels = interval(panel, ranges), known_size(self.procedure.buffer(name).shape[0])
+        return 1.0 if ends is None or panels is None else (ends[1] - ends[0] + 1) / panels
 
-    def decide(self, read: Mapping[str, float], step: For, piece: For | None) -> None:
+    def decide(self, read: Mapping[str, float], step: For, piece: _Piece | None) -> None:
         """Copy what is `read` in a `step` if that makes a long walk, and the cache has room for all of it."""
         size = sum(read.values())
         count = self.count(size, is_shared=not self.shared.isdisjoint(read))
-        if count > 1 and (piece is None or self.has_room((count - 1) * size, count, step, piece)):
-            for name in read:
-                if name not in self.told:
-                    self.copies[name] = max(count, self.copies.get(name, 1))
-                    self.steps[name] = int(size)
+        if count == 1 or (piece is not None and not self.has_room(size, count, step, piece)):
+            return
+        for name in read:
+            if name not in self.told:
+                self.copies[name] = max(count, self.copies.get(name, 1))
+                self.steps[name] = int(size)
 
     def count(self, size: float, *, is_shared: bool) -> int:
         """How many copies of `size` bytes make a long walk, or nearly one if that many are too many.
@@ -173,18 +161,17 @@ class _Survey:
             count -= 1
         return count if count * size <= long * 5 // 4 else 1
 
-    def has_room(self, more: float, count: int, step: For, piece: For) -> bool:
-        """Whether a piece of time may read `more` bytes of copies: its steps are many, or three quarters of level 2
-        have room for all that is read in it. Else each copy is read from afar as often as from near.
+    def has_room(self, size: float, count: int, step: For, piece: _Piece) -> bool:
+        """Whether a `piece` of time may read `count` copies of `size` bytes: its steps are many, or three quarters of
+        level 2 have room for all that is read in it. Else each copy is read from afar as often as from near.
         """
         steps = at_most(subtract(step.stop, step.start))
         if steps is None or steps >= STEPS_OF_COPY * count * step.step:
             return True
-        whole = sum(self.sizes[name] for name in self.sizes.keys() & buffers_of(piece))
-        more += self.more.get(piece.variable, 0.0)
-        if whole + more > self.machine.middle_bytes * 3 // 4:
+        read = piece.read + (count - 1) * size
+        if read > self.machine.middle_bytes * 3 // 4:
             return False
-        self.more[piece.variable] = more
+        piece.read = read
         return True
 
 
